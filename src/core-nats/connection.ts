@@ -1,0 +1,517 @@
+import { deferred, linked, settled } from "./async.ts";
+import { authenticate } from "./auth.ts";
+import type { Credentials } from "./auth.ts";
+import { NatsError } from "./errors.ts";
+import { nuid } from "./nuid.ts";
+import { Outbox } from "./outbox.ts";
+import { Parser } from "./parser.ts";
+import type { Delivery } from "./parser.ts";
+import type { Server } from "./servers.ts";
+import { Socket } from "./socket.ts";
+import type { TlsOptions } from "./socket.ts";
+
+/** The version that CONNECT tells the server: the package's. */
+export const VERSION = "0.1.0";
+
+/** The server's default, taken where INFO gives no usable number. */
+const DEFAULT_MAX_PAYLOAD = 1024 * 1024;
+
+/** The largest `max_payload` that is believed: nats-server refuses to start with more. */
+const LARGEST_MAX_PAYLOAD = 64 * 1024 * 1024;
+
+/** A peer that leaves this much unread is not coming back: what is sent without being held back stays bounded too. */
+const LARGEST_BACKLOG = 64 * 1024 * 1024;
+
+/** What the library uses of a server's INFO. */
+export interface ServerInfo {
+  readonly version: string;
+  readonly headers: boolean;
+  readonly maxPayload: number;
+  readonly nonce: string | undefined;
+  readonly tlsRequired: boolean;
+  readonly tlsAvailable: boolean;
+  readonly lameDuck: boolean;
+  readonly connectUrls: unknown;
+}
+
+export interface ConnectionOptions {
+  /** Tells operators who this is (CONNECT's `name`). */
+  readonly name: string;
+  readonly credentials: Credentials | undefined;
+  /** Present: TLS is demanded. */
+  readonly tls: TlsOptions | undefined;
+  /** One dial: TCP, TLS and handshake together. Milliseconds. */
+  readonly timeout: number;
+  /** A PING is sent whenever nothing has arrived for this long. Milliseconds. */
+  readonly pingInterval: number;
+  /** The link ends once this many PINGs in a row went unanswered. */
+  readonly pingMaxOut: number;
+  readonly inboxPrefix: string;
+  /** Told of what goes wrong while the link stays: a denied subject that nobody waits for, a refused subscription. */
+  readonly problem: (error: NatsError) => void;
+  /** Told of each INFO that may be trusted: over TLS only those that came encrypted. */
+  readonly informed: (info: ServerInfo) => void;
+}
+
+/** Takes what arrives for one subscription. */
+export interface Receiver {
+  /** Called in the very turn in which the bytes arrived; the delivery is valid during the call only. */
+  deliver(delivery: Delivery): void;
+  /** The server denied the subscription: it does not exist. */
+  denied(error: NatsError): void;
+}
+
+interface Subscribed {
+  readonly subject: string;
+  readonly receiver: Receiver;
+}
+
+interface Request {
+  readonly subject: string;
+  /** Settles the request; after a timeout, gets an answer that came too late. */
+  answer(delivery: Delivery): void;
+  fail(error: NatsError): void;
+}
+
+/**
+ * One connection to one NATS server. It is open from the moment `open` resolves; it ends once, with a reason, and
+ * never comes back: whoever needs another opens another.
+ */
+export class Connection {
+  readonly server: Server;
+  /** Aborted when the connection has ended; its reason is the `NatsError` that says why. */
+  readonly ended: AbortSignal;
+  readonly outbox: Outbox;
+  /** Called when publishes that were held back (`outbox.full`) may go on. */
+  writable: () => void = nothing;
+  /** Asked who published to a denied subject; returns false when it was nobody that waits. */
+  publishDenied: (subject: string, error: NatsError) => boolean = nobody;
+
+  readonly #options: ConnectionOptions;
+  readonly #end = new AbortController();
+  readonly #subscribed = new Map<number, Subscribed>();
+  readonly #pongs: ((error?: NatsError) => void)[] = [];
+  readonly #requests = new Map<string, Request>();
+  readonly #mux: string;
+  #parser: Parser;
+  #socket!: Socket;
+  #info: ServerInfo | undefined;
+  /** Settles when INFO has come, and with it TLS where it is wanted. */
+  readonly #greeted = deferred();
+  #lastSid = 0;
+  #lastToken = 0;
+  #lastError: NatsError | undefined;
+  #tlsPending = false;
+  #heard = false;
+  #unanswered = 0;
+  #timer: Timer | undefined;
+
+  private constructor(server: Server, options: ConnectionOptions) {
+    this.server = server;
+    this.#options = options;
+    this.ended = this.#end.signal;
+    this.#mux = `${options.inboxPrefix}.${nuid()}`;
+    this.#parser = new Parser(this.#operations);
+    this.outbox = new Outbox({ write: (bytes, written) => this.#write(bytes, written) }, () => this.writable());
+  }
+
+  /**
+   * Dials the server and proves the connection by a PING: credentials that are refused, or TLS that fails, are known
+   * when this returns. Rejects with a `NatsError`; an aborted signal rejects with `CLOSED`.
+   */
+  static async open(server: Server, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
+    const connection = new Connection(server, options);
+    const { controller, release } = linked(signal);
+    const timer = setTimeout(() => {
+      const what = connection.#info === undefined ? "no INFO" : "no answer to CONNECT";
+      connection.end(new NatsError("TIMEOUT", `${server.label}: ${what} within ${options.timeout} ms`));
+    }, options.timeout);
+    try {
+      await connection.#open(controller.signal);
+      return connection;
+    } catch (error) {
+      connection.end(error instanceof NatsError ? error : new NatsError("CONNECT", String(error), error));
+      throw connection.ended.reason;
+    } finally {
+      clearTimeout(timer);
+      release();
+    }
+  }
+
+  /** The largest payload that the server takes, in bytes. May change while connected. */
+  get maxPayload(): number {
+    return this.#info?.maxPayload ?? DEFAULT_MAX_PAYLOAD;
+  }
+
+  /** True where the server answers a publish that nobody listens to with a 503 (NATS 2.2 and later). */
+  get noResponders(): boolean {
+    return this.#info?.headers ?? false;
+  }
+
+  get info(): ServerInfo | undefined {
+    return this.#info;
+  }
+
+  /** Sends SUB. Throws a `TypeError` for a subject that is none; wildcards are allowed. */
+  subscribe(subject: string, receiver: Receiver): number {
+    checkSubject(subject, true);
+    const sid = ++this.#lastSid;
+    this.#subscribed.set(sid, { subject, receiver });
+    this.outbox.line(`SUB ${subject} ${sid}`);
+    return sid;
+  }
+
+  /** Sends UNSUB. What still arrives for this sid goes nowhere. */
+  unsubscribe(sid: number): void {
+    if (this.#subscribed.delete(sid)) this.outbox.line(`UNSUB ${sid}`);
+  }
+
+  /** Sends PUB. Throws a `TypeError` for a subject that is none. Nothing says whether anybody got it. */
+  publish(subject: string, payload: Uint8Array, reply?: string): void {
+    checkSubject(subject, false);
+    if (reply !== undefined) checkSubject(reply, false);
+    this.outbox.pub(reply === undefined ? subject : `${subject} ${reply}`, payload);
+  }
+
+  /**
+   * Publishes a request and resolves with what `read` makes of the first answer that it can read, in the very turn in
+   * which that arrives. Rejects with `NO_RESPONDERS` (at once, where the server says so), `PERMISSIONS`, `TIMEOUT`, or
+   * the reason for which the connection ended. An answer that comes after the timeout goes to `late`.
+   */
+  request<T>(
+    subject: string,
+    payload: Uint8Array,
+    timeout: number,
+    read: (bytes: Uint8Array, start: number, end: number) => T,
+    late?: (answer: T) => void,
+  ): Promise<T> {
+    if (this.ended.aborted) return Promise.reject(this.ended.reason);
+    const token = (++this.#lastToken).toString(36);
+    return new Promise<T>((resolve, reject) => {
+      let open = true;
+      const timer = setTimeout(() => {
+        open = false;
+        if (late === undefined) this.#requests.delete(token);
+        reject(new NatsError("TIMEOUT", `no answer to a request to ${subject} within ${timeout} ms`));
+      }, timeout);
+      const close = (): void => {
+        clearTimeout(timer);
+        this.#requests.delete(token);
+      };
+      this.#requests.set(token, {
+        subject,
+        answer: (delivery) => {
+          if (delivery.status !== 0) {
+            close();
+            reject(new NatsError("NO_RESPONDERS", `nobody listens on ${subject} (${delivery.status})`));
+            return;
+          }
+          let answer: T;
+          try {
+            answer = read(delivery.bytes, delivery.start, delivery.end);
+          } catch (error) {
+            // Anyone who may publish to the inbox can send rubbish: the true answer may still come.
+            this.#options.problem(new NatsError("PROTOCOL", `an answer to a request to ${subject} cannot be read`, error));
+            return;
+          }
+          close();
+          if (open) resolve(answer);
+          else late?.(answer);
+        },
+        fail: (error) => {
+          close();
+          reject(error);
+        },
+      });
+      try {
+        this.publish(subject, payload, `${this.#mux}.${token}`);
+      } catch (error) {
+        close();
+        reject(error);
+      }
+    });
+  }
+
+  /** Resolves once the server has processed all that was sent before. Rejects with the reason if the connection ends first. */
+  flush(): Promise<void> {
+    if (this.ended.aborted) return Promise.reject(this.ended.reason);
+    return new Promise((resolve, reject) => this.ping((error) => (error === undefined ? resolve() : reject(error))));
+  }
+
+  /** Sends PING; `pong` is called when its PONG arrives, in order, or with the reason when the connection ends first. */
+  ping(pong: (error?: NatsError) => void): void {
+    this.#pongs.push(pong);
+    this.outbox.line("PING");
+  }
+
+  /** Ends the connection once what was sent before has left, or after a short while. */
+  close(): void {
+    if (this.ended.aborted) return;
+    this.outbox.flush();
+    this.#socket.end();
+    this.#over(new NatsError("CLOSED", "closed by this client"));
+  }
+
+  /** Ends the connection now. What has not been written is lost. */
+  end(reason: NatsError): void {
+    if (this.ended.aborted) return;
+    this.#socket?.destroy();
+    this.#over(reason);
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    const { server, ended } = this;
+    const tls = this.#options.tls ?? (server.tls ? {} : undefined);
+    const stop = linked(signal, ended);
+    try {
+      this.#socket = await Socket.dial(
+        server,
+        tls,
+        {
+          data: (bytes) => this.#data(bytes),
+          closed: (error) => this.end(this.#lastError ?? error ?? this.#unexplained()),
+        },
+        stop.controller.signal,
+      );
+      await settled(this.#greeted.promise, stop.controller.signal);
+      if (ended.aborted) throw ended.reason;
+      if (signal.aborted) throw new NatsError("CLOSED", "given up by the caller");
+      await this.#greeted.promise;
+      this.outbox.line(`CONNECT ${JSON.stringify(this.#connectFields())}`);
+      const proof = this.flush();
+      this.subscribe(`${this.#mux}.*`, this.#answers);
+      await settled(proof, stop.controller.signal);
+      if (signal.aborted) throw new NatsError("CLOSED", "given up by the caller");
+      await proof;
+    } finally {
+      stop.release();
+    }
+    this.#keepAlive();
+  }
+
+  #data(bytes: Uint8Array): void {
+    this.#heard = true;
+    try {
+      const parsed = this.#parser.parse(bytes);
+      // The parser stops by itself only at an INFO after which TLS must follow: whatever came with it is not TLS.
+      if (this.#info !== undefined && this.#tlsPending) this.#upgrade(parsed < bytes.length);
+    } catch (error) {
+      this.end(error instanceof NatsError ? error : new NatsError("PROTOCOL", "an operation failed", error));
+    }
+  }
+
+  /** Called within the turn in which INFO came, so that nothing in clear can be taken for what comes after it. */
+  #upgrade(residue: boolean): void {
+    this.#tlsPending = false;
+    this.#socket.upgrade(residue).then(() => {
+      this.#parser = new Parser(this.#operations);
+      this.#parser.maxPayload = this.maxPayload;
+      this.#greeted.resolve();
+    }, this.#greeted.reject);
+  }
+
+  readonly #operations = {
+    info: (json: string): void => {
+      const info = readInfo(json);
+      const first = this.#info === undefined;
+      this.#info = info;
+      // What was let through before the limit shrank may still be under way.
+      this.#parser.maxPayload = Math.max(this.#parser.maxPayload, info.maxPayload);
+      const encrypted = this.#socket.encrypted;
+      if (first && !encrypted) {
+        const demanded = this.#options.tls !== undefined || this.server.tls;
+        if (demanded && !info.tlsRequired && !info.tlsAvailable) {
+          throw new NatsError("TLS", `${this.server.label}: TLS is demanded and the server does not offer it`);
+        }
+        if (demanded || info.tlsRequired) {
+          this.#tlsPending = true;
+          this.#parser.stop();
+          return;
+        }
+      }
+      this.#options.informed(info);
+      if (first) this.#greeted.resolve();
+    },
+    message: (delivery: Delivery): void => {
+      this.#subscribed.get(delivery.sid)?.receiver.deliver(delivery);
+    },
+    ping: (): void => this.outbox.line("PONG"),
+    pong: (): void => {
+      this.#unanswered = 0;
+      this.#pongs.shift()?.();
+    },
+    ok: nothing,
+    error: (text: string): void => this.#refused(text),
+  };
+
+  /** Takes the answers to all requests of this connection: one subscription, with a token for each request. */
+  readonly #answers: Receiver = {
+    deliver: (delivery) => {
+      const subject = delivery.subject();
+      this.#requests.get(subject.slice(subject.lastIndexOf(".") + 1))?.answer(delivery);
+    },
+    denied: (error) => {
+      for (const request of [...this.#requests.values()]) request.fail(error);
+      this.#options.problem(error);
+    },
+  };
+
+  /** An -ERR. Which of them end the link, and which do not, is the server's decision: it closes, or it does not. */
+  #refused(text: string): void {
+    const [, kind, subject] = /^permissions violation for (publish|subscription) to "([^"]*)"/i.exec(text) ?? [];
+    if (kind !== undefined && subject !== undefined) {
+      const error = new NatsError("PERMISSIONS", text);
+      const known = kind.toLowerCase() === "publish" ? this.#publishRefused(subject, error) : this.#subscribeRefused(subject, error);
+      if (!known) this.#options.problem(error);
+    } else if (/^maximum subscriptions exceeded/i.test(text)) {
+      // Names no subject, and concerns the SUB that was sent last or a little before: the newest must do.
+      const newest = [...this.#subscribed.values()].pop();
+      if (newest === undefined || !this.#subscribeRefused(newest.subject, new NatsError("SERVER", text))) {
+        this.#options.problem(new NatsError("SERVER", text));
+      }
+    } else if (/^(permissions violation|invalid (publish )?subject|failed account registration)/i.test(text)) {
+      this.#options.problem(new NatsError("SERVER", text));
+    } else {
+      this.#lastError = new NatsError(codeOf(text), `${this.server.label}: ${text}`);
+    }
+  }
+
+  /** The newest request to the subject is the one that was refused: a connection's publishes are processed in order. */
+  #publishRefused(subject: string, error: NatsError): boolean {
+    const request = [...this.#requests.values()].reverse().find((request) => request.subject === subject);
+    request?.fail(error);
+    return request !== undefined || this.publishDenied(subject, error);
+  }
+
+  #subscribeRefused(subject: string, error: NatsError): boolean {
+    let known = false;
+    for (const [sid, subscribed] of [...this.#subscribed]) {
+      if (subscribed.subject !== subject) continue;
+      known = true;
+      this.#subscribed.delete(sid);
+      subscribed.receiver.denied(error);
+    }
+    return known;
+  }
+
+  /**
+   * Finds a peer that is silent: each interval without a byte from it costs one PING, and too many of them without an
+   * answer end the link. Counts turns of the timer, not the clock: a process that was frozen has missed nothing.
+   */
+  #keepAlive(): void {
+    if (this.ended.aborted) return;
+    this.#timer = setTimeout(() => {
+      if (this.#heard) this.#unanswered = 0;
+      this.#heard = false;
+      if (this.#unanswered >= this.#options.pingMaxOut) {
+        this.end(new NatsError("STALE", `${this.server.label}: ${this.#unanswered} PINGs in a row were not answered`));
+        return;
+      }
+      this.#unanswered++;
+      this.ping(nothing);
+      this.#keepAlive();
+    }, this.#options.pingInterval);
+  }
+
+  /** Every field that is ever sent; the credentials are in here and nowhere else. */
+  #connectFields(): Record<string, string | number | boolean> {
+    const headers = this.noResponders;
+    return {
+      verbose: false,
+      pedantic: false,
+      tls_required: this.#socket.encrypted,
+      name: this.#options.name,
+      lang: "typescript",
+      version: VERSION,
+      protocol: 1,
+      echo: true,
+      headers,
+      no_responders: headers,
+      ...authenticate(this.#options.credentials, this.#info?.nonce),
+    };
+  }
+
+  #write(bytes: Uint8Array, written: () => void): void {
+    this.#socket.write(bytes, written);
+    if (this.outbox.pending > LARGEST_BACKLOG) {
+      this.end(new NatsError("STALE", `${this.server.label}: the server reads no more`));
+    }
+  }
+
+  #unexplained(): NatsError {
+    return new NatsError("CONNECTION_LOST", `${this.server.label}: the server closed the connection without a reason`);
+  }
+
+  #over(reason: NatsError): void {
+    clearTimeout(this.#timer);
+    this.#parser.stop();
+    this.outbox.close();
+    this.#end.abort(reason);
+    this.#subscribed.clear();
+    for (const request of [...this.#requests.values()]) request.fail(reason);
+    for (const pong of this.#pongs.splice(0)) pong(reason);
+  }
+}
+
+function readInfo(json: string): ServerInfo {
+  let fields: unknown;
+  try {
+    fields = JSON.parse(json);
+  } catch {
+    throw new NatsError("PROTOCOL", "the server's INFO is not JSON");
+  }
+  if (typeof fields !== "object" || fields === null) throw new NatsError("PROTOCOL", "the server's INFO is no object");
+  const { version, headers, max_payload, nonce, tls_required, tls_available, ldm, connect_urls } = fields as Record<string, unknown>;
+  const usable = typeof max_payload === "number" && max_payload > 0 && max_payload <= LARGEST_MAX_PAYLOAD;
+  return {
+    version: typeof version === "string" ? version : "",
+    headers: headers === true,
+    maxPayload: usable ? Math.floor(max_payload) : DEFAULT_MAX_PAYLOAD,
+    nonce: typeof nonce === "string" ? nonce : undefined,
+    tlsRequired: tls_required === true,
+    tlsAvailable: tls_available === true,
+    lameDuck: ldm === true,
+    connectUrls: connect_urls,
+  };
+}
+
+function codeOf(text: string): NatsError["code"] {
+  if (/^(authorization violation|user authentication (expired|revoked)|account authentication expired)/i.test(text)) {
+    return "AUTHORIZATION";
+  }
+  return /^(unknown protocol operation|maximum control line|maximum payload|invalid client protocol)/i.test(text)
+    ? "PROTOCOL"
+    : "SERVER";
+}
+
+/**
+ * Throws a `TypeError` for what must never reach the wire as a subject: an empty token, a blank, a control byte, and,
+ * unless they are allowed, a wildcard.
+ */
+export function checkSubject(subject: string, wildcards: boolean): void {
+  const rule = subjectRule(subject, wildcards);
+  if (rule !== undefined) throw new TypeError(`a subject ${rule}`);
+}
+
+/** Which rule a subject breaks, if any. Words that follow the name of what was given. */
+export function subjectRule(subject: string, wildcards: boolean): string | undefined {
+  if (typeof subject !== "string" || subject === "") return "must be a string that is not empty";
+  if (subject.length > LONGEST_SUBJECT) return `must have at most ${LONGEST_SUBJECT} characters`;
+  if (UNSENDABLE.test(subject)) return "must have no blanks, line breaks, control characters or broken surrogates";
+  const tokens = subject.split(".");
+  if (tokens.includes("")) return "must have no empty part: no dot first, last, or next to another";
+  if (!wildcards && /[*>]/.test(subject)) return "must have no wildcard (* or >)";
+  return undefined;
+}
+
+/** Every line of a client must fit the server's default limit of 4096 bytes, with two subjects of up to 3 bytes a character in it. */
+const LONGEST_SUBJECT = 512;
+
+// Also what Unicode takes for blanks and line ends, and halves of surrogate pairs, which have no UTF-8.
+const UNSENDABLE = /[\s\p{Cc}\p{Z}\p{Cs}\ufeff]/u;
+
+function nothing(): void {}
+
+function nobody(): boolean {
+  return false;
+}

@@ -1,0 +1,29 @@
+const SPACE = 0x20;
+const ZERO = 0x30;
+const VERSION = "NATS/1.0";
+
+/**
+ * The status of a header block (`NATS/1.0 503\r\n\r\n`): 100 to 999, or 0 when there is none or the block is malformed.
+ *
+ * NATS servers store and forward header blocks without looking at them, so anything may stand there; never throws.
+ * The one status that matters to streaming is 503: nobody listens on the subject of a request.
+ */
+export function readStatus(bytes: Uint8Array, start: number, end: number): number {
+  let at = start + VERSION.length;
+  if (at >= end || bytes[at] !== SPACE) return 0;
+  for (let i = 0; i < VERSION.length; i++) {
+    if (bytes[start + i] !== VERSION.charCodeAt(i)) return 0;
+  }
+  while (at < end && bytes[at] === SPACE) at++;
+  if (end - at < 3) return 0;
+
+  let status = 0;
+  for (const last = at + 3; at < last; at++) {
+    const digit = bytes[at] - ZERO;
+    if (digit < 0 || digit > 9) return 0;
+    status = status * 10 + digit;
+  }
+  // The number ends with the line or before a description.
+  const ended = at === end || bytes[at] <= SPACE;
+  return ended && status >= 100 ? status : 0;
+}

@@ -1,0 +1,284 @@
+import { connect, isIP } from "node:net";
+import type { Socket as Stream, StreamError } from "node:net";
+import type { SecureContext, SecureOptions } from "node:tls";
+import { onAbort } from "./async.ts";
+import { NatsError } from "./errors.ts";
+
+/**
+ * How TLS is spoken. Certificates and keys are PEM texts (or their bytes), not paths: the library reads no files.
+ * There is no way to switch off the verification of certificates and their host names.
+ */
+export interface TlsOptions {
+  /** The authorities to trust, in place of the host's own list. */
+  ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  /** The client's certificate, with intermediate ones behind it, for servers that demand one. Needs `key`. */
+  cert?: string | Uint8Array | undefined;
+  /** The private key of `cert`. */
+  key?: string | Uint8Array | undefined;
+  /** Decrypts `key`. */
+  passphrase?: string | undefined;
+  /** The host name, or IP address, that the server's certificate must be for. Default: the configured host. */
+  servername?: string | undefined;
+  /**
+   * True: the TLS handshake comes first, for servers with `handshake_first`. Default false: it comes after the
+   * server's first line, which is sent in clear.
+   */
+  handshakeFirst?: boolean | undefined;
+}
+
+/** Where a socket leads. */
+export interface Address {
+  /** A host name or an IP address; an IPv6 address without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** What the certificate must be for, if `TlsOptions.servername` does not say: the host as the user configured it. */
+  readonly servername: string;
+}
+
+/** What a socket tells its owner, once the owner's `await` of `Socket.dial` has gone on. These must not throw. */
+export interface SocketEvents {
+  /** Bytes from the peer, in a buffer of their own. No more come after `end()` or `destroy()`. */
+  data(bytes: Uint8Array): void;
+  /** The socket is gone. Called once, after all else; with no error if this side called `end()` or `destroy()`. */
+  closed(error: NatsError | undefined): void;
+}
+
+/**
+ * How long one of several addresses of a host may take to answer before the next one is tried, in milliseconds. Node's
+ * own 250 cuts off links that are merely slow. The last address has no such limit.
+ */
+const ADDRESS_TIMEOUT = 1_000;
+
+/** How long `end()` waits for the peer to take what was written and to end its side too, in milliseconds. */
+const LINGER = 1_000;
+
+/** The common failures of TLS, by the codes of OpenSSL and Node, in words. */
+const TLS_FAILURES: ReadonlyMap<string | undefined, string> = new Map([
+  ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
+  ["CERT_NOT_YET_VALID", "the server's certificate is not valid yet"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed and not in tls.ca"],
+  ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is signed by an unknown authority, see tls.ca"],
+  ["UNABLE_TO_GET_ISSUER_CERT", "the server's certificate is signed by an unknown authority, see tls.ca"],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "the server's certificate is signed by an unknown authority, see tls.ca"],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate is signed by an unknown authority, see tls.ca"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another host"],
+  ["ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED", "the server demands a client certificate, see tls.cert and tls.key"],
+  ["ERR_SSL_TLSV1_ALERT_UNKNOWN_CA", "the server does not know the authority of the client certificate"],
+  ["ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE", "the server refused the client certificate, or demands one"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "the server answered with something that is not TLS"],
+  ["ERR_SSL_PACKET_LENGTH_TOO_LONG", "the server answered with something that is not TLS"],
+]);
+
+/**
+ * A pipe of bytes to one address, by TCP or TLS. It knows nothing of NATS but that TLS may begin in the middle of a
+ * connection. This is where the library meets the network; `node:tls` is loaded only when TLS is spoken.
+ */
+export class Socket {
+  readonly #address: Address;
+  readonly #tls: TlsOptions | undefined;
+  readonly #events: SocketEvents;
+  #context: SecureContext | undefined;
+  /** The TCP socket, and after an upgrade the TLS socket around it. */
+  #stream!: Stream;
+  /** Rejects the `dial` or `upgrade` that is under way. */
+  #fail: ((error: NatsError) => void) | undefined;
+  #dialled = false;
+  #encrypted = false;
+  /** True once this side wants to hear nothing more but `closed`. */
+  #ended = false;
+  #reason: NatsError | undefined;
+  #linger: Timer | undefined;
+
+  private constructor(address: Address, tls: TlsOptions | undefined, events: SocketEvents) {
+    this.#address = address;
+    this.#tls = tls;
+    this.#events = events;
+  }
+
+  /**
+   * Connects, to the first address of the host that answers, and with `tls.handshakeFirst` goes on in TLS at once.
+   *
+   * Rejects with a `NatsError`: `TLS` if the options are malformed (which is seen before anything is dialled) or the
+   * handshake failed, `CONNECT` with each address and its cause for all else; or, if the signal aborts, with its reason
+   * once the attempt is off. The signal has no effect on a socket that is open.
+   */
+  static async dial(
+    address: Address,
+    tls: TlsOptions | undefined,
+    events: SocketEvents,
+    signal: AbortSignal,
+  ): Promise<Socket> {
+    if (signal.aborted) throw signal.reason;
+    const socket = new Socket(address, tls, events);
+    if (tls !== undefined) socket.#context = secureContext(tls);
+    const target = {
+      host: address.host,
+      port: address.port,
+      noDelay: true,
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT,
+    };
+    if (tls?.handshakeFirst === true) {
+      socket.#use(require("node:tls").connect({ ...socket.#secure(), ...target }));
+      await socket.#opened("secureConnect", signal);
+    } else {
+      socket.#use(connect(target));
+      await socket.#opened("connect", signal);
+    }
+    return socket;
+  }
+
+  /** True once the TLS handshake is done: with a peer whose certificate and host name were verified. */
+  get encrypted(): boolean {
+    return this.#encrypted;
+  }
+
+  /**
+   * Goes on in TLS on the same connection. To be called within `data`, when the last byte has come that the peer had to
+   * say in clear; `residue` says whether more came behind it. Nobody knows who sent that: the connection ends. Bytes
+   * that come later are taken for the handshake, which fails if they are not. From now on `data` is called for
+   * decrypted bytes alone, and `write` sends nothing in clear.
+   *
+   * Rejects with a `NatsError`, the one that `closed` is told. A server that does not like the client's certificate may
+   * say so only after the handshake (TLS 1.3): then the upgrade succeeds, and `closed` gets the `TLS` error.
+   */
+  async upgrade(residue: boolean): Promise<void> {
+    const plain = this.#stream;
+    plain.pause();
+    plain.removeAllListeners("data");
+    if (residue || plain.readableLength > 0) {
+      this.#reason ??= new NatsError("TLS", `TLS with ${this.#label} failed: more came in clear before it`);
+      plain.destroy();
+    } else if (!plain.destroyed) {
+      this.#context ??= secureContext(this.#tls ?? {});
+      this.#use(require("node:tls").connect({ ...this.#secure(), socket: plain }));
+    }
+    await this.#opened("secureConnect");
+  }
+
+  /**
+   * Writes, and calls `written` once the host has taken the bytes over: they must not change before that, and how much
+   * is not yet taken over tells how far the peer is behind. If the connection ends first, `written` is never called.
+   */
+  write(bytes: Uint8Array, written: () => void): void {
+    if (this.#ended) return;
+    const stream = this.#stream;
+    stream.write(bytes, (error) => {
+      // Node reports no error for what was under way when the stream was destroyed.
+      if (!error && !stream.destroyed) written();
+    });
+  }
+
+  /** Ends the connection when all is written. A peer that does not end its side within a second is cut off. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#linger = setTimeout(() => this.#stream.destroy(), LINGER);
+    this.#stream.end();
+  }
+
+  /** Ends the connection now. What is not written yet is lost. */
+  destroy(): void {
+    this.#ended = true;
+    this.#stream.destroy();
+  }
+
+  get #label(): string {
+    const { host, port } = this.#address;
+    return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+  }
+
+  /** Makes `stream` the one that counts. What still happens to the one that it is wrapped around is its own affair. */
+  #use(stream: Stream): void {
+    this.#stream = stream;
+    // These listeners stay for good: an "error" that nobody listens to ends the process.
+    stream.on("error", (error) => {
+      if (stream === this.#stream && !this.#ended) this.#reason ??= this.#explain(error);
+    });
+    // A server that has ended its side reads no more, so there is nothing to flush.
+    stream.on("end", () => stream.destroy());
+    stream.on("close", () => {
+      if (stream === this.#stream) this.#closed();
+    });
+  }
+
+  /** Waits for the event that says that the stream is open, and lets data flow from then on. */
+  #opened(event: "connect" | "secureConnect", signal?: AbortSignal): Promise<void> {
+    const stream = this.#stream;
+    return new Promise((resolve, reject) => {
+      const release = signal && onAbort(signal, () => stream.destroy());
+      this.#fail = (error) => {
+        release?.();
+        reject(signal?.aborted ? signal.reason : error);
+      };
+      stream.on(event, () => {
+        release?.();
+        this.#fail = undefined;
+        this.#dialled = true;
+        this.#encrypted = event === "secureConnect";
+        // Not before whoever awaits this has gone on: data may have come together with the end of the handshake.
+        setImmediate(() => {
+          stream.on("data", (bytes) => {
+            if (!this.#ended) this.#events.data(bytes);
+          });
+        });
+        resolve();
+      });
+    });
+  }
+
+  #closed(): void {
+    clearTimeout(this.#linger);
+    if (!this.#ended) this.#reason ??= new NatsError("CONNECTION_LOST", `${this.#label} ended the connection`);
+    this.#ended = true;
+    this.#fail?.(this.#reason ?? new NatsError("CLOSED", `${this.#label}: ended by this side`));
+    if (this.#dialled) this.#events.closed(this.#reason);
+  }
+
+  #explain(error: StreamError): NatsError {
+    // System errors are called ECONNRESET and the like; everything else on a TLS socket is the fault of TLS.
+    if (this.#stream.encrypted === true && !/^E(?!RR)/.test(error.code ?? "")) {
+      const detail = error.reason ?? error.message;
+      const meaning = TLS_FAILURES.get(error.code);
+      const text = meaning === undefined ? detail : `${meaning} (${detail})`;
+      return new NatsError("TLS", `TLS with ${this.#label} failed: ${text}`, error);
+    }
+    if (this.#dialled) return new NatsError("CONNECTION_LOST", `${this.#label}: ${error.message}`, error);
+    // With several addresses there is an error for each, and none of its own.
+    const causes = (error.errors ?? [error]).map((one) => one.message).join(", ");
+    return new NatsError("CONNECT", `cannot connect to ${this.#label}: ${causes}`, error);
+  }
+
+  #secure(): SecureOptions {
+    const name = this.#tls?.servername ?? this.#address.servername;
+    return {
+      secureContext: this.#context,
+      // Said explicitly, since an environment variable changes the default.
+      rejectUnauthorized: true,
+      // An IP address is verified like a name, but must not be announced (RFC 6066).
+      servername: isIP(name) === 0 ? name : undefined,
+      checkServerIdentity: (_host, certificate) => require("node:tls").checkServerIdentity(name, certificate),
+    };
+  }
+}
+
+/** Throws a `NatsError` that names the option that cannot be used, and shows nothing of what is in it. */
+function secureContext({ ca, cert, key, passphrase }: TlsOptions): SecureContext {
+  if ((cert === undefined) !== (key === undefined)) throw new NatsError("TLS", "tls.cert and tls.key need each other");
+  // Node passes over a malformed authority in silence, but not over a malformed certificate.
+  const authorities = Array.isArray(ca) ? ca : [ca];
+  for (const authority of authorities) load("tls.ca is not a PEM text", { cert: authority });
+  load("tls.cert is not a PEM text", { cert });
+  load("tls.key is not a PEM text, or tls.passphrase not its passphrase", { key, passphrase });
+  return load("tls.cert and tls.key do not belong together", { ca, cert, key, passphrase });
+}
+
+function load(problem: string, options: TlsOptions): SecureContext {
+  try {
+    return require("node:tls").createSecureContext(options);
+  } catch (error) {
+    // Only what OpenSSL says is passed on: another message may quote the value.
+    const { reason } = error as StreamError;
+    throw new NatsError("TLS", reason === undefined ? problem : `${problem} (${reason})`);
+  }
+}

@@ -1,0 +1,595 @@
+import { describe, expect, test } from "vitest";
+import { NatsError } from "../../src/core-nats/errors.ts";
+import { Parser } from "../../src/core-nats/parser.ts";
+import type { Delivery, Operations, ParserLimits } from "../../src/core-nats/parser.ts";
+
+interface Received {
+  sid: number;
+  subject: string;
+  reply: string;
+  status: number;
+  payload: string;
+}
+
+type Operation = ["info" | "error", string] | ["message", Received] | ["ping" | "pong" | "ok" | "failed"];
+
+interface Options extends ParserLimits {
+  maxPayload?: number;
+}
+
+const utf8 = new TextEncoder();
+
+/** Text of which each character is one byte. */
+function bytesOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
+
+function collector(into: Operation[]): Operations {
+  return {
+    info: (json) => into.push(["info", json]),
+    message: (delivery) => into.push(["message", received(delivery)]),
+    ping: () => into.push(["ping"]),
+    pong: () => into.push(["pong"]),
+    ok: () => into.push(["ok"]),
+    error: (text) => into.push(["error", text]),
+  };
+}
+
+function received(delivery: Delivery): Received {
+  return {
+    sid: delivery.sid,
+    subject: delivery.subject(),
+    reply: delivery.reply(),
+    status: delivery.status,
+    payload: textOf(delivery.bytes.subarray(delivery.start, delivery.end)),
+  };
+}
+
+interface Outcome {
+  operations: Operation[];
+  /** The message of the NatsError that ended it. */
+  failure: string | undefined;
+}
+
+/** Parses pieces that end at the given places. Each is overwritten once parsed, so none may be needed any more. */
+function outcome(stream: Uint8Array, ends: Iterable<number>, options: Options = {}): Outcome {
+  const operations: Operation[] = [];
+  const parser = new Parser(collector(operations), options);
+  if (options.maxPayload !== undefined) parser.maxPayload = options.maxPayload;
+  let start = 0;
+  try {
+    for (const end of [...ends, stream.length]) {
+      const chunk = stream.slice(start, end);
+      const parsed = parser.parse(chunk);
+      if (parsed !== chunk.length) throw new Error(`${parsed} of ${chunk.length} bytes parsed`);
+      chunk.fill(0x21);
+      start = end;
+    }
+  } catch (error) {
+    if (!(error instanceof NatsError) || error.code !== "PROTOCOL") throw error;
+    return { operations, failure: error.message };
+  }
+  return { operations, failure: undefined };
+}
+
+function operationsIn(text: string, options: Options = {}): Operation[] {
+  const { operations, failure } = outcome(bytesOf(text), [], options);
+  expect(failure).toBeUndefined();
+  return operations;
+}
+
+function failureIn(text: string, options: Options = {}): string {
+  const whole = outcome(bytesOf(text), [], options);
+  const byteByByte = outcome(bytesOf(text), everyByte(text.length), options);
+  expect(byteByByte).toEqual(whole);
+  return whole.failure ?? "none";
+}
+
+function* everyByte(length: number): Generator<number> {
+  for (let end = 1; end < length; end++) yield end;
+}
+
+function* every(size: number, length: number): Generator<number> {
+  for (let end = size; end < length; end += size) yield end;
+}
+
+/** Numbers below `limit`, the same for the same seed. */
+function randomNumbers(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
+  };
+}
+
+function randomEnds(random: (limit: number) => number, length: number): number[] {
+  const most = 1 + random(random(2) === 0 ? 8 : 400);
+  const ends: number[] = [];
+  for (let end = random(most + 1); end < length; end += random(most + 1)) ends.push(end);
+  return ends;
+}
+
+const message = (subject: string, sid: number, payload: string, more: Partial<Received> = {}): Operation => [
+  "message",
+  { sid, subject, reply: "", status: 0, payload, ...more },
+];
+
+const longInfo = `{"connect_urls":["${"10.0.0.1:4222,".repeat(330)}"], "max_payload" : 1048576}`;
+
+/** A stream with everything in it, and what it says. */
+const parts: [text: string, operation: Operation][] = [
+  [`INFO ${longInfo} \r\n`, ["info", longInfo]],
+  ["+OK\r\n", ["ok"]],
+  ["PONG\r\n", ["pong"]],
+  ["MSG a.b 1 5\r\nhello\r\n", message("a.b", 1, "hello")],
+  ["MSG a.b 1 5\r\nworld\r\n", message("a.b", 1, "world")],
+  ["MSG a.b 999999999999999 reply.to 5\r\nhello\r\n", message("a.b", 999999999999999, "hello", { reply: "reply.to" })],
+  ["MSG a 2 0\r\n\r\n", message("a", 2, "")],
+  ["MSG a 2 17 0\r\n\r\n", message("a", 2, "", { reply: "17" })],
+  ["MSG a 2 17\r\nMSG a 2 1\r\nx\r\n\r\n\0\r\n", message("a", 2, "MSG a 2 1\r\nx\r\n\r\n\0")],
+  ["HMSG _INBOX.1.2 3 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", message("_INBOX.1.2", 3, "", { status: 503 })],
+  ["HMSG h 4 r 22 27\r\nNATS/1.0\r\nKey: 503\r\n\r\nhello\r\n", message("h", 4, "hello", { reply: "r" })],
+  ["HMSG h 4 0 5\r\nhello\r\n", message("h", 4, "hello")],
+  ["HMSG h 4 7 12\r\ngarbagehello\r\n", message("h", 4, "hello")],
+  ["ping\r\n", ["ping"]],
+  ["PING  abc\r\n", ["ping"]],
+  ["PoNg\n", ["pong"]],
+  ["+ok fine\r\n", ["ok"]],
+  ["Msg  \t a.b\t 1  \t 5 \t \r\nhello\r\n", message("a.b", 1, "hello")],
+  ["msg a.b 1 5\nhello\r\n", message("a.b", 1, "hello")],
+  ["hMSG a.b 1 12 14\nNATS/1.0\r\n\r\nhi\r\n", message("a.b", 1, "hi")],
+  ["MSG a.b 01 005\r\nhello\r\n", message("a.b", 1, "hello")],
+  ["MSG __proto__ 1 constructor 9\r\n__proto__\r\n", message("__proto__", 1, "__proto__", { reply: "constructor" })],
+  ["MSG x\0\x01\x0b\x0c.y 1 1\r\nz\r\n", message("x\0\x01\x0b\x0c.y", 1, "z")],
+  ["MSG x\ry\r 1 r\r 1\r\nz\r\n", message("x\ry\r", 1, "z", { reply: "r\r" })],
+  ["MSG caf\xc3\xa9.\xff 1 2\r\n\xff\xfe\r\n", message("café.\ufffd", 1, "\xff\xfe")],
+  ["-ERR 'Unknown Protocol Operation'\r\n", ["error", "Unknown Protocol Operation"]],
+  [
+    `-ERR 'Permissions Violation for Publish to "it's"'\r\n`,
+    ["error", `Permissions Violation for Publish to "it's"`],
+  ],
+  ["-err \t ' Stale Connection ' \t\r\n", ["error", "Stale Connection"]],
+  ["-ERR bare words\n", ["error", "bare words"]],
+  ["-ERR '\xff\xc3'\r\n", ["error", "\ufffd\ufffd"]],
+  ["-ERR\r\n", ["error", ""]],
+  ["-ERR ''\r\n", ["error", ""]],
+  ["INFO {}\r\n", ["info", "{}"]],
+  ["info\t{\"a\": [1,  2]}\n", ["info", '{"a": [1,  2]}']],
+  ["PING\r\n", ["ping"]],
+];
+const stream = bytesOf(parts.map(([text]) => text).join(""));
+const said = parts.map(([, operation]) => operation);
+
+describe("a stream of operations", () => {
+  test.each(parts)("%j", (text, operation) => {
+    expect(operationsIn(text)).toEqual([operation]);
+  });
+
+  test("is the same in one chunk", () => {
+    expect(outcome(stream, [])).toEqual({ operations: said, failure: undefined });
+  });
+
+  test("is the same in two chunks, wherever the cut is", () => {
+    for (const cut of everyByte(stream.length)) {
+      const { operations, failure } = outcome(stream, [cut]);
+      if (failure !== undefined || operations.length !== said.length) expect.fail(`cut at ${cut}: ${failure}`);
+      expect(operations, `cut at ${cut}`).toEqual(said);
+    }
+  });
+
+  test("is the same in chunks of any one size", () => {
+    for (let size = 1; size < stream.length; size++) {
+      expect(outcome(stream, every(size, stream.length)), `chunks of ${size}`).toEqual({
+        operations: said,
+        failure: undefined,
+      });
+    }
+  });
+
+  test("is the same with empty chunks in it", () => {
+    const ends = [...everyByte(stream.length)].flatMap((end) => [end, end]);
+    expect(outcome(stream, ends).operations).toEqual(said);
+  });
+
+  test("of random messages is the same in random chunks", () => {
+    for (let seed = 1; seed <= 300; seed++) {
+      const random = randomNumbers(seed);
+      const pick = <T>(from: readonly T[]): T => from[random(from.length)];
+      const word = (): string => {
+        const length = 1 + random(random(10) === 0 ? 900 : 30);
+        return Array.from({ length }, () => pick([..."ab.*>_-09\0\x7f\r'MSG"])).join("");
+      };
+      const texts: string[] = [];
+      const expected: Operation[] = [];
+      for (let i = 0; i < 30; i++) {
+        const payload = textOf(Uint8Array.from({ length: random(random(5) === 0 ? 3000 : 40) }, () => random(256)));
+        const blank = (): string => pick([" ", " ", " ", "\t", "  "]);
+        const lineEnd = pick(["\r\n", "\r\n", "\n"]);
+        const subject = word();
+        const reply = random(3) === 0 ? word() : "";
+        const sid = random(1_000_000);
+        const replyPart = reply === "" ? "" : reply + blank();
+        const kind = random(10);
+        if (kind < 6) {
+          texts.push(`MSG${blank()}${subject}${blank()}${sid}${blank()}${replyPart}${payload.length}${lineEnd}`);
+          texts.push(`${payload}\r\n`);
+          expected.push(message(subject, sid, payload, { reply }));
+        } else if (kind < 8) {
+          const status = 100 + random(900);
+          const header = `NATS/1.0 ${status}\r\n${"x".repeat(random(50))}\r\n\r\n`;
+          const total = header.length + payload.length;
+          texts.push(`HMSG ${subject} ${sid}${blank()}${replyPart}${header.length}${blank()}${total}${lineEnd}`);
+          texts.push(`${header}${payload}\r\n`);
+          expected.push(message(subject, sid, payload, { reply, status }));
+        } else {
+          const [text, operation] = pick(parts);
+          texts.push(text);
+          expected.push(operation);
+        }
+      }
+      const bytes = bytesOf(texts.join(""));
+      const { operations, failure } = outcome(bytes, randomEnds(random, bytes.length));
+      // Not by one toEqual: random bytes would fill the screen.
+      expect(failure, `seed ${seed}`).toBeUndefined();
+      expect(operations.length, `seed ${seed}`).toBe(expected.length);
+      const wrong = operations.findIndex((operation, i) => JSON.stringify(operation) !== JSON.stringify(expected[i]));
+      if (wrong >= 0) expect(operations[wrong], `seed ${seed}, operation ${wrong}`).toEqual(expected[wrong]);
+    }
+  });
+});
+
+describe("bytes that are not the protocol", () => {
+  test.each([
+    // Unknown operations, and those that only a client sends.
+    ["FOO bar\r\n", 'unknown operation: "FOO bar"'],
+    ["PUB a 1\r\nx\r\n", 'unknown operation: "PUB a 1"'],
+    ["CONNECT {}\r\n", 'unknown operation: "CONNECT {}"'],
+    ["MSGS a 1 0\r\n\r\n", 'unknown operation: "MSGS a 1 0"'],
+    ["MS\r\n", 'unknown operation: "MS"'],
+    ["INFO{}\r\n", 'unknown operation: "INFO{}"'],
+    ["\x0bOK\r\n", 'unknown operation: "?OK"'],
+    ["\0MSG a 1 0\r\n\r\n", 'unknown operation: "?MSG a 1 0"'],
+    ["\x16\x03\x01\x02\0\n", 'unknown operation: "?????"'],
+    ["HTTP/1.1 400 Bad Request\r\n\r\n", 'unknown operation: "HTTP/1.1 400 Bad Request"'],
+    ["caf\xc3\xa9 \x1b[31m\r\n", 'unknown operation: "caf? ?[31m"'],
+    [`${"long".repeat(20)}\r\n`, `unknown operation: "${"long".repeat(8)}"`],
+    // Lines that begin with nothing.
+    ["\r\n", "a line that does not begin with an operation"],
+    ["\n", "a line that does not begin with an operation"],
+    [" PING\r\n", "a line that does not begin with an operation"],
+    ["\tPING\r\n", "a line that does not begin with an operation"],
+    ["\rPING\r\n", "a line that does not begin with an operation"],
+    // Missing and extra arguments.
+    ["INFO\r\n", 'missing text: "INFO"'],
+    ["INFO  \r\n", 'missing text: "INFO"'],
+    ["MSG\r\n", 'wrong number of arguments: "MSG"'],
+    ["MSG a\r\n", 'wrong number of arguments: "MSG a"'],
+    ["MSG a 1\r\n", 'wrong number of arguments: "MSG a 1"'],
+    ["MSG  1 5\r\nhello\r\n", 'wrong number of arguments: "MSG  1 5"'],
+    ["MSG a  5\r\nhello\r\n", 'wrong number of arguments: "MSG a  5"'],
+    ["MSG a 1 \r\n\r\n", 'wrong number of arguments: "MSG a 1"'],
+    ["MSG a 1 b 2 3\r\n", 'wrong number of arguments: "MSG a 1 b 2 3"'],
+    ["MSG a 1 b 2 3 4 5 6 7\r\n", 'wrong number of arguments: "MSG a 1 b 2 3 4 5 6 7"'],
+    ["HMSG a 1 2\r\n", 'wrong number of arguments: "HMSG a 1 2"'],
+    ["HMSG a 1 b 0 0 0\r\n", 'wrong number of arguments: "HMSG a 1 b 0 0 0"'],
+    // Numbers.
+    ["MSG a x 0\r\n\r\n", 'malformed subscription number: "MSG a x 0"'],
+    ["MSG a -1 0\r\n\r\n", 'malformed subscription number: "MSG a -1 0"'],
+    ["MSG a 1.5 0\r\n\r\n", 'malformed subscription number: "MSG a 1.5 0"'],
+    ["MSG a 1234567890123456 0\r\n\r\n", 'malformed subscription number: "MSG a 1234567890123456 0"'],
+    ["MSG a 1 -5\r\nhello\r\n", 'malformed size: "MSG a 1 -5"'],
+    ["MSG a 1 +5\r\nhello\r\n", 'malformed size: "MSG a 1 +5"'],
+    ["MSG a 1 5.0\r\nhello\r\n", 'malformed size: "MSG a 1 5.0"'],
+    ["MSG a 1 0x5\r\nhello\r\n", 'malformed size: "MSG a 1 0x5"'],
+    ["MSG a 1 5\0\r\nhello\r\n", 'malformed size: "MSG a 1 5?"'],
+    ["MSG a 1 5\r\r\nhello\r\n", 'malformed size: "MSG a 1 5?"'],
+    ["MSG a 1 \xb2\r\nhello\r\n", 'malformed size: "MSG a 1 ?"'],
+    ["MSG a 1 0000000005\r\nhello\r\n", 'malformed size: "MSG a 1 0000000005"'],
+    ["MSG s 1 99999999999\r\n", 'malformed size: "MSG s 1 99999999999"'],
+    ["MSG s 1 4294967296\r\n", 'malformed size: "MSG s 1 4294967296"'],
+    ["MSG s 1 18446744073709551616\r\n", 'malformed size: "MSG s 1 18446744073709551616"'],
+    ["MSG s 1 999999999\r\n", '999999999 bytes where 1048576 are the most: "MSG s 1 999999999"'],
+    ["MSG s 1 1048577\r\n", '1048577 bytes where 1048576 are the most: "MSG s 1 1048577"'],
+    ["HMSG a 1 x 5\r\nhello\r\n", 'malformed size: "HMSG a 1 x 5"'],
+    ["HMSG a 1 -1 5\r\nhello\r\n", 'malformed size: "HMSG a 1 -1 5"'],
+    ["HMSG a 1 6 5\r\nhello\r\n", 'header larger than the whole: "HMSG a 1 6 5"'],
+    // Payloads that do not end where they should.
+    ["MSG a 1 4\r\nsecret\r\n", "a payload of 4 bytes without CRLF after it"],
+    ["MSG a 1 7\r\nsecret\r\nPING\r\n", "a payload of 7 bytes without CRLF after it"],
+    ["MSG a 1 6\r\nsecret\n\n", "a payload of 6 bytes without CRLF after it"],
+    ["MSG a 1 6\r\nsecret\r\r\n", "a payload of 6 bytes without CRLF after it"],
+    ["MSG a 1 6\r\nsecret\nPING\r\n", "a payload of 6 bytes without CRLF after it"],
+    ["HMSG a 1 2 6\r\nsecretPING\r\n", "a payload of 6 bytes without CRLF after it"],
+    ["MSG a 1 0\r\nPING\r\n", "a payload of 0 bytes without CRLF after it"],
+    ["MSG a 1 6\r\nsecret\r\n\r\n", "a line that does not begin with an operation"],
+  ])("are refused with what is wrong, however they are cut: %j", (text, why) => {
+    expect(failureIn(`PING\r\n${text}`)).toBe(why);
+    expect(failureIn(text)).toBe(why);
+  });
+
+  test("are refused after what was before them has been reported, and before what is after them", () => {
+    const { operations, failure } = outcome(bytesOf("PING\r\nMSG a 1 1\r\nx\r\nBAD\r\nPING\r\n"), []);
+    expect(operations).toEqual([["ping"], message("a", 1, "x")]);
+    expect(failure).toBe('unknown operation: "BAD"');
+  });
+
+  test("end the parser: nothing more is reported", () => {
+    const operations: Operation[] = [];
+    const parser = new Parser(collector(operations));
+    expect(() => parser.parse(bytesOf("BAD\r\n"))).toThrow(NatsError);
+    expect(parser.parse(bytesOf("PING\r\n"))).toBe(0);
+    expect(operations).toEqual([]);
+  });
+
+  test("are refused as a NatsError, or make sense, when they are random; and never depend on the chunks", () => {
+    const tokens = ["MSG", "HMSG", "INFO", "PING", "PONG", "+OK", "-ERR", "msg", " ", " ", " ", "\t", "\r\n", "\r\n"];
+    tokens.push("\n", "\r", "0", "1", "2", "5", "16", "-1", "1e3", "4096", "99999999999", "a.b", "__proto__", "'");
+    tokens.push("MSG a 1 2\r\nhi\r\n", "MSG a 1 r 2\r\nhi\r\n", "HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n");
+    let failures = 0;
+    let reported = 0;
+    for (let seed = 1; seed <= 5000; seed++) {
+      const random = randomNumbers(seed);
+      let text = "";
+      for (let i = random(25); i >= 0; i--) {
+        text += random(12) === 0 ? String.fromCharCode(random(256)) : tokens[random(tokens.length)];
+      }
+      const bytes = bytesOf(text);
+      const options = { line: 64, text: 128, maxPayload: 4000 };
+      const whole = outcome(bytes, [], options);
+      expect(outcome(bytes, randomEnds(random, bytes.length), options), `seed ${seed}: ${text}`).toEqual(whole);
+      reported += whole.operations.length;
+      if (whole.failure !== undefined) failures++;
+    }
+    // Both kinds did come up.
+    expect(failures).toBeGreaterThan(1000);
+    expect(reported).toBeGreaterThan(500);
+  });
+
+  test("in the middle of a good stream are refused or make sense, wherever a byte is changed", () => {
+    const random = randomNumbers(7);
+    for (let at = longInfo.length; at < stream.length; at++) {
+      const changed = stream.slice();
+      changed[at] = random(256);
+      const whole = outcome(changed, []);
+      expect(outcome(changed, randomEnds(random, changed.length)), `byte ${at} made ${changed[at]}`).toEqual(whole);
+    }
+  });
+});
+
+describe("limits", () => {
+  test("a line may be as long as the limit, its end included", () => {
+    const ofLength = (length: number): string => `MSG ${"s".repeat(length - 10)} 1 0\r\n\r\n`;
+    expect(operationsIn(ofLength(8192))).toHaveLength(1);
+    expect(failureIn(ofLength(8193))).toBe("a line of more than 8192 bytes");
+    expect(operationsIn(ofLength(100), { line: 100 })).toHaveLength(1);
+    expect(failureIn(ofLength(101), { line: 100 })).toBe("a line of more than 100 bytes");
+    expect(failureIn(`PING ${"x".repeat(200)}\r\n`, { line: 100 })).toBe("a line of more than 100 bytes");
+  });
+
+  test("INFO and -ERR have a limit of their own", () => {
+    const long = "x".repeat(500);
+    const limits = { line: 100, text: 512 };
+    expect(operationsIn(`info ${long}\r\n-ERR '${long}'\r\n`, limits)).toEqual([
+      ["info", long],
+      ["error", long],
+    ]);
+    expect(failureIn(`INFO ${long}${long}\r\n`, limits)).toBe("a line of more than 512 bytes");
+    expect(failureIn(`-ERR ${long}${long}\r\n`, limits)).toBe("a line of more than 512 bytes");
+  });
+
+  test("a line without end is refused at the limit", () => {
+    expect(failureIn("x".repeat(8192))).toBe("none");
+    expect(failureIn("x".repeat(8193))).toBe("a line of more than 8192 bytes");
+    expect(failureIn(`INFO ${"x".repeat(600)}`, { text: 512, line: 100 })).toBe("a line of more than 512 bytes");
+    expect(outcome(bytesOf(`INFO ${"x".repeat(1024 * 1024)}`), []).failure).toBe("a line of more than 1048576 bytes");
+  });
+
+  test("a message may be as large as maxPayload, headers included", () => {
+    expect(operationsIn("MSG a 1 5\r\nhello\r\n", { maxPayload: 5 })).toHaveLength(1);
+    const tooMuch = '6 bytes where 5 are the most: "MSG a 1 6"';
+    expect(failureIn("MSG a 1 6\r\n", { maxPayload: 5 })).toBe(tooMuch);
+    expect(failureIn("MSG a 1 6\r\nsecret\r\n", { maxPayload: 5 })).toBe(tooMuch);
+    expect(failureIn("HMSG a 1 3 6\r\n", { maxPayload: 5 })).toBe('6 bytes where 5 are the most: "HMSG a 1 3 6"');
+  });
+
+  test("maxPayload can be changed between messages", () => {
+    const operations: Operation[] = [];
+    const parser = new Parser({ ...collector(operations), info: () => (parser.maxPayload = 2_000_000) });
+    parser.parse(bytesOf("INFO {}\r\nMSG a 1 1500000\r\n"));
+    parser.parse(new Uint8Array(1_500_000).fill(0x78));
+    parser.parse(bytesOf("\r\n"));
+    expect(operations).toHaveLength(1);
+  });
+});
+
+describe("a delivery", () => {
+  test("is reported where it lies, without copying, and no bytes are held afterwards", () => {
+    const chunk = bytesOf("PING\r\nMSG a.b 1 r 5\r\nhello\r\n");
+    const places: unknown[] = [];
+    const deliveries: Delivery[] = [];
+    const parser = new Parser({
+      ...collector([]),
+      message: (delivery) => {
+        deliveries.push(delivery);
+        places.push(delivery.bytes === chunk, delivery.head === chunk, delivery.start, delivery.end);
+      },
+    });
+    parser.parse(chunk);
+    expect(places).toEqual([true, true, 21, 26]);
+    expect(deliveries[0].bytes).toHaveLength(0);
+    expect(deliveries[0].head).toHaveLength(0);
+  });
+
+  test("is one and the same object each time", () => {
+    const deliveries = new Set<Delivery>();
+    const parser = new Parser({ ...collector([]), message: (delivery) => deliveries.add(delivery) });
+    parser.parse(bytesOf("MSG a 1 1\r\nx\r\nMSG b 2 r 1\r\nx\r\n"));
+    parser.parse(bytesOf("HMSG c 3 12 13\r\nNATS/1.0\r\n\r\nx\r\nMSG a 1 1\r\nx"));
+    parser.parse(bytesOf("\r\n"));
+    expect(deliveries.size).toBe(1);
+  });
+
+  test("tells nothing of the one before", () => {
+    const text = "HMSG a 9 r 16 17\r\nNATS/1.0 503\r\n\r\nx\r\nMSG b 1 1\r\ny\r\nMSG b 1 0\r\n\r\n";
+    const expected = [
+      message("a", 9, "x", { reply: "r", status: 503 }),
+      message("b", 1, "y"),
+      message("b", 1, ""),
+    ];
+    for (let size = 1; size <= text.length; size++) {
+      expect(outcome(bytesOf(text), every(size, text.length)).operations, `chunks of ${size}`).toEqual(expected);
+    }
+  });
+});
+
+describe("stop", () => {
+  const text = "PING\r\nMSG a 1 1\r\nx\r\nMSG a 1 r 1\r\ny\r\nHMSG a 1 12 13\r\nNATS/1.0\r\n\r\nz\r\n+OK\r\nPONG\r\n";
+  const calls = 6;
+
+  test("from within any operation leaves the rest unparsed, and parse says where it ends", () => {
+    for (const size of [1, 2, 7, text.length]) {
+      for (let stopAt = 1; stopAt <= calls; stopAt++) {
+        const operations: Operation[] = [];
+        const stopping = (): void => {
+          if (operations.length === stopAt) parser.stop();
+        };
+        const inner = collector(operations);
+        const parser: Parser = new Parser({
+          info: (json) => (inner.info(json), stopping()),
+          message: (delivery) => (inner.message(delivery), stopping()),
+          ping: () => (inner.ping(), stopping()),
+          pong: () => (inner.pong(), stopping()),
+          ok: () => (inner.ok(), stopping()),
+          error: (why) => (inner.error(why), stopping()),
+        });
+        let parsed = 0;
+        for (let at = 0; at < text.length; at += size) parsed += parser.parse(bytesOf(text.slice(at, at + size)));
+        const upTo = operationsIn(text.slice(0, parsed));
+        expect(operations, `chunks of ${size}`).toHaveLength(stopAt);
+        expect(upTo).toEqual(operations);
+        expect(text.slice(0, parsed).endsWith("\r\n")).toBe(true);
+      }
+    }
+  });
+
+  test("from outside ends a message that is not complete", () => {
+    const operations: Operation[] = [];
+    const parser = new Parser(collector(operations));
+    expect(parser.parse(bytesOf("MSG a 1 5\r\nhel"))).toBe(14);
+    parser.stop();
+    expect(parser.parse(bytesOf("lo\r\nBAD\r\n"))).toBe(0);
+    expect(operations).toEqual([]);
+  });
+
+  test("comes of itself when an operation throws, and what it throws is passed on", () => {
+    const operations: Operation[] = [];
+    const parser = new Parser({
+      ...collector(operations),
+      ping: () => {
+        throw new RangeError("mine");
+      },
+    });
+    expect(() => parser.parse(bytesOf("PING\r\nPONG\r\n"))).toThrow(new RangeError("mine"));
+    expect(parser.parse(bytesOf("PONG\r\n"))).toBe(0);
+    expect(operations).toEqual([]);
+  });
+});
+
+describe("memory", () => {
+  /** Runs, and tells the sizes of the arrays allocated meanwhile and how many bytes were copied into arrays. */
+  function watch(run: (allocated: number[]) => void): { allocated: number[]; copied: number } {
+    const allocated: number[] = [];
+    let copied = 0;
+    const Real = globalThis.Uint8Array;
+    globalThis.Uint8Array = new Proxy(Real, {
+      construct(target, args: [unknown]) {
+        if (typeof args[0] === "number") allocated.push(args[0]);
+        return Reflect.construct(target, args) as object;
+      },
+    });
+    const set = Real.prototype.set;
+    Real.prototype.set = function (source, offset) {
+      copied += source.length;
+      set.call(this, source, offset);
+    };
+    try {
+      run(allocated);
+    } finally {
+      globalThis.Uint8Array = Real;
+      delete (Real.prototype as Partial<Uint8Array>).set;
+    }
+    return { allocated, copied };
+  }
+
+  const mebibyte = 1024 * 1024;
+
+  function parserCounting(): { parser: Parser; count: () => number; last: () => Delivery | undefined } {
+    let count = 0;
+    let last: Delivery | undefined;
+    const counting = (): void => void count++;
+    const parser = new Parser({
+      info: counting,
+      message: (delivery) => {
+        last = delivery;
+        count++;
+      },
+      ping: counting,
+      pong: counting,
+      ok: counting,
+      error: counting,
+    });
+    return { parser, count: () => count, last: () => last };
+  }
+
+  test("is not taken because a line claims a size", () => {
+    const { parser } = parserCounting();
+    const start = bytesOf(`MSG a 1 ${mebibyte}\r\n0123456789`);
+    const { allocated } = watch(() => parser.parse(start));
+    expect(Math.max(...allocated)).toBeLessThanOrEqual(512);
+  });
+
+  test.each(["MSG", "INFO"])("for a %s of 1 MiB that comes byte by byte grows with it, at linear cost", (verb) => {
+    const { parser, count } = parserCounting();
+    const bytes = new Uint8Array(verb === "MSG" ? mebibyte + 19 : mebibyte).fill(0x78);
+    bytes.set(utf8.encode(verb === "MSG" ? `MSG a 1 ${mebibyte}\r\n` : "INFO "));
+    bytes.set(utf8.encode("\r\n"), bytes.length - 2);
+    let mostAtOnce = 0;
+    const { allocated, copied } = watch((soFar) => {
+      let seen = 0;
+      for (let at = 0; at < bytes.length; at++) {
+        parser.parse(bytes.subarray(at, at + 1));
+        for (; seen < soFar.length; seen++) {
+          // Never more than twice what has come, but for the least size.
+          if (soFar[seen] > Math.max(2 * (at + 1), 512)) expect.fail(`${soFar[seen]} bytes taken for ${at + 1}`);
+          mostAtOnce = Math.max(mostAtOnce, soFar[seen] + (soFar[seen - 1] ?? 0));
+        }
+      }
+    });
+    expect(count()).toBe(1);
+    expect(mostAtOnce).toBeLessThanOrEqual(2 * bytes.length);
+    expect(copied).toBeLessThanOrEqual(3 * bytes.length + 1024);
+    expect(allocated.length).toBeLessThan(20);
+  });
+
+  test("of a large message is let go, that of small ones is used again", () => {
+    const { parser, count, last } = parserCounting();
+    const send = (size: number): void => {
+      parser.parse(utf8.encode(`MSG a 1 ${size}\r\n`));
+      parser.parse(new Uint8Array(size));
+      parser.parse(utf8.encode("\r\n"));
+    };
+    send(1000);
+    const ofReader = 1;
+    expect(watch(() => send(1000)).allocated.length - ofReader).toBe(0);
+    send(mebibyte);
+    expect(last()?.bytes).toHaveLength(0);
+    expect(watch(() => send(mebibyte)).allocated.length - ofReader).toBeGreaterThan(0);
+    expect(count()).toBe(4);
+  });
+});
