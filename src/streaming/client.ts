@@ -1,0 +1,207 @@
+import { onAbort, sleep } from "../core-nats/async.ts";
+import { StreamingError } from "./errors.ts";
+import { Messages } from "./messages.ts";
+import { checkChannel, checkConnectOptions, checkSubscribeOptions, checkTimeout } from "./options.ts";
+import type { ConnectOptions, PublishOptions, Settings, SubscribeOptions, SubscribeSettings } from "./options.ts";
+import { Publisher } from "./publisher.ts";
+import { Slots } from "./slots.ts";
+import { teller } from "./status.ts";
+import type { Tell } from "./status.ts";
+import { Subscription } from "./subscription.ts";
+import type { DrainReport, Household, MessageHandler } from "./subscription.ts";
+import { Supervisor } from "./supervisor.ts";
+
+declare global {
+  interface SymbolConstructor {
+    readonly asyncDispose: unique symbol;
+  }
+}
+
+/** After an outage this many subscriptions at a time are asked for: thousands at once would starve heartbeats. */
+const RESUBSCRIBES_AT_ONCE = 16;
+
+/**
+ * Connects to a NATS server and registers with the streaming server behind it. Resolves once registered; from then on
+ * whatever breaks is repaired, for as long as it takes, until `close` or `drain`.
+ *
+ * Rejects with a `TypeError` for wrong options, and with a `StreamingError`: `CONNECT_FAILED`, `AUTH_FAILED`, `NO_SERVER`,
+ * `CLIENT_ID_IN_USE`, `REFUSED`, `NOT_PERMITTED`, or `ABORTED` by the caller's signal. With `waitOnFirstConnect` it waits
+ * for what may pass.
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  return Client.connect(checkConnectOptions(options));
+}
+
+/** A client of a streaming server. It ends by `close()` or `drain()` alone. */
+export class Client {
+  /** Resolves when the client has ended. */
+  readonly closed: Promise<void>;
+
+  readonly #settings: Settings;
+  readonly #tell: Tell;
+  readonly #supervisor: Supervisor;
+  readonly #publisher: Publisher;
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #ending = new AbortController();
+  readonly #household: Household;
+  #draining = false;
+
+  private constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#tell = teller(settings.clientId, settings.onStatus);
+    this.#supervisor = new Supervisor(settings, this.#tell, () => [...this.#subscriptions, this.#publisher]);
+    this.#publisher = new Publisher(settings, this.#tell, (error) => this.#supervisor.verify(error));
+    this.#household = {
+      settings,
+      supervisor: this.#supervisor,
+      tell: this.#tell,
+      slots: new Slots(RESUBSCRIBES_AT_ONCE),
+      waiting: { bytes: 0 },
+      ending: this.#ending.signal,
+      groups: new Map(),
+    };
+    this.closed = this.#supervisor.run().then(() => this.#end());
+  }
+
+  /** @internal */
+  static async connect(settings: Settings): Promise<Client> {
+    const { signal } = settings;
+    const client = new Client(settings);
+    const unlisten = signal === undefined ? undefined : onAbort(signal, () => client.#supervisor.close());
+    try {
+      await client.#supervisor.first;
+      return client;
+    } catch (error) {
+      await client.closed;
+      if (signal?.aborted !== true) throw error;
+      throw new StreamingError("ABORTED", "connect: the caller's signal was aborted", signal.reason);
+    } finally {
+      unlisten?.();
+    }
+  }
+
+  get state(): "disconnected" | "connected" | "registered" | "closed" {
+    return this.#supervisor.state;
+  }
+
+  /** True while registered and with every subscription in place: for readiness probes. */
+  get ready(): boolean {
+    if (this.state !== "registered" || this.#draining) return false;
+    for (const subscription of this.#subscriptions) if (subscription.state !== "subscribed") return false;
+    return true;
+  }
+
+  /**
+   * Publishes a message. Resolves once the server has stored it.
+   *
+   * While disconnected, and while too much is under way, it waits for its turn. It settles within `publishTimeout`. The bytes
+   * of `data` are copied before this returns. Rejects with a `TypeError` for wrong arguments, and with a `StreamingError`
+   * whose code says whether it was done: `UNCONFIRMED` means unknown, all others mean no.
+   */
+  publish(subject: string, data: string | Uint8Array, options?: PublishOptions): Promise<void> {
+    return this.#publisher.publish(subject, data, options);
+  }
+
+  /**
+   * Publishes all that the source yields, drawing from it no faster than acks come in; resolves to the number stored.
+   * At the first failure it draws no more, closes the source, waits until the rest settle, and rejects with that
+   * failure. `onStored` is told the number so far, with each ack.
+   */
+  publishMany(
+    subject: string,
+    source: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>,
+    options?: PublishOptions & { onStored?: ((stored: number) => void) | undefined },
+  ): Promise<number> {
+    return this.#publisher.publishMany(subject, source, options);
+  }
+
+  /**
+   * Subscribes to a channel. Waits until registered, through outages; resolves once the server has accepted the subscription, which is
+   * kept from then on. Rejects with a `TypeError` for wrong arguments, and with a `StreamingError`: `REFUSED` or
+   * `NOT_PERMITTED` if the server refuses it for good, `CLOSED` if the client ends before.
+   */
+  async subscribe(subject: string, handler: MessageHandler, options: SubscribeOptions = {}): Promise<Subscription> {
+    if (typeof handler !== "function") throw new TypeError(`handler must be a function, not a ${typeof handler}`);
+    checkChannel(subject);
+    return this.#subscribe(subject, handler, checkSubscribeOptions(options));
+  }
+
+  /**
+   * Subscribes to a channel, for `for await`: one message at a time, acknowledged when the loop comes back for the next.
+   * `maxInFlight` (default 100) says how many the server sends ahead; with 1 they are strictly in order, and one that was left unacknowledged is retried first.
+   */
+  async messages(subject: string, options: Omit<SubscribeOptions, "concurrency"> = {}): Promise<Messages> {
+    checkChannel(subject);
+    const settings = checkSubscribeOptions(options);
+    return Messages.start(settings.manualAck, (handler) =>
+      this.#subscribe(subject, handler, { ...settings, concurrency: 1, manualAck: true }),
+    );
+  }
+
+  /**
+   * Ends the client gracefully: no new handler starts; those that run finish, and may still publish and ack; then
+   * publishes are refused and those under way are settled; then it closes. Ends in any case after `timeout`
+   * milliseconds (default 20 000) and what taking leave needs, also if the server is gone; the report says what was left.
+   */
+  async drain(options: { timeout?: number | undefined } = {}): Promise<DrainReport> {
+    const timeout = checkTimeout("timeout", options.timeout, 20_000);
+    this.#draining = true;
+    const end = performance.now() + timeout;
+    const left = (): number => Math.max(1, end - performance.now());
+    const unhandled = await Promise.all([...this.#subscriptions].map((subscription) => subscription.finishHandlers(left())));
+    const unconfirmed = await this.#publisher.drain(left());
+    if (this.state === "registered") {
+      const closing = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
+      await Promise.race([closing, sleep(Math.min(left(), this.#settings.requestTimeout))]);
+    }
+    await this.close();
+    return { unhandled: unhandled.flat(), unconfirmed };
+  }
+
+  /**
+   * Ends the client now. Publishes under way reject, with `UNCONFIRMED` if they were sent. Handlers that run go on, but
+   * their acks return false. The server is told, if it can be reached; durables keep their positions.
+   */
+  async close(): Promise<void> {
+    this.#draining = true;
+    this.#ending.abort();
+    this.#publisher.close();
+    this.#supervisor.close();
+    await this.closed;
+  }
+
+  /** Like `drain()`, for `await using`. There where the host has `Symbol.asyncDispose`. */
+  declare [Symbol.asyncDispose]: () => Promise<void>;
+
+  async #subscribe(subject: string, handler: MessageHandler, settings: SubscribeSettings): Promise<Subscription> {
+    if (this.#draining || this.state === "closed") throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
+    if (settings.durable !== "" && settings.queue === "") {
+      for (const other of this.#subscriptions) {
+        if (other.subject !== subject || other.durable !== settings.durable || other.queue !== "" || other.state === "closed") continue;
+        throw new StreamingError("REFUSED", `subscribe ${subject}: this client has a subscription with durable ${settings.durable} already`);
+      }
+    }
+    const { subscription, ready } = Subscription.start(this.#household, subject, handler, settings);
+    this.#subscriptions.add(subscription);
+    void subscription.closed.then(() => this.#subscriptions.delete(subscription));
+    await ready;
+    return subscription;
+  }
+
+  async #end(): Promise<void> {
+    this.#draining = true;
+    this.#ending.abort();
+    this.#publisher.close();
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.closed));
+  }
+}
+
+if (typeof Symbol.asyncDispose === "symbol") {
+  Object.defineProperty(Client.prototype, Symbol.asyncDispose, {
+    configurable: true,
+    writable: true,
+    value: async function (this: Client): Promise<void> {
+      await this.drain();
+    },
+  });
+}

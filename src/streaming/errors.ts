@@ -1,0 +1,86 @@
+/**
+ * What went wrong, as an answer to the question *was it done?*
+ *
+ * | code | meaning | done? |
+ * |---|---|---|
+ * | `CONNECT_FAILED` | no NATS server was reached; may pass | no |
+ * | `AUTH_FAILED` | credentials or certificate refused, or TLS demanded and not to be had; waiting does not help | no |
+ * | `NO_SERVER` | NATS is there, but no streaming server answers for this cluster ID | no |
+ * | `CLIENT_ID_IN_USE` | another live client holds this client ID | no |
+ * | `REFUSED` | the streaming server said no for good; its words are passed on | no |
+ * | `NOT_PERMITTED` | the NATS server denied the subject | no |
+ * | `NOT_SENT` | the time was up while waiting to be sent | no |
+ * | `QUEUE_FULL` | too much is waiting to be sent | no |
+ * | `TOO_LARGE` | the encoded message is over the server's limit | no |
+ * | `ABORTED` | the caller's signal, before sending | no |
+ * | `CLOSED` | client or subscription closed, before sending | no |
+ * | `UNCONFIRMED` | sent; then a timeout, a lost connection, a close, or an answer that does not settle it | **unknown** |
+ *
+ * `UNCONFIRMED` is, and stays, the only code whose outcome is unknown.
+ */
+export type StreamingErrorCode =
+  | "CONNECT_FAILED"
+  | "AUTH_FAILED"
+  | "NO_SERVER"
+  | "CLIENT_ID_IN_USE"
+  | "REFUSED"
+  | "NOT_PERMITTED"
+  | "NOT_SENT"
+  | "QUEUE_FULL"
+  | "TOO_LARGE"
+  | "ABORTED"
+  | "CLOSED"
+  | "UNCONFIRMED";
+
+/**
+ * Every rejection of this library that is not a `TypeError` for a wrong argument. The message reads "operation
+ * subject: reason"; `cause` is what lies below, often an error of the NATS connection.
+ */
+export class StreamingError extends Error {
+  readonly code: StreamingErrorCode;
+
+  /** @internal */
+  constructor(code: StreamingErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+
+  override get name(): string {
+    return "StreamingError";
+  }
+}
+
+/** What a text of the streaming server means for what was asked of it. */
+export type AnswerClass =
+  /** No, and asking again does not help. */
+  | "permanent"
+  /** Not now: ask again. Whether it was done is unknown. */
+  | "transient"
+  /** The server does not know this session. */
+  | "session-lost"
+  /** A live client with this ID answered the server's question. */
+  | "in-use"
+  /** A subscription to the durable exists already. */
+  | "duplicate-durable"
+  /** What was to be closed is not there. */
+  | "gone";
+
+// The texts of nats-streaming-server 0.25.6, each seen. A text that is not listed is transient: better asked once too
+// often than given up for a full disk.
+const CLASSES: readonly (readonly [RegExp, AnswerClass])[] = [
+  [/^stan: clientID already registered/, "in-use"],
+  [/^client has been replaced or is no longer registered|^stan: unknown clientID/, "session-lost"],
+  [/^stan: duplicate durable registration/, "duplicate-durable"],
+  [/^stan: (unknown channel|invalid subscription$)/, "gone"],
+  [/^stan: channel is being deleted/, "transient"],
+  [/^stan: invalid subscription request/, "transient"],
+  [/^stan: (invalid|clientID missing|durable name)/, "permanent"],
+  [/^too many (channels|subscriptions per channel)/, "permanent"],
+  [/^rejecting channel /, "permanent"],
+  [/: file name too long/, "permanent"],
+];
+
+/** How to take a text that the streaming server answered with. */
+export function classify(text: string): AnswerClass {
+  return CLASSES.find(([pattern]) => pattern.test(text))?.[1] ?? "transient";
+}

@@ -1,0 +1,327 @@
+import { checkCredentials } from "../core-nats/auth.ts";
+import type { Credentials } from "../core-nats/auth.ts";
+import { subjectRule } from "../core-nats/connection.ts";
+import { Servers } from "../core-nats/servers.ts";
+import type { TlsOptions } from "../core-nats/socket.ts";
+import type { Status } from "./status.ts";
+
+/** The host's `AbortSignal`, where its types are known; else the part of it that this library uses. */
+export type Signal = typeof globalThis extends { AbortSignal: { prototype: infer T } }
+  ? T
+  : {
+      readonly aborted: boolean;
+      readonly reason: unknown;
+      addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
+      removeEventListener(type: "abort", listener: () => void): void;
+    };
+
+/** Options of `connect`. All times are in milliseconds. */
+export interface ConnectOptions {
+  /** The ID of the streaming cluster, as the server was started with (its own default is "test-cluster"). */
+  clusterId: string;
+  /** Names this client to the streaming server: letters, digits, - and _. One live client per ID. Operators see it, too. */
+  clientId: string;
+  /** One URL, several in a list, or several separated by commas: nats:// or tls://, with user:pass@ or token@. Default "nats://127.0.0.1:4222". */
+  servers?: string | readonly string[] | undefined;
+  /** Who this is to the NATS server. A function is asked at every dial, so that credentials may change. Default: those of the URL, or none. */
+  auth?: Credentials | (() => Credentials | Promise<Credentials>) | undefined;
+  /** Given, even empty: TLS is demanded of every server. Default: TLS where a URL says tls:// or a server demands it. */
+  tls?: TlsOptions | undefined;
+  /** One dial: TCP, TLS and handshake together. Default 5 000. */
+  connectTimeout?: number | undefined;
+  /** One attempt to register, subscribe, unsubscribe, close or ping. Default 2 000. */
+  requestTimeout?: number | undefined;
+  /** From `publish()` to the server's ack, waiting for a connection included. Default 30 000. */
+  publishTimeout?: number | undefined;
+  /** Publishes that are sent and not yet acknowledged; more wait. Default 16 384. */
+  maxPubAcksInFlight?: number | undefined;
+  /** The same in bytes as sent; one message always passes. Default 8 MiB. */
+  maxPubBytesInFlight?: number | undefined;
+  /** Bytes of publishes that wait for their turn; more are refused with `QUEUE_FULL`. Default 16 MiB. */
+  maxQueuedBytes?: number | undefined;
+  /** Bytes of received messages that wait for a handler; more are dropped, to be delivered again after `ackWait`. Default 64 MiB. */
+  maxWaitingBytes?: number | undefined;
+  /** True: a publish whose outcome is unknown is sent again, and may be stored twice. Default false: it rejects with `UNCONFIRMED`. */
+  resendUnconfirmed?: boolean | undefined;
+  /** How often the streaming server and an idle link are pinged; whole seconds. Default 5 000. */
+  pingInterval?: number | undefined;
+  /** So many pings without an answer mean that the link is dead, or the session to be verified. Default 3. */
+  pingMaxOut?: number | undefined;
+  /**
+   * True: `connect` waits for a server, a leader, and a client ID that is still held. Credentials, TLS and arguments
+   * that are wrong reject at once all the same. Default false.
+   */
+  waitOnFirstConnect?: boolean | undefined;
+  /** How long to wait before the n-th dial in a row (from 0). Default: 0, then 50 doubling to 2 000, each with jitter. */
+  reconnectDelay?: ((attempt: number) => number) | undefined;
+  /** What the subjects of this client's inboxes start with. Default "_INBOX". */
+  inboxPrefix?: string | undefined;
+  /** What the subject of registrations starts with. Default "_STAN.discover". */
+  discoverPrefix?: string | undefined;
+  /** Told what happens. Default: problems, each as one line on `console.warn`. */
+  onStatus?: ((status: Status) => void) | undefined;
+  /** Ends the wait in `connect`; no effect once connected. */
+  signal?: Signal | undefined;
+}
+
+/** Options of `publish`. */
+export interface PublishOptions {
+  /** Stored with the message and delivered as its `reply`; the server does nothing with it. Default none. */
+  reply?: string | undefined;
+  /** Gives the publish up: `ABORTED` if it was not sent, `UNCONFIRMED` if it was. */
+  signal?: Signal | undefined;
+}
+
+/** Where a subscription begins that the server does not know yet. A known durable goes on where it was. */
+export type StartAt = "newOnly" | "lastReceived" | "first" | { sequence: number } | { time: Date } | { ago: number };
+
+/** Options of `subscribe`. */
+export interface SubscribeOptions {
+  /**
+   * "newOnly"; "lastReceived", the last message and new ones; "first", all that are stored; `{ sequence }`, that one and
+   * later; `{ time }` and `{ ago }` (milliseconds), messages stored since. A sequence beyond the last is like "newOnly". Default "newOnly".
+   */
+  startAt?: StartAt | undefined;
+  /** The server keeps this subscription's position under the name, for this client ID; with `queue`, for the group. Default none. */
+  durable?: string | undefined;
+  /** Members of the group share the messages. Default none. */
+  queue?: string | undefined;
+  /** Messages that the server sends ahead of acks. Default: `concurrency`, or 100. */
+  maxInFlight?: number | undefined;
+  /** Handlers that run at once. Default: `maxInFlight`, or 100. */
+  concurrency?: number | undefined;
+  /** When an unacknowledged message is delivered again; milliseconds, whole seconds, at least 1 000. Default 30 000. */
+  ackWait?: number | undefined;
+  /** True: nothing is acknowledged but by `message.ack()`. Default false: acknowledged when handled. */
+  manualAck?: boolean | undefined;
+}
+
+/** Connect options after checking, with the defaults filled in. */
+export interface Settings {
+  readonly clusterId: string;
+  readonly clientId: string;
+  readonly servers: Servers;
+  readonly credentials: () => Promise<Credentials | undefined>;
+  readonly tls: TlsOptions | undefined;
+  readonly connectTimeout: number;
+  readonly requestTimeout: number;
+  readonly publishTimeout: number;
+  readonly maxPubAcksInFlight: number;
+  readonly maxPubBytesInFlight: number;
+  readonly maxQueuedBytes: number;
+  readonly maxWaitingBytes: number;
+  readonly resendUnconfirmed: boolean;
+  readonly pingInterval: number;
+  readonly pingMaxOut: number;
+  readonly waitOnFirstConnect: boolean;
+  readonly reconnectDelay: (attempt: number) => number;
+  readonly inboxPrefix: string;
+  readonly discoverPrefix: string;
+  readonly onStatus: ((status: Status) => void) | undefined;
+  readonly signal: Signal | undefined;
+}
+
+/** Subscribe options after checking, with the defaults filled in. */
+export interface SubscribeSettings {
+  readonly startAt: StartAt;
+  readonly durable: string;
+  readonly queue: string;
+  readonly maxInFlight: number;
+  readonly concurrency: number;
+  readonly ackWait: number;
+  readonly manualAck: boolean;
+}
+
+const LARGEST_INT32 = 2 ** 31 - 1;
+const LONGEST_CLIENT_ID = 256;
+const LONGEST_NAME = 256;
+
+/** @throws TypeError naming the option, the rule and the value; the value of a credential is never named. */
+export function checkConnectOptions(options: ConnectOptions): Settings {
+  if (typeof options !== "object" || options === null) throw new TypeError("connect needs an object of options");
+  known("connect", options, CONNECT_OPTIONS);
+  const clusterId = name("clusterId", options.clusterId);
+  const rule = subjectRule(clusterId, false);
+  if (rule !== undefined) bad("clusterId", rule, clusterId);
+  const clientId = options.clientId;
+  if (typeof clientId !== "string" || !/^[a-zA-Z0-9_-]+$/.test(clientId) || clientId.length > LONGEST_CLIENT_ID) {
+    bad("clientId", `must be 1 to ${LONGEST_CLIENT_ID} letters, digits, - and _`, clientId);
+  }
+  const { auth, tls, onStatus, reconnectDelay, signal } = options;
+  if (auth !== undefined && typeof auth !== "function") checkCredentials(auth);
+  if (tls !== undefined && (typeof tls !== "object" || tls === null)) bad("tls", "must be an object", typeof tls);
+  if (onStatus !== undefined && typeof onStatus !== "function") bad("onStatus", "must be a function", onStatus);
+  if (reconnectDelay !== undefined && typeof reconnectDelay !== "function") {
+    bad("reconnectDelay", "must be a function", reconnectDelay);
+  }
+  checkSignal(signal);
+  return {
+    clusterId,
+    clientId,
+    servers: new Servers(options.servers, tls !== undefined),
+    credentials: async () => (typeof auth === "function" ? await auth() : auth),
+    tls,
+    connectTimeout: milliseconds("connectTimeout", options.connectTimeout, 5_000),
+    requestTimeout: milliseconds("requestTimeout", options.requestTimeout, 2_000),
+    publishTimeout: milliseconds("publishTimeout", options.publishTimeout, 30_000),
+    maxPubAcksInFlight: integer("maxPubAcksInFlight", options.maxPubAcksInFlight, 16_384, 1, 2 ** 20),
+    maxPubBytesInFlight: integer("maxPubBytesInFlight", options.maxPubBytesInFlight, 8 * 2 ** 20, 1, Number.MAX_SAFE_INTEGER),
+    maxQueuedBytes: integer("maxQueuedBytes", options.maxQueuedBytes, 16 * 2 ** 20, 0, Number.MAX_SAFE_INTEGER),
+    maxWaitingBytes: integer("maxWaitingBytes", options.maxWaitingBytes, 64 * 2 ** 20, 1, Number.MAX_SAFE_INTEGER),
+    resendUnconfirmed: boolean("resendUnconfirmed", options.resendUnconfirmed),
+    pingInterval: seconds("pingInterval", options.pingInterval, 5_000),
+    pingMaxOut: integer("pingMaxOut", options.pingMaxOut, 3, 2, 1_000),
+    waitOnFirstConnect: boolean("waitOnFirstConnect", options.waitOnFirstConnect),
+    reconnectDelay: reconnectDelay ?? defaultDelay,
+    inboxPrefix: prefix("inboxPrefix", options.inboxPrefix, "_INBOX"),
+    discoverPrefix: prefix("discoverPrefix", options.discoverPrefix, "_STAN.discover"),
+    onStatus,
+    signal,
+  };
+}
+
+/** @throws TypeError naming the option, the rule and the value */
+export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSettings {
+  if (typeof options !== "object" || options === null) throw new TypeError("the options of subscribe must be an object");
+  known("subscribe", options, SUBSCRIBE_OPTIONS);
+  const durable = options.durable === undefined ? "" : name("durable", options.durable);
+  const queue = options.queue === undefined ? "" : name("queue", options.queue);
+  // The server joins the two with a colon, and takes a plain group named "a:b" for the durable group a of b.
+  if (queue !== "" && durable.includes(":")) bad("durable", "must have no : when queue is set", durable);
+  if (queue.includes(":")) bad("queue", "must have no :", queue);
+  const { maxInFlight, concurrency } = options;
+  return {
+    startAt: startAt(options.startAt),
+    durable,
+    queue,
+    maxInFlight: integer("maxInFlight", maxInFlight ?? concurrency, 100, 1, LARGEST_INT32),
+    concurrency: integer("concurrency", concurrency ?? maxInFlight, 100, 1, LARGEST_INT32),
+    ackWait: seconds("ackWait", options.ackWait, 30_000),
+    manualAck: boolean("manualAck", options.manualAck),
+  };
+}
+
+/** @throws TypeError unless the server takes it for a channel name, and it can be part of a NATS subject */
+export function checkChannel(subject: string): void {
+  const rule = subjectRule(subject, false) ?? (subject.includes("/") ? "must have no /" : undefined);
+  if (rule !== undefined) bad("subject", rule, subject);
+}
+
+/** @throws TypeError */
+export function checkPublishOptions(options: PublishOptions): void {
+  if (typeof options !== "object" || options === null) throw new TypeError("the options of publish must be an object");
+  if (options.reply !== undefined) {
+    // Stored and delivered as it is, never a subject on the wire: any text will do, within reason.
+    if (typeof options.reply !== "string" || options.reply.length > 1024) {
+      bad("reply", "must be a string of at most 1024 characters", options.reply);
+    }
+  }
+  checkSignal(options.signal);
+}
+
+/** @throws TypeError */
+export function checkTimeout(option: string, value: number | undefined, fallback: number): number {
+  return milliseconds(option, value, fallback);
+}
+
+const CONNECT_OPTIONS = new Set<string>([
+  "clusterId", "clientId", "servers", "auth", "tls", "connectTimeout", "requestTimeout", "publishTimeout",
+  "maxPubAcksInFlight", "maxPubBytesInFlight", "maxQueuedBytes", "maxWaitingBytes", "resendUnconfirmed", "pingInterval",
+  "pingMaxOut", "waitOnFirstConnect", "reconnectDelay", "inboxPrefix", "discoverPrefix", "onStatus", "signal",
+] satisfies (keyof ConnectOptions)[]);
+
+const SUBSCRIBE_OPTIONS = new Set<string>([
+  "startAt", "durable", "queue", "maxInFlight", "concurrency", "ackWait", "manualAck",
+] satisfies (keyof SubscribeOptions)[]);
+
+/** A misspelt option would be an option that silently does nothing. */
+function known(operation: string, options: object, names: Set<string>): void {
+  for (const option of Object.keys(options)) {
+    if (!names.has(option)) throw new TypeError(`${operation} has no option ${JSON.stringify(option.slice(0, 64))}`);
+  }
+}
+
+function startAt(value: StartAt | undefined): StartAt {
+  if (value === undefined) return "newOnly";
+  if (value === "newOnly" || value === "lastReceived" || value === "first") return value;
+  if (typeof value === "object" && value !== null) {
+    if ("sequence" in value) {
+      integer("startAt.sequence", value.sequence, 1, 1, Number.MAX_SAFE_INTEGER);
+      return value;
+    }
+    if ("time" in value) {
+      if (value.time instanceof Date && !Number.isNaN(value.time.getTime())) return value;
+      bad("startAt.time", "must be a valid Date", value.time);
+    }
+    if ("ago" in value) {
+      if (typeof value.ago === "number" && value.ago >= 0 && value.ago <= Number.MAX_SAFE_INTEGER) return value;
+      bad("startAt.ago", "must be a number of milliseconds, 0 or more", value.ago);
+    }
+  }
+  return bad("startAt", 'must be "newOnly", "lastReceived", "first", { sequence }, { time } or { ago }', value);
+}
+
+function prefix(option: string, value: string | undefined, fallback: string): string {
+  if (value === undefined) return fallback;
+  const rule = subjectRule(value, false) ?? (value.length > LONGEST_NAME ? `must have at most ${LONGEST_NAME} characters` : undefined);
+  return rule === undefined ? value : bad(option, rule, value);
+}
+
+/** Names are never part of a NATS subject, but operators read them, and they end up in file names and logs. */
+function name(option: string, value: string): string {
+  if (typeof value !== "string" || value === "" || value.length > LONGEST_NAME || /[\s\p{Cc}\p{Z}\p{Cs}\ufeff]/u.test(value)) {
+    bad(option, `must be 1 to ${LONGEST_NAME} characters without blanks, line breaks and control characters`, value);
+  }
+  return value;
+}
+
+function milliseconds(option: string, value: number | undefined, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number" || !(value > 0) || value > LARGEST_INT32) {
+    bad(option, `must be a number of milliseconds above 0 and up to ${LARGEST_INT32}`, value);
+  }
+  return value;
+}
+
+function seconds(option: string, value: number | undefined, fallback: number): number {
+  const whole = milliseconds(option, value, fallback);
+  if (whole % 1000 !== 0) bad(option, "must be whole seconds (a multiple of 1000 milliseconds), at least 1000", value);
+  return whole;
+}
+
+function integer(option: string, value: number | undefined, fallback: number, least: number, most: number): number {
+  if (value === undefined) return fallback;
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    bad(option, `must be a whole number from ${least} to ${most}`, value);
+  }
+  return value;
+}
+
+function boolean(option: string, value: boolean | undefined): boolean {
+  if (value !== undefined && typeof value !== "boolean") bad(option, "must be true or false", value);
+  return value === true;
+}
+
+function checkSignal(signal: Signal | undefined): void {
+  if (signal !== undefined && (typeof signal !== "object" || signal === null || typeof signal.addEventListener !== "function")) {
+    bad("signal", "must be an AbortSignal", typeof signal);
+  }
+}
+
+function bad(option: string, rule: string, value: unknown): never {
+  throw new TypeError(`${option} ${rule}, not ${shown(value)}`);
+}
+
+function shown(value: unknown): string {
+  if (typeof value === "string") {
+    const text = JSON.stringify(value.slice(0, 64)).replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    return value.length > 64 ? `${text}… (${value.length} characters)` : text;
+  }
+  if (typeof value === "number" || typeof value === "boolean" || value === undefined || value === null) return String(value);
+  return Array.isArray(value) ? "an array" : `a ${typeof value}`;
+}
+
+/** Nothing before the first dial, so that a bounced link costs no time; then ever longer, and not all clients at once. */
+function defaultDelay(attempt: number): number {
+  return attempt === 0 ? 0 : Math.min(2_000, 50 * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
+}

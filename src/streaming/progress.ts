@@ -1,0 +1,173 @@
+import { Intervals } from "./intervals.ts";
+
+/** So many intervals of finished sequences are remembered; beyond, the lowest are forgotten and may be handled again. */
+const MOST_INTERVALS = 10_000;
+
+/** Marks a sequence that waits for a handler or is in one. Any other value says when it was last seen, unfinished. */
+const ACTIVE = 0;
+
+/** Told of what a subscription cannot take for granted. */
+export interface ProgressEvents {
+  /** The server never sent these, and by now never will. */
+  skipped(from: number, to: number): void;
+  /** Too much was finished out of order to remember it all: these may be handled again. */
+  forgotten(from: number, to: number): void;
+}
+
+/**
+ * How far a channel has been worked off: which sequences are finished, and which were received and are not. Members of
+ * one queue group in one client share it, since a message that one of them has may be delivered to another again.
+ *
+ * The cursor is the end of the unbroken run of finished sequences. One that was never received counts as unfinished:
+ * what the server sent into a dead link is overtaken by newer messages after a resume (seen). Only after two ack waits
+ * of uninterrupted subscription is it certain that a missing sequence will not come any more.
+ */
+export class Progress {
+  #finished = new Intervals();
+  readonly #unfinished = new Map<number, number>();
+  readonly #events: ProgressEvents;
+  readonly #ackWait: number;
+  /** Where the unbroken run begins: the first message that was to be delivered. Unknown at first. */
+  #base: number | undefined;
+  /** True until something came between the subscription and its first message, which may then not be the first. */
+  #unbroken = true;
+  #established: number | undefined;
+  #lowest = Infinity;
+  #highest = 0;
+  #highestTime = 0;
+  #timer: Timer | undefined;
+  #stopped = false;
+
+  /** `ackWait` in milliseconds. */
+  constructor(ackWait: number, events: ProgressEvents) {
+    this.#ackWait = ackWait;
+    this.#events = events;
+  }
+
+  /** The highest sequence that was received, or 0. */
+  get highest(): number {
+    return this.#highest;
+  }
+
+  /**
+   * Where to go on: the last sequence of the unbroken run (then all up to it are finished), or the first one that was
+   * to be delivered (then that is not finished yet). Undefined while not even that is known.
+   */
+  get cursor(): number | undefined {
+    if (this.#base === undefined) return undefined;
+    const run = this.#finished.first;
+    return run !== undefined && run.start === this.#base ? run.end : this.#base;
+  }
+
+  /**
+   * Notes a received message. Returns false if the channel cannot be the one it was: a sequence up to the highest
+   * with a time later than that one's. Times are in nanoseconds, roughly.
+   */
+  receive(sequence: number, time: number): boolean {
+    if (sequence > this.#highest) {
+      this.#highest = sequence;
+      this.#highestTime = time;
+    } else if (this.isLater(sequence, time)) {
+      return false;
+    }
+    if (sequence < this.#lowest) {
+      this.#lowest = sequence;
+      if (this.#base === undefined && this.#unbroken) this.#base = sequence;
+    }
+    return true;
+  }
+
+  /** Whether a message of that sequence and time contradicts what was received: the channel has begun anew. */
+  isLater(sequence: number, time: number): boolean {
+    return sequence <= this.#highest && time > this.#highestTime;
+  }
+
+  isFinished(sequence: number): boolean {
+    return this.#finished.has(sequence);
+  }
+
+  isActive(sequence: number): boolean {
+    return this.#unfinished.get(sequence) === ACTIVE;
+  }
+
+  /** The message waits for a handler or is in one. */
+  begin(sequence: number): void {
+    this.#unfinished.set(sequence, ACTIVE);
+  }
+
+  /** The message is in nobody's hands any more, and not finished: its next delivery is handled. */
+  release(sequence: number): void {
+    this.#unfinished.set(sequence, performance.now());
+    this.#watch();
+  }
+
+  /** The message is finished. Returns false if it was. */
+  finish(sequence: number): boolean {
+    if (this.#unfinished.size > 0) this.#unfinished.delete(sequence);
+    const added = this.#finished.add(sequence, now);
+    if (this.#finished.count > 1) this.#bound();
+    return added;
+  }
+
+  /** The subscription is in place, for the first time or again: what is missing may still come, from now on. */
+  established(): void {
+    this.#established = performance.now();
+    this.#finished.renewGaps(this.#established);
+    if (this.#base === undefined && !this.#unbroken) this.#watch();
+  }
+
+  /** The link was lost: what was on the way may be missing for a while. */
+  interrupted(): void {
+    this.#established = undefined;
+    this.#unbroken = false;
+  }
+
+  /** Stops the timer. Nothing is told any more. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #bound(): void {
+    if (this.#finished.count > MOST_INTERVALS) {
+      const { from, to } = this.#finished.forgetSecond()!;
+      this.#events.forgotten(from, to);
+    }
+    this.#watch();
+  }
+
+  /** Looks for what is missing for good, as long as something is missing. */
+  #watch(): void {
+    if (this.#timer !== undefined || this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#look();
+      const missing = this.#finished.count > 1 || this.#unfinished.size > 0 || this.#base === undefined;
+      if (missing) this.#watch();
+    }, this.#ackWait);
+    this.#timer.unref();
+  }
+
+  #look(): void {
+    const before = performance.now() - 2 * this.#ackWait;
+    if (this.#established === undefined || this.#established > before) return;
+    for (const [sequence, seen] of this.#unfinished) {
+      // Not delivered again for so long: it has expired, or another member of the group has it.
+      if (seen !== ACTIVE && seen < before) this.#unfinished.delete(sequence);
+    }
+    if (this.#base === undefined && this.#lowest !== Infinity) this.#base = this.#lowest;
+    const waitedFor = [...this.#unfinished.keys()];
+    const settled = (from: number, to: number): boolean => !waitedFor.some((sequence) => sequence >= from && sequence <= to);
+    const run = this.#finished.first;
+    if (this.#base !== undefined && run !== undefined && run.start > this.#base && settled(this.#base, run.start - 1)) {
+      this.#events.skipped(this.#base, run.start - 1);
+      this.#base = run.start;
+    }
+    for (const { from, to } of this.#finished.closeGaps(before, settled)) this.#events.skipped(from, to);
+  }
+}
+
+function now(): number {
+  return performance.now();
+}

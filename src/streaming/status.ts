@@ -1,0 +1,71 @@
+import type { StreamingError } from "./errors.ts";
+import type { Message } from "./message.ts";
+import type { Subscription } from "./subscription.ts";
+
+/**
+ * What happens to a client and its subscriptions, told to `onStatus` as it happens. New types may come in a minor
+ * version: a `switch` needs a default.
+ *
+ * - `registered`: the streaming server knows this client; `resumed` if it is the same session as before
+ * - `disconnected`: the link to the NATS server was lost, and why. It is repaired by itself
+ * - `subscribed`: the subscription is in place; `resumed` if it was before, `from` where it went on, if that had to be said
+ * - `gap`: messages from `from` to `to` may be missing, and why
+ * - `handler-failed`: the handler threw or its promise rejected; the message comes again after `ackWait`
+ * - `redelivered-often`: this is the fifth delivery of the message, or a later one
+ * - `error`: a failed attempt that is repeated, something unreadable that was dropped, a client ID in use
+ * - `closed`: the client has ended
+ */
+export type Status =
+  | { type: "registered"; resumed: boolean }
+  | { type: "disconnected"; error: StreamingError }
+  | { type: "subscribed"; subscription: Subscription; resumed: boolean; from?: number }
+  | { type: "gap"; subscription: Subscription; from: number; to: number; reason: string }
+  | { type: "handler-failed"; subscription: Subscription; message: Message; error: unknown }
+  | { type: "redelivered-often"; subscription: Subscription; message: Message }
+  | { type: "error"; error: StreamingError; subscription?: Subscription }
+  | { type: "closed" };
+
+/** Tells a status. Never throws. */
+export type Tell = (status: Status) => void;
+
+/** Wraps the caller's `onStatus`, whose failures are its own and end nothing here; without one, problems are printed. */
+export function teller(clientId: string, onStatus: ((status: Status) => void) | undefined): Tell {
+  return (status) => {
+    try {
+      if (onStatus !== undefined) void Promise.resolve(onStatus(status)).catch(nothing);
+      else warn(clientId, status);
+    } catch {
+      // A broken listener must not break what it listens to.
+    }
+  };
+}
+
+function warn(clientId: string, status: Status): void {
+  const line = problem(status);
+  if (line !== undefined) console.warn(`nats-streaming-client ${clientId}: ${line}`);
+}
+
+/** The problem in one line, or undefined for what is only news. */
+function problem(status: Status): string | undefined {
+  switch (status.type) {
+    case "disconnected":
+      return `disconnected: ${reasonOf(status.error)}`;
+    case "error":
+      return `${status.error.code}: ${reasonOf(status.error)}`;
+    case "gap":
+      return `${status.subscription.subject}: messages ${status.from} to ${status.to} may be missing: ${status.reason}`;
+    case "handler-failed":
+      return `${status.subscription.subject}: the handler of message ${status.message.sequence} failed: ${reasonOf(status.error)}`;
+    case "redelivered-often":
+      return `${status.subscription.subject}: message ${status.message.sequence} is delivered for the ${status.message.redeliveryCount + 1}th time`;
+    default:
+      return undefined;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/\s+/g, " ");
+}
+
+function nothing(): void {}

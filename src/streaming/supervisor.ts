@@ -1,0 +1,414 @@
+import { deferred, settled, sleep } from "../core-nats/async.ts";
+import type { Deferred } from "../core-nats/async.ts";
+import type { Credentials } from "../core-nats/auth.ts";
+import { Connection } from "../core-nats/connection.ts";
+import type { ServerInfo } from "../core-nats/connection.ts";
+import { NatsError } from "../core-nats/errors.ts";
+import type { Server } from "../core-nats/servers.ts";
+import { StreamingError } from "./errors.ts";
+import type { Settings } from "./options.ts";
+import { Session } from "./session.ts";
+import type { Tell } from "./status.ts";
+
+/** A session on a connection, from its registration or verification until one of the two is lost. */
+export interface Registration {
+  readonly connection: Connection;
+  readonly session: Session;
+  /** Aborted when the connection is lost or the server has forgotten the session. */
+  readonly over: AbortSignal;
+}
+
+/** What the supervisor keeps informed: the publisher, and each subscription. */
+export interface Dependent {
+  /** A new connection: open what must be heard on it before the session is verified. */
+  open(connection: Connection, session: Session | undefined): void;
+  /** The session is known to be alive: send. */
+  resume(registration: Registration): void;
+  /** Nobody may be in charge: send nothing more until `resume`. */
+  suspend(): void;
+  /** The connection is gone, and with it what was under way. */
+  lost(error: StreamingError): void;
+  /** There is no knowing when it will be possible to send again, and why. */
+  refuse(error: StreamingError): void;
+}
+
+type State =
+  /** No connection. The session, if there is one, may still be alive on the server. */
+  | { readonly name: "disconnected"; readonly session: Session | undefined; readonly last: Server | undefined; readonly attempt: number }
+  /** A connection. The session, if there is one, is to be verified; a registration is there if it was valid on this very connection. */
+  | { readonly name: "connected"; readonly connection: Connection; readonly session: Session | undefined; readonly registration: Registering | undefined }
+  /** The server knows the session. */
+  | { readonly name: "registered"; readonly registration: Registering; readonly resumed: boolean }
+  | { readonly name: "closed"; readonly error: StreamingError | undefined };
+
+interface Registering extends Registration {
+  readonly end: AbortController;
+}
+
+/** Pings that must be answered definitely are repeated this often: a new leader is found soon after it serves. */
+const VERIFY_INTERVAL = 250;
+/** The server takes 500 ms to find out whether the owner of a client ID is alive, and refuses all others meanwhile. */
+const IN_USE_DELAY = 600;
+const IN_USE_TRIES = 10;
+const IN_USE_DELAY_AT_FIRST = 2_000;
+/** How often a registration is tried that has little hope. */
+const HOPELESS_DELAY = 30_000;
+const RETRY_DELAY = 250;
+
+/**
+ * Keeps a client registered: disconnected, connected, registered, and again, for as long as it takes. Only `close`
+ * ends it, or a failure before the first registration.
+ */
+export class Supervisor {
+  readonly #settings: Settings;
+  readonly #tell: Tell;
+  readonly #dependents: () => Iterable<Dependent>;
+  readonly #closing = new AbortController();
+  readonly #first = deferred();
+  readonly #waiting: Deferred<void>[] = [];
+  #state: State = { name: "disconnected", session: undefined, last: undefined, attempt: 0 };
+  #everRegistered = false;
+  #doubt = new AbortController();
+  #lameDuck = false;
+
+  /** `dependents` are told in their order, at each change. */
+  constructor(settings: Settings, tell: Tell, dependents: () => Iterable<Dependent>) {
+    this.#settings = settings;
+    this.#tell = tell;
+    this.#dependents = dependents;
+    // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
+    this.#first.promise.catch(nothing);
+  }
+
+  get state(): State["name"] {
+    return this.#state.name;
+  }
+
+  /** Resolves with the first registration; rejects with the reason for which there is none. */
+  get first(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  /** The registration, while the session is known to be alive. */
+  get registration(): Registration | undefined {
+    return this.#state.name === "registered" ? this.#state.registration : undefined;
+  }
+
+  /** Resolves with the registration as soon as there is one; with undefined once the signal aborts. */
+  async registered(signal: AbortSignal): Promise<Registration | undefined> {
+    while (!signal.aborted) {
+      if (this.registration !== undefined) return this.registration;
+      const wait = deferred();
+      this.#waiting.push(wait);
+      await settled(wait.promise, signal);
+    }
+    return undefined;
+  }
+
+  /** Has the session verified before anything more is published; `error` is told, if there is one. */
+  verify(error?: StreamingError): void {
+    if (this.#state.name !== "registered" || this.#doubt.signal.aborted) return;
+    for (const dependent of this.#dependents()) dependent.suspend();
+    if (error !== undefined) this.#tell({ type: "error", error });
+    this.#doubt.abort();
+  }
+
+  /** Ends the loop; takes leave of the server if the session is known to be alive. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  /** The loop. Resolves when it has ended. */
+  async run(): Promise<void> {
+    while (this.#state.name !== "closed") {
+      const state: State = this.#state;
+      try {
+        this.#state = await this.#live(state);
+      } catch (error) {
+        // Not expected. Ending the client for it would break the one promise that counts.
+        this.#tell({ type: "error", error: new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error) });
+        if ("connection" in state) state.connection.end(new NatsError("CLOSED", "an unexpected failure"));
+        await sleep(RETRY_DELAY, this.#closing.signal);
+        this.#state = { name: "disconnected", session: undefined, last: undefined, attempt: 1 };
+      }
+    }
+    this.#first.reject(this.#state.error ?? new StreamingError("CLOSED", "connect: closed"));
+    this.#tell({ type: "closed" });
+  }
+
+  #live(state: State): Promise<State> | State {
+    switch (state.name) {
+      case "disconnected":
+        return this.#disconnected(state);
+      case "connected":
+        return this.#connected(state);
+      case "registered":
+        return this.#registered(state);
+      default:
+        return state;
+    }
+  }
+
+  async #disconnected({ session, last, attempt }: State & { name: "disconnected" }): Promise<State> {
+    const closing = this.#closing.signal;
+    await sleep(this.#delay(attempt), closing);
+    const failures: NatsError[] = [];
+    for (const server of this.#settings.servers.round(last)) {
+      if (closing.aborted) return { name: "closed", error: undefined };
+      try {
+        const connection = await this.#dial(server);
+        return { name: "connected", connection, session, registration: undefined };
+      } catch (error) {
+        failures.push(error instanceof NatsError ? error : new NatsError("CONNECT", `${server.label}: ${String(error)}`, error));
+      }
+    }
+    if (closing.aborted) return { name: "closed", error: undefined };
+    const error = notConnected(failures);
+    if (this.#givesUp(error)) return { name: "closed", error };
+    this.#tell({ type: "error", error });
+    return { name: "disconnected", session, last, attempt: attempt + 1 };
+  }
+
+  async #dial(server: Server): Promise<Connection> {
+    const { clientId, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix, servers } = this.#settings;
+    this.#lameDuck = false;
+    return Connection.open(
+      server,
+      {
+        name: clientId,
+        credentials: (await this.#credentials()) ?? server.credentials,
+        tls,
+        timeout: connectTimeout,
+        pingInterval,
+        pingMaxOut,
+        inboxPrefix,
+        problem: (error) => this.#tell({ type: "error", error: problem(error) }),
+        informed: (info: ServerInfo) => {
+          servers.discovered(info.connectUrls, server);
+          if (info.lameDuck) this.#leave();
+        },
+      },
+      this.#closing.signal,
+    );
+  }
+
+  /** Asked at every dial, and not waited for longer than a dial may take. */
+  async #credentials(): Promise<Credentials | undefined> {
+    const { connectTimeout } = this.#settings;
+    const asked = this.#settings.credentials();
+    let answered = false;
+    asked.then(() => (answered = true), () => (answered = true));
+    await Promise.race([settled(asked, this.#closing.signal), sleep(connectTimeout, this.#closing.signal)]);
+    if (!answered) throw new NatsError("TIMEOUT", `auth: no credentials within ${connectTimeout} ms`);
+    try {
+      return await asked;
+    } catch (error) {
+      throw new NatsError("AUTHORIZATION", "auth: the function that gives the credentials failed", error);
+    }
+  }
+
+  async #connected({ connection, session, registration }: State & { name: "connected" }): Promise<State> {
+    if (registration === undefined) {
+      session?.open(connection);
+      for (const dependent of this.#dependents()) dependent.open(connection, session);
+    }
+    if (session !== undefined) {
+      const verdict = session.canPing ? await this.#verdict(session, connection) : "gone";
+      if (verdict === "alive") {
+        return { name: "registered", registration: registration ?? registrationOf(connection, session), resumed: true };
+      }
+      if (verdict === "gone") {
+        session.abandon();
+        registration?.end.abort();
+      }
+      if (verdict === undefined) return this.#unconnected(connection, session, registration);
+    }
+    return this.#register(connection);
+  }
+
+  /** Asks until the answer is definite; undefined if the connection or the client ends before. */
+  async #verdict(session: Session, connection: Connection): Promise<"alive" | "gone" | undefined> {
+    const closing = this.#closing.signal;
+    const definite = new AbortController();
+    let verdict: "alive" | "gone" | undefined;
+    while (verdict === undefined && !connection.ended.aborted && !closing.aborted) {
+      void session.ping(connection, 4 * VERIFY_INTERVAL).then((answer) => {
+        if (answer !== "alive" && answer !== "gone") return;
+        verdict ??= answer;
+        definite.abort();
+      });
+      await sleep(VERIFY_INTERVAL, definite.signal, connection.ended, closing);
+    }
+    return closing.aborted || connection.ended.aborted ? undefined : verdict;
+  }
+
+  async #register(connection: Connection): Promise<State> {
+    const closing = this.#closing.signal;
+    let told: string | undefined;
+    for (let tries = 1; ; tries++) {
+      const session = new Session(this.#settings);
+      let error: StreamingError;
+      try {
+        await session.register(connection);
+        if (!connection.ended.aborted && !closing.aborted) {
+          return { name: "registered", registration: registrationOf(connection, session), resumed: false };
+        }
+        return this.#unconnected(connection, session, undefined);
+      } catch (failure) {
+        error = failure instanceof StreamingError ? failure : new StreamingError("CONNECT_FAILED", `register: ${String(failure)}`, failure);
+      }
+      session.abandon();
+      if (connection.ended.aborted || closing.aborted) return this.#unconnected(connection, undefined, undefined);
+      if (this.#givesUp(error)) {
+        connection.close();
+        return { name: "closed", error };
+      }
+      const delay = this.#registerDelay(error, tries);
+      if (delay === HOPELESS_DELAY) for (const dependent of this.#dependents()) dependent.refuse(error);
+      if (told !== error.message || delay === HOPELESS_DELAY) this.#tell({ type: "error", error });
+      told = error.message;
+      await sleep(delay, connection.ended, closing);
+    }
+  }
+
+  #registerDelay(error: StreamingError, tries: number): number {
+    switch (error.code) {
+      case "CLIENT_ID_IN_USE":
+        if (tries <= IN_USE_TRIES) return IN_USE_DELAY * (1 + Math.random() / 2);
+        return this.#everRegistered ? HOPELESS_DELAY : IN_USE_DELAY_AT_FIRST;
+      case "REFUSED":
+        // Raft errors are passed on in the server's words, and pass.
+        return tries <= IN_USE_TRIES ? IN_USE_DELAY : HOPELESS_DELAY;
+      case "NOT_PERMITTED":
+        return HOPELESS_DELAY;
+      default:
+        return RETRY_DELAY;
+    }
+  }
+
+  async #registered({ registration, resumed }: State & { name: "registered" }): Promise<State> {
+    const { connection, session } = registration;
+    const closing = this.#closing.signal;
+    this.#doubt = new AbortController();
+    const doubt = this.#doubt.signal;
+    this.#everRegistered = true;
+    this.#first.resolve();
+    this.#tell({ type: "registered", resumed });
+    for (const dependent of this.#dependents()) dependent.resume(registration);
+    for (const wait of this.#waiting.splice(0)) wait.resolve();
+
+    const verdict = await this.#watch(session, connection, doubt);
+    if (closing.aborted && !connection.ended.aborted) {
+      await session.close(connection);
+      return this.#unconnected(connection, session, registration);
+    }
+    if (connection.ended.aborted) return this.#unconnected(connection, session, registration);
+    if (this.#lameDuck) return this.#move(registration);
+    for (const dependent of this.#dependents()) dependent.suspend();
+    if (verdict === "gone") {
+      this.#tell({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
+      session.abandon();
+      registration.end.abort();
+      return { name: "connected", connection, session: undefined, registration: registration };
+    }
+    return { name: "connected", connection, session, registration };
+  }
+
+  /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
+  async #watch(session: Session, connection: Connection, doubt: AbortSignal): Promise<"gone" | undefined> {
+    const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
+    const signals = [doubt, connection.ended, this.#closing.signal];
+    let missed = 0;
+    while (!signals.some((signal) => signal.aborted)) {
+      // The wall clock, not the monotonic one, which stands still while a machine is suspended.
+      const before = Date.now();
+      await sleep(pingInterval, ...signals);
+      if (signals.some((signal) => signal.aborted) || !session.canPing) continue;
+      if (Date.now() - before > pingInterval * (pingMaxOut + 1)) {
+        this.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
+        return undefined;
+      }
+      const asked = session.ping(connection, requestTimeout);
+      await settled(asked, ...signals);
+      if (signals.some((signal) => signal.aborted)) continue;
+      const verdict = await asked;
+      if (verdict === "gone") return "gone";
+      missed = verdict === "alive" ? 0 : missed + 1;
+      if (verdict === "nobody" || missed >= pingMaxOut) {
+        const reason = verdict === "nobody" ? "no streaming server is in charge" : `${missed} pings in a row were not answered`;
+        this.verify(new StreamingError("NO_SERVER", `ping: ${reason}`));
+        return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  /** The server is about to shut down: go before it does, and take along what is under way. */
+  async #move(registration: Registering): Promise<State> {
+    const { connection, session } = registration;
+    for (const dependent of this.#dependents()) dependent.suspend();
+    // Acks of what was sent before are on their way; this one comes after them, or after a while there is no waiting for it.
+    const asked = session.ping(connection, this.#settings.requestTimeout);
+    await settled(asked, connection.ended, this.#closing.signal);
+    connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));
+    return this.#unconnected(connection, session, registration);
+  }
+
+  #leave(): void {
+    const elsewhere = this.#settings.servers.round().length > 1;
+    if (!elsewhere || this.#state.name !== "registered") return;
+    this.#lameDuck = true;
+    this.#doubt.abort();
+  }
+
+  /** After the connection has ended, or when it is to end because the client does. */
+  #unconnected(connection: Connection, session: Session | undefined, registration: Registering | undefined): State {
+    const closing = this.#closing.signal.aborted;
+    if (closing) connection.close();
+    registration?.end.abort();
+    const reason: unknown = connection.ended.reason;
+    const code = reason instanceof NatsError && reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
+    const text = reason instanceof Error ? reason.message : String(reason);
+    const error = new StreamingError(code, `connection: ${text}`, reason);
+    for (const dependent of this.#dependents()) dependent.lost(error);
+    if (closing) return { name: "closed", error: undefined };
+    if (this.#givesUp(error)) return { name: "closed", error };
+    this.#tell({ type: "disconnected", error });
+    return { name: "disconnected", session, last: connection.server, attempt: 0 };
+  }
+
+  /** Before the first registration failures end the client, unless it was told to wait and waiting may help. */
+  #givesUp(error: StreamingError): boolean {
+    if (this.#everRegistered) return false;
+    if (!this.#settings.waitOnFirstConnect) return true;
+    return error.code === "AUTH_FAILED" || error.code === "NOT_PERMITTED";
+  }
+
+  #delay(attempt: number): number {
+    try {
+      const delay = this.#settings.reconnectDelay(attempt);
+      // A delay of the caller's that is no number must not become a busy loop.
+      return delay >= 0 && delay < 2 ** 31 ? delay : 2_000;
+    } catch {
+      return 2_000;
+    }
+  }
+}
+
+function registrationOf(connection: Connection, session: Session): Registering {
+  const end = new AbortController();
+  return { connection, session, end, over: end.signal };
+}
+
+function notConnected(failures: readonly NatsError[]): StreamingError {
+  const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
+  const reasons = failures.map((failure) => failure.message).join("; ");
+  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, reasons);
+  return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
+}
+
+function problem(error: NatsError): StreamingError {
+  return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.message}`, error);
+}
+
+function nothing(): void {}
