@@ -22,6 +22,12 @@ const LARGEST_MAX_PAYLOAD = 64 * 1024 * 1024;
 /** A peer that leaves this much unread is not coming back: what is sent without being held back stays bounded too. */
 const LARGEST_BACKLOG = 64 * 1024 * 1024;
 
+/** Requests that timed out and still wait for a late answer; beyond so many, an answer that comes late goes nowhere. */
+const MOST_LATE = 1_000;
+
+/** Subjects whose PUB is kept encoded. */
+const MOST_HEADS = 100;
+
 /** What the library uses of a server's INFO. */
 export interface ServerInfo {
   readonly version: string;
@@ -92,12 +98,17 @@ export class Connection {
   readonly #subscribed = new Map<number, Subscribed>();
   readonly #pongs: ((error?: NatsError) => void)[] = [];
   readonly #requests = new Map<string, Request>();
+  /** The PUB of a subject up to the size. */
+  readonly #heads = new Map<string, Uint8Array>();
   readonly #mux: string;
+  /** Why there are no answers to requests, if the server denied the inbox for them. */
+  #muxDenied: NatsError | undefined;
   #parser: Parser;
   #socket!: Socket;
   #info: ServerInfo | undefined;
   /** Settles when INFO has come, and with it TLS where it is wanted. */
   readonly #greeted = deferred();
+  #stage: "INFO" | "end of the TLS handshake" | "answer to CONNECT" = "INFO";
   #lastSid = 0;
   #lastToken = 0;
   #lastError: NatsError | undefined;
@@ -123,13 +134,13 @@ export class Connection {
     const connection = new Connection(server, options);
     const { controller, release } = linked(signal);
     const timer = setTimeout(() => {
-      const what = connection.#info === undefined ? "no INFO" : "no answer to CONNECT";
-      connection.end(new NatsError("TIMEOUT", `${server.label}: ${what} within ${options.timeout} ms`));
+      connection.end(new NatsError("TIMEOUT", `${server.label}: no ${connection.#stage} within ${options.timeout} ms`));
     }, options.timeout);
     try {
       await connection.#open(controller.signal);
       return connection;
     } catch (error) {
+      if (signal.aborted) connection.end(new NatsError("CLOSED", "given up by the caller"));
       connection.end(error instanceof NatsError ? error : new NatsError("CONNECT", String(error), error));
       throw connection.ended.reason;
     } finally {
@@ -166,11 +177,26 @@ export class Connection {
     if (this.#subscribed.delete(sid)) this.outbox.line(`UNSUB ${sid}`);
   }
 
-  /** Sends PUB. Throws a `TypeError` for a subject that is none. Nothing says whether anybody got it. */
+  /**
+   * Sends PUB; the payload is copied before this returns. Throws a `TypeError` for a subject that is none. Nothing says
+   * whether anybody got it. Is never held back: whoever sends a lot has to look at `outbox.full`.
+   */
   publish(subject: string, payload: Uint8Array, reply?: string): void {
+    if (reply === undefined) {
+      this.outbox.pub(this.#heads.get(subject) ?? this.#newHead(subject), payload);
+    } else {
+      checkSubject(subject, false);
+      checkSubject(reply, false);
+      this.outbox.pub(encoder.encode(`PUB ${subject} ${reply} `), payload);
+    }
+  }
+
+  #newHead(subject: string): Uint8Array {
     checkSubject(subject, false);
-    if (reply !== undefined) checkSubject(reply, false);
-    this.outbox.pub(reply === undefined ? subject : `${subject} ${reply}`, payload);
+    const head = encoder.encode(`PUB ${subject} `);
+    if (this.#heads.size >= MOST_HEADS) this.#heads.clear();
+    this.#heads.set(subject, head);
+    return head;
   }
 
   /**
@@ -185,13 +211,14 @@ export class Connection {
     read: (bytes: Uint8Array, start: number, end: number) => T,
     late?: (answer: T) => void,
   ): Promise<T> {
-    if (this.ended.aborted) return Promise.reject(this.ended.reason);
+    const refusal: unknown = this.ended.aborted ? this.ended.reason : this.#muxDenied;
+    if (refusal !== undefined) return Promise.reject(refusal);
     const token = (++this.#lastToken).toString(36);
     return new Promise<T>((resolve, reject) => {
       let open = true;
       const timer = setTimeout(() => {
         open = false;
-        if (late === undefined) this.#requests.delete(token);
+        if (late === undefined || this.#requests.size > MOST_LATE) this.#requests.delete(token);
         reject(new NatsError("TIMEOUT", `no answer to a request to ${subject} within ${timeout} ms`));
       }, timeout);
       const close = (): void => {
@@ -275,13 +302,14 @@ export class Connection {
       );
       await settled(this.#greeted.promise, stop.controller.signal);
       if (ended.aborted) throw ended.reason;
-      if (signal.aborted) throw new NatsError("CLOSED", "given up by the caller");
+      if (signal.aborted) throw signal.reason;
       await this.#greeted.promise;
+      this.#stage = "answer to CONNECT";
       this.outbox.line(`CONNECT ${JSON.stringify(this.#connectFields())}`);
       const proof = this.flush();
       this.subscribe(`${this.#mux}.*`, this.#answers);
       await settled(proof, stop.controller.signal);
-      if (signal.aborted) throw new NatsError("CLOSED", "given up by the caller");
+      if (signal.aborted) throw signal.reason;
       await proof;
     } finally {
       stop.release();
@@ -303,6 +331,7 @@ export class Connection {
   /** Called within the turn in which INFO came, so that nothing in clear can be taken for what comes after it. */
   #upgrade(residue: boolean): void {
     this.#tlsPending = false;
+    this.#stage = "end of the TLS handshake";
     this.#socket.upgrade(residue).then(() => {
       this.#parser = new Parser(this.#operations);
       this.#parser.maxPayload = this.maxPayload;
@@ -338,6 +367,9 @@ export class Connection {
     ping: (): void => this.outbox.line("PONG"),
     pong: (): void => {
       this.#unanswered = 0;
+      // A server that still answers has not closed the connection for what it said.
+      if (this.#lastError !== undefined) this.#options.problem(this.#lastError);
+      this.#lastError = undefined;
       this.#pongs.shift()?.();
     },
     ok: nothing,
@@ -351,6 +383,7 @@ export class Connection {
       this.#requests.get(subject.slice(subject.lastIndexOf(".") + 1))?.answer(delivery);
     },
     denied: (error) => {
+      this.#muxDenied = error;
       for (const request of [...this.#requests.values()]) request.fail(error);
       this.#options.problem(error);
     },
@@ -358,21 +391,33 @@ export class Connection {
 
   /** An -ERR. Which of them end the link, and which do not, is the server's decision: it closes, or it does not. */
   #refused(text: string): void {
-    const [, kind, subject] = /^permissions violation for (publish|subscription) to "([^"]*)"/i.exec(text) ?? [];
-    if (kind !== undefined && subject !== undefined) {
+    const [, kind, quoted] = /^permissions violation for (.+?) "((?:[^"\\]|\\.)*)"/i.exec(text) ?? [];
+    if (kind !== undefined && quoted !== undefined) {
       const error = new NatsError("PERMISSIONS", text);
-      const known = kind.toLowerCase() === "publish" ? this.#publishRefused(subject, error) : this.#subscribeRefused(subject, error);
-      if (!known) this.#options.problem(error);
+      if (!this.#denied(kind.toLowerCase(), unquote(quoted), error)) this.#options.problem(error);
     } else if (/^maximum subscriptions exceeded/i.test(text)) {
       // Names no subject, and concerns the SUB that was sent last or a little before: the newest must do.
+      const error = new NatsError("SERVER", text);
       const newest = [...this.#subscribed.values()].pop();
-      if (newest === undefined || !this.#subscribeRefused(newest.subject, new NatsError("SERVER", text))) {
-        this.#options.problem(new NatsError("SERVER", text));
-      }
+      if (newest === undefined || !this.#subscribeRefused(newest.subject, error)) this.#options.problem(error);
     } else if (/^(permissions violation|invalid (publish )?subject|failed account registration)/i.test(text)) {
       this.#options.problem(new NatsError("SERVER", text));
     } else {
       this.#lastError = new NatsError(codeOf(text), `${this.server.label}: ${text}`);
+    }
+  }
+
+  /** Tells whoever was denied the subject. Returns false when it was nobody that waits. */
+  #denied(kind: string, subject: string, error: NatsError): boolean {
+    switch (kind) {
+      case "publish to":
+        return this.#publishRefused(subject, error);
+      case "publish with reply of":
+        return this.#replyRefused(subject, error);
+      case "subscription to":
+        return this.#subscribeRefused(subject, error);
+      default:
+        return false;
     }
   }
 
@@ -381,6 +426,12 @@ export class Connection {
     const request = [...this.#requests.values()].reverse().find((request) => request.subject === subject);
     request?.fail(error);
     return request !== undefined || this.publishDenied(subject, error);
+  }
+
+  #replyRefused(subject: string, error: NatsError): boolean {
+    const request = this.#requests.get(subject.slice(this.#mux.length + 1));
+    request?.fail(error);
+    return request !== undefined;
   }
 
   #subscribeRefused(subject: string, error: NatsError): boolean {
@@ -475,13 +526,20 @@ function readInfo(json: string): ServerInfo {
   };
 }
 
+/** For the texts after which servers close the connection. */
 function codeOf(text: string): NatsError["code"] {
-  if (/^(authorization violation|user authentication (expired|revoked)|account authentication expired)/i.test(text)) {
-    return "AUTHORIZATION";
-  }
-  return /^(unknown protocol operation|maximum control line|maximum payload|invalid client protocol)/i.test(text)
+  if (/^(authorization violation|(user|account) authentication (expired|revoked))/i.test(text)) return "AUTHORIZATION";
+  return /^(unknown protocol operation|maximum (control line|payload)|invalid client protocol|no responders requires)/i.test(text)
     ? "PROTOCOL"
     : "SERVER";
+}
+
+/** A text that a server, which is written in Go, has put between quotes by its `%q`. */
+function unquote(quoted: string): string {
+  return quoted.replace(/\\(?:u([\da-f]{4})|U([\da-f]{8})|(.))/g, (_, short?: string, long?: string, character?: string) => {
+    const code = parseInt(short ?? long ?? "", 16);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : (character ?? "");
+  });
 }
 
 /**
@@ -509,6 +567,8 @@ const LONGEST_SUBJECT = 512;
 
 // Also what Unicode takes for blanks and line ends, and halves of surrogate pairs, which have no UTF-8.
 const UNSENDABLE = /[\s\p{Cc}\p{Z}\p{Cs}\ufeff]/u;
+
+const encoder = new TextEncoder();
 
 function nothing(): void {}
 

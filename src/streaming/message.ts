@@ -41,9 +41,7 @@ export class Message {
   /** @internal Copies what it needs: the bytes are the connection's. */
   static from(subscription: Subscription, progress: Progress, view: MsgProtoView, bytes: Uint8Array): Message {
     const { dataStart, dataEnd, replyStart, replyEnd } = view;
-    const data = new Uint8Array(dataEnd - dataStart);
-    if (data.length > LONG) data.set(bytes.subarray(dataStart, dataEnd));
-    else for (let i = 0; i < data.length; i++) data[i] = bytes[dataStart + i];
+    const data = bytes.slice(dataStart, dataEnd);
     const reply = replyStart === replyEnd ? "" : decoder.decode(bytes.subarray(replyStart, replyEnd));
     return new Message(subscription, progress, view, data, reply);
   }
@@ -86,6 +84,3 @@ export class Message {
     if (!this.#progress.isFinished(this.sequence)) this.#progress.release(this.sequence);
   }
 }
-
-/** Up to this many bytes a loop copies faster than a view can be made and copied by the host. */
-const LONG = 64;

@@ -25,7 +25,7 @@ const LAP = 256;
 /** Channels whose envelopes are kept; servers have 100 channels by default. */
 const MOST_CHANNELS = 1_000;
 /** Payloads from this size on are sent from where they were copied to, not copied once more. */
-const ATTACHED = 16 * 1024;
+const LARGE = 16 * 1024;
 const ACKS = "_STAN.acks";
 
 const NO_BYTES = new Uint8Array(0);
@@ -232,7 +232,8 @@ export class Publisher implements Dependent, Receiver {
       channel,
       options?.reply ?? "",
       ++this.#order,
-      performance.now() + this.#settings.publishTimeout,
+      // Whole milliseconds: a fraction would cost each publish an allocation.
+      Math.trunc(performance.now()) + this.#settings.publishTimeout,
       this.#slabs,
       resolve,
       reject,
@@ -312,7 +313,7 @@ export class Publisher implements Dependent, Receiver {
 
     this.#guids.set(number);
     const { outbox } = connection;
-    const attached = length >= ATTACHED;
+    const attached = length >= LARGE && !slab.shared;
     let at = outbox.begin(channel.head, number & (LAP - 1), size, attached ? size - length : size);
     const { bytes } = outbox;
     at = PubMsg.writeHead(head, length, bytes, at);
@@ -509,7 +510,7 @@ export class Publisher implements Dependent, Receiver {
 
   // --- the end ---
 
-  /** Takes nothing more, and waits until all is settled, but no longer than the timeout. Resolves to how many were not. */
+  /** Takes nothing more, and waits until all is settled, but no longer than the timeout. Resolves to how many are unconfirmed then. */
   async drain(timeout: number): Promise<number> {
     this.#closed = true;
     if (this.#unsettled > 0) {
@@ -519,7 +520,7 @@ export class Publisher implements Dependent, Receiver {
       await settled(this.#quiet.promise, enough.signal);
       clearTimeout(timer);
     }
-    return this.#unsettled;
+    return this.#inFlight;
   }
 
   /** Takes nothing more and settles all: what was sent is unconfirmed, the rest was not done. */
@@ -616,6 +617,9 @@ export class Publisher implements Dependent, Receiver {
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
+    // A settled one that outlived a collection would keep alive all that came after it: measured, a third of the CPU.
+    publish.previous = undefined;
+    publish.next = undefined;
     this.#unsettled--;
     if (this.#unsettled === 0) this.#quiet?.resolve();
   }

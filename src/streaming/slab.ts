@@ -1,11 +1,13 @@
 /** A piece of memory that holds the data of several publishes until the last of them is settled. */
 export interface Slab {
   readonly bytes: Uint8Array;
+  /** Written over once nobody uses it. One that is not shared never changes, and may be sent from where it lies. */
+  readonly shared: boolean;
   /** Publishes whose data is in here. */
   users: number;
 }
 
-/** Data is put into pieces of this size one behind the other; what is larger gets a piece of its own. */
+/** Data is put into pieces of this size one behind the other; what may be larger than a quarter gets one of its own. */
 const SIZE = 64 * 1024;
 const LARGE = SIZE / 4;
 /** So many are kept for reuse, which spares the host a megabyte of fresh memory for every few thousand messages. */
@@ -15,7 +17,7 @@ const encoder = new TextEncoder();
 
 /** Copies of what was given to be published: the caller may do with its own bytes what it likes. */
 export class Slabs {
-  #current: Slab = { bytes: new Uint8Array(0), users: 0 };
+  #current: Slab = { bytes: new Uint8Array(0), shared: true, users: 0 };
   #end = 0;
   readonly #spares: Slab[] = [];
 
@@ -28,9 +30,9 @@ export class Slabs {
   hold(data: string | Uint8Array): void {
     // No character of a string takes more than three bytes.
     const most = typeof data === "string" ? data.length * 3 : data.length;
-    if (most > LARGE) {
+    if (most >= LARGE) {
       const bytes = typeof data === "string" ? encoder.encode(data) : new Uint8Array(data);
-      this.slab = { bytes, users: 1 };
+      this.slab = { bytes, shared: false, users: 1 };
       this.start = 0;
       this.end = bytes.length;
       return;
@@ -48,13 +50,13 @@ export class Slabs {
   /** One publish whose data is in the slab is settled. */
   release(slab: Slab): void {
     slab.users--;
-    if (slab.users > 0 || slab.bytes.length !== SIZE) return;
+    if (slab.users > 0 || !slab.shared) return;
     if (slab === this.#current) this.#end = 0;
     else if (this.#spares.length < SPARES) this.#spares.push(slab);
   }
 
   #next(): void {
-    this.#current = this.#spares.pop() ?? { bytes: new Uint8Array(SIZE), users: 0 };
+    this.#current = this.#spares.pop() ?? { bytes: new Uint8Array(SIZE), shared: true, users: 0 };
     this.#end = 0;
   }
 }
