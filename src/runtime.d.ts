@@ -86,6 +86,14 @@ declare module "node:net" {
     autoSelectFamilyAttemptTimeout?: number;
   }): Socket;
   export function isIP(text: string): 0 | 4 | 6;
+  /** For the embedded server of `nats-streaming-client/testing` alone. */
+  export interface Server {
+    listen(port: number, host: string, listening?: () => void): this;
+    close(closed?: (error?: Error) => void): this;
+    on(event: "connection", listener: (socket: Socket) => void): this;
+    on(event: "error", listener: (error: Error) => void): this;
+  }
+  export function createServer(options: { noDelay?: boolean }): Server;
 }
 
 declare module "node:tls" {

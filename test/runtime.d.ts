@@ -5,10 +5,14 @@ declare const __dirname: string;
 declare function setInterval(callback: () => void, milliseconds: number): Timer;
 declare function clearInterval(timer: Timer | undefined): void;
 
+declare function require(path: string): unknown;
+
 declare function atob(base64: string): string;
 declare function btoa(bytes: string): string;
+declare const Buffer: { from(text: string): Uint8Array };
 
 interface WritableText {
+  readonly isTTY?: boolean;
   write(text: string): boolean;
 }
 
@@ -119,6 +123,8 @@ declare module "node:crypto" {
 declare module "node:fs" {
   export function accessSync(path: string, mode?: number): void;
   export const constants: { readonly X_OK: number };
+  export function copyFileSync(from: string, to: string): void;
+  export function cpSync(from: string, to: string, options: { recursive?: boolean; filter?: (from: string) => boolean }): void;
   export function existsSync(path: string): boolean;
   export function mkdirSync(path: string, options?: { recursive?: boolean }): void;
   export function mkdtempSync(prefix: string): string;
@@ -127,6 +133,7 @@ declare module "node:fs" {
   export function readFileSync(path: string, encoding: "utf8"): string;
   export function renameSync(from: string, to: string): void;
   export function rmSync(path: string, options?: { recursive?: boolean; force?: boolean; maxRetries?: number }): void;
+  export function symlinkSync(target: string, path: string): void;
   export function statSync(path: string): { readonly size: number; isDirectory(): boolean; isFile(): boolean };
   export function writeFileSync(
     path: string,
@@ -172,6 +179,10 @@ declare module "node:path" {
 
 declare module "node:util" {
   export function inspect(value: unknown, options?: { depth?: number | null; showHidden?: boolean }): string;
+  export function parseArgs<T extends Record<string, { type: "string" | "boolean" }>>(config: {
+    options: T;
+    allowPositionals: boolean;
+  }): { values: { [K in keyof T]?: T[K]["type"] extends "string" ? string : boolean }; positionals: string[] };
 }
 
 declare module "node:dgram" {

@@ -1,3 +1,6 @@
+import { Lifetime } from "./lifetime.ts";
+import type { Ending } from "./lifetime.ts";
+
 /** A promise together with the functions that settle it. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
@@ -15,56 +18,69 @@ export function deferred<T = void>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** Calls `listener` once: when the signal aborts, or at once if it has. Returns the function that takes the listener away. */
-export function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  if (signal.aborted) {
+/** Calls `listener` once: when one of these ends, or at once if one has. Returns the function that takes the listener away. */
+export function onEnd(listener: () => void, ...endings: readonly Ending[]): () => void {
+  let listening = true;
+  const release = (): void => {
+    if (!listening) return;
+    listening = false;
+    for (const ending of endings) ending.removeEventListener("abort", ended);
+  };
+  function ended(): void {
+    release();
     listener();
-    return nothing;
   }
-  signal.addEventListener("abort", listener, { once: true });
-  return () => signal.removeEventListener("abort", listener);
+  if (endings.some((ending) => ending.aborted)) {
+    listening = false;
+    listener();
+  } else {
+    for (const ending of endings) ending.addEventListener("abort", ended);
+  }
+  return release;
 }
 
-/** Resolves when one of the signals aborts. Never rejects. */
-export function aborted(...signals: AbortSignal[]): Promise<void> {
+/** Resolves when one of these ends. Never rejects. */
+export function ended(...endings: readonly Ending[]): Promise<void> {
+  return new Promise((resolve) => void onEnd(resolve, ...endings));
+}
+
+/** Resolves after `milliseconds`, or as soon as one of these ends: whoever waits looks at them then. Never rejects. */
+export function sleep(milliseconds: number, ...endings: readonly Ending[]): Promise<void> {
   return new Promise((resolve) => {
-    const removers: (() => void)[] = [];
-    function done(): void {
-      for (const remove of removers) remove();
+    const timer = setTimeout(() => {
+      release();
       resolve();
-    }
-    for (const signal of signals) removers.push(onAbort(signal, done));
+    }, milliseconds);
+    const release = onEnd(() => {
+      clearTimeout(timer);
+      resolve();
+    }, ...endings);
   });
 }
 
-/** Resolves after `milliseconds`, or as soon as one of the signals aborts: whoever waits looks at the signals then. Never rejects. */
-export function sleep(milliseconds: number, ...signals: AbortSignal[]): Promise<void> {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), milliseconds);
-  return aborted(controller.signal, ...signals).then(() => clearTimeout(timer));
+/** Resolves when the promise settles, either way, or when one of these ends. Never rejects. */
+export function settled(promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<void> {
+  return new Promise((resolve) => {
+    const release = onEnd(resolve, ...endings);
+    const done = (): void => {
+      release();
+      resolve();
+    };
+    promise.then(done, done);
+  });
 }
 
-/** Resolves when the promise settles, either way, or when one of the signals aborts. Never rejects. */
-export function settled(promise: Promise<unknown>, ...signals: AbortSignal[]): Promise<void> {
-  const controller = new AbortController();
-  const done = (): void => controller.abort();
-  promise.then(done, done);
-  return aborted(controller.signal, ...signals);
+/** Resolves when the promise settles, either way, or after so long; leaves no timer behind. Never rejects. */
+export async function settledWithin(milliseconds: number, promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<void> {
+  const enough = new Lifetime();
+  const timer = setTimeout(() => enough.abort(), milliseconds);
+  await settled(promise, enough, ...endings);
+  clearTimeout(timer);
 }
 
-/** A controller that aborts by itself when one of the signals does. `release()` lets go of them. */
-export function linked(...signals: (AbortSignal | undefined)[]): { controller: AbortController; release(): void } {
-  const controller = new AbortController();
-  const removers: (() => void)[] = [];
-  for (const signal of signals) {
-    if (signal !== undefined) removers.push(onAbort(signal, () => controller.abort(signal.reason)));
-  }
-  return {
-    controller,
-    release() {
-      for (const remove of removers) remove();
-    },
-  };
+/** A lifetime that ends by itself, with the same reason, when one of these does. `release` lets go of them. */
+export function within(...endings: readonly Ending[]): { lifetime: Lifetime; release: () => void } {
+  const lifetime = new Lifetime();
+  const release = onEnd(() => lifetime.abort(endings.find((ending) => ending.aborted)?.reason), ...endings);
+  return { lifetime, release };
 }
-
-function nothing(): void {}

@@ -14,7 +14,7 @@ export type Credentials =
   | { nkeySeed: string }
   | { creds: string };
 
-/** The fields of CONNECT that carry credentials, under the names that they have there. */
+/** @internal The fields of CONNECT that carry credentials, under the names that they have there. */
 export interface AuthFields {
   user?: string;
   pass?: string;
@@ -28,6 +28,7 @@ export interface AuthFields {
 type Checked = { fields: AuthFields } | { seed: Uint8Array; jwt?: string };
 
 /**
+ * @internal
  * The fields of CONNECT for these credentials; none without credentials. An nkey seed or a creds text signs the nonce
  * of the server's INFO by Ed25519; the signature travels in base64url without padding (nats-server 2.10 takes that).
  *
@@ -47,6 +48,7 @@ export function authenticate(credentials: Credentials | undefined, nonce: string
 }
 
 /**
+ * @internal
  * Passes if the credentials have one of the four forms and are well-formed, down to the checksum and the kind of an
  * nkey seed and the two blocks of a creds text. Needs no server and no cryptography.
  *

@@ -1,7 +1,9 @@
-import { deferred, linked, settled } from "./async.ts";
+import { deferred, settled, within } from "./async.ts";
 import { authenticate } from "./auth.ts";
 import type { Credentials } from "./auth.ts";
 import { NatsError } from "./errors.ts";
+import { Lifetime } from "./lifetime.ts";
+import type { Ending } from "./lifetime.ts";
 import { nuid } from "./nuid.ts";
 import { Outbox } from "./outbox.ts";
 import { Parser } from "./parser.ts";
@@ -85,8 +87,8 @@ interface Request {
  */
 export class Connection {
   readonly server: Server;
-  /** Aborted when the connection has ended; its reason is the `NatsError` that says why. */
-  readonly ended: AbortSignal;
+  /** Its end; the reason is the `NatsError` that says why. */
+  readonly ended: Ending;
   readonly outbox: Outbox;
   /** Called when publishes that were held back (`outbox.full`) may go on. */
   writable: () => void = nothing;
@@ -94,7 +96,7 @@ export class Connection {
   publishDenied: (subject: string, error: NatsError) => boolean = nobody;
 
   readonly #options: ConnectionOptions;
-  readonly #end = new AbortController();
+  readonly #lifetime = new Lifetime();
   readonly #subscribed = new Map<number, Subscribed>();
   readonly #pongs: ((error?: NatsError) => void)[] = [];
   readonly #requests = new Map<string, Request>();
@@ -120,7 +122,7 @@ export class Connection {
   private constructor(server: Server, options: ConnectionOptions) {
     this.server = server;
     this.#options = options;
-    this.ended = this.#end.signal;
+    this.ended = this.#lifetime;
     this.#mux = `${options.inboxPrefix}.${nuid()}`;
     this.#parser = new Parser(this.#operations);
     this.outbox = new Outbox({ write: (bytes, written) => this.#write(bytes, written) }, () => this.writable());
@@ -130,14 +132,13 @@ export class Connection {
    * Dials the server and proves the connection by a PING: credentials that are refused, or TLS that fails, are known
    * when this returns. Rejects with a `NatsError`; an aborted signal rejects with `CLOSED`.
    */
-  static async open(server: Server, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
+  static async open(server: Server, options: ConnectionOptions, signal: Ending): Promise<Connection> {
     const connection = new Connection(server, options);
-    const { controller, release } = linked(signal);
     const timer = setTimeout(() => {
       connection.end(new NatsError("TIMEOUT", `${server.label}: no ${connection.#stage} within ${options.timeout} ms`));
     }, options.timeout);
     try {
-      await connection.#open(controller.signal);
+      await connection.#open(signal);
       return connection;
     } catch (error) {
       if (signal.aborted) connection.end(new NatsError("CLOSED", "given up by the caller"));
@@ -145,7 +146,6 @@ export class Connection {
       throw connection.ended.reason;
     } finally {
       clearTimeout(timer);
-      release();
     }
   }
 
@@ -286,10 +286,10 @@ export class Connection {
     this.#over(reason);
   }
 
-  async #open(signal: AbortSignal): Promise<void> {
+  async #open(signal: Ending): Promise<void> {
     const { server, ended } = this;
     const tls = this.#options.tls ?? (server.tls ? {} : undefined);
-    const stop = linked(signal, ended);
+    const stop = within(signal, ended);
     try {
       this.#socket = await Socket.dial(
         server,
@@ -298,9 +298,9 @@ export class Connection {
           data: (bytes) => this.#data(bytes),
           closed: (error) => this.end(this.#lastError ?? error ?? this.#unexplained()),
         },
-        stop.controller.signal,
+        stop.lifetime,
       );
-      await settled(this.#greeted.promise, stop.controller.signal);
+      await settled(this.#greeted.promise, stop.lifetime);
       if (ended.aborted) throw ended.reason;
       if (signal.aborted) throw signal.reason;
       await this.#greeted.promise;
@@ -308,7 +308,7 @@ export class Connection {
       this.outbox.line(`CONNECT ${JSON.stringify(this.#connectFields())}`);
       const proof = this.flush();
       this.subscribe(`${this.#mux}.*`, this.#answers);
-      await settled(proof, stop.controller.signal);
+      await settled(proof, stop.lifetime);
       if (signal.aborted) throw signal.reason;
       await proof;
     } finally {
@@ -497,7 +497,7 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#parser.stop();
     this.outbox.close();
-    this.#end.abort(reason);
+    this.#lifetime.abort(reason);
     this.#subscribed.clear();
     for (const request of [...this.#requests.values()]) request.fail(reason);
     for (const pong of this.#pongs.splice(0)) pong(reason);
@@ -528,7 +528,10 @@ function readInfo(json: string): ServerInfo {
 
 /** For the texts after which servers close the connection. */
 function codeOf(text: string): NatsError["code"] {
-  if (/^(authorization violation|(user|account) authentication (expired|revoked))/i.test(text)) return "AUTHORIZATION";
+  // A port for routes, gateways or leaf nodes lets no client in, now or later.
+  if (/^(authorization violation|(user|account) authentication (expired|revoked)|attempted to connect to)/i.test(text)) {
+    return "AUTHORIZATION";
+  }
   return /^(unknown protocol operation|maximum (control line|payload)|invalid client protocol|no responders requires)/i.test(text)
     ? "PROTOCOL"
     : "SERVER";

@@ -5,7 +5,7 @@
  * |---|---|
  * | `CONNECT` | the address could not be dialled |
  * | `TLS` | the TLS handshake failed, or TLS was demanded and the server does not offer it |
- * | `AUTHORIZATION` | the server refused the credentials, or they cannot be used |
+ * | `AUTHORIZATION` | the server refused the credentials, or lets no clients in on this port; or the credentials cannot be used |
  * | `PROTOCOL` | the peer sent bytes that are not the NATS protocol, or reported that we did |
  * | `CONNECTION_LOST` | the link ended without a stated reason |
  * | `STALE` | the peer answers no more |

@@ -9,6 +9,9 @@ const CHUNK = 64 * 1024;
 /** How many written-out buffers are kept for reuse: as many as fit below the mark at which publishes are held back. */
 const SPARES = 16;
 
+/** While so many writes are under way, what is less than a buffer waits for the next of them to be done. */
+const MOST_WRITING = 16;
+
 /** Publishes are held back while more than this waits to be written; acks, heartbeats and pings never are. */
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 2;
@@ -31,6 +34,7 @@ export class Outbox {
   bytes: Uint8Array = new Uint8Array(CHUNK);
   #end = 0;
   #unwritten = 0;
+  #writing = 0;
   #scheduled = false;
   #full = false;
   #closed = false;
@@ -69,7 +73,7 @@ export class Outbox {
     const size = payload.length;
     if (size > CHUNK / 2) {
       this.begin(head, -1, size, 0);
-      this.attach(payload.slice());
+      this.attach(new Uint8Array(payload));
     } else {
       const at = this.begin(head, -1, size, size);
       this.bytes.set(payload, at);
@@ -140,7 +144,8 @@ export class Outbox {
 
   readonly #turn = (): void => {
     this.#scheduled = false;
-    this.flush();
+    // A peer that makes us answer and reads nothing must not tie up a whole buffer with each small answer.
+    if (this.#writing < MOST_WRITING) this.flush();
   };
 
   /** Writes out the buffer and takes another one. */
@@ -157,14 +162,17 @@ export class Outbox {
     if (this.#closed) return;
     const length = bytes.length;
     this.#unwritten += length;
+    this.#writing++;
     this.#sink.write(bytes, () => {
       if (this.#closed) return;
       this.#unwritten -= length;
+      this.#writing--;
       if (chunk?.length === CHUNK && this.#spares.length < SPARES) this.#spares.push(chunk);
       if (this.#full && this.#unwritten <= LOW_WATER) {
         this.#full = false;
         this.#writable();
       }
+      if (!this.#scheduled && this.#writing < MOST_WRITING) this.flush();
     });
   }
 }

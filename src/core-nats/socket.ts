@@ -1,8 +1,9 @@
 import { connect, isIP } from "node:net";
 import type { Socket as Stream, StreamError } from "node:net";
 import type { SecureContext, SecureOptions } from "node:tls";
-import { onAbort } from "./async.ts";
+import { onEnd } from "./async.ts";
 import { NatsError } from "./errors.ts";
+import type { Ending } from "./lifetime.ts";
 
 /**
  * How TLS is spoken. Certificates and keys are PEM texts (or their bytes), not paths: the library reads no files.
@@ -26,7 +27,7 @@ export interface TlsOptions {
   handshakeFirst?: boolean | undefined;
 }
 
-/** Where a socket leads. */
+/** @internal Where a socket leads. */
 export interface Address {
   /** A host name or an IP address; an IPv6 address without brackets. */
   readonly host: string;
@@ -35,7 +36,7 @@ export interface Address {
   readonly servername: string;
 }
 
-/** What a socket tells its owner, once the owner's `await` of `Socket.dial` has gone on. These must not throw. */
+/** @internal What a socket tells its owner, once the owner's `await` of `Socket.dial` has gone on. These must not throw. */
 export interface SocketEvents {
   /** Bytes from the peer, in a buffer of their own. No more come after `end()` or `destroy()`. */
   data(bytes: Uint8Array): void;
@@ -70,6 +71,7 @@ const TLS_FAILURES: ReadonlyMap<string | undefined, string> = new Map([
 ]);
 
 /**
+ * @internal
  * A pipe of bytes to one address, by TCP or TLS. It knows nothing of NATS but that TLS may begin in the middle of a
  * connection. This is where the library meets the network; `node:tls` is loaded only when TLS is spoken.
  */
@@ -106,7 +108,7 @@ export class Socket {
     address: Address,
     tls: TlsOptions | undefined,
     events: SocketEvents,
-    signal: AbortSignal,
+    signal: Ending,
   ): Promise<Socket> {
     if (signal.aborted) throw signal.reason;
     const socket = new Socket(address, tls, events);
@@ -203,10 +205,10 @@ export class Socket {
   }
 
   /** Waits for the event that says that the stream is open, and lets data flow from then on. */
-  #opened(event: "connect" | "secureConnect", signal?: AbortSignal): Promise<void> {
+  #opened(event: "connect" | "secureConnect", signal?: Ending): Promise<void> {
     const stream = this.#stream;
     return new Promise((resolve, reject) => {
-      const release = signal && onAbort(signal, () => stream.destroy());
+      const release = signal && onEnd(() => stream.destroy(), signal);
       this.#fail = (error) => {
         release?.();
         reject(signal?.aborted ? signal.reason : error);

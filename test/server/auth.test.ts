@@ -1,19 +1,11 @@
-import { createPrivateKey, sign } from "node:crypto";
 import { connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import type { Credentials } from "../../src/core-nats/auth.ts";
 import { authenticate } from "../../src/core-nats/auth.ts";
+import { creds, jwtConfig, otherSeed, user, userSeed } from "../support/nkeys.ts";
 import { NatsServer } from "../support/server.ts";
 import { describeWithServer } from "../support/suite.ts";
 import { until } from "../support/until.ts";
-
-// Samples out of bytes that count up, made by the Go library nkeys 0.4.11; in use nowhere.
-const operator = "OAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QZVT";
-const account = "AAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QPZV";
-const issuerSeed = Array.from({ length: 32 }, (_, i) => i);
-const user = "UDO2LEHOZQ3Y25SXVAOIF63UIY2AYIISNTT7TGAODYJI2FI6ATDQXPFW";
-const userSeed = "SUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM";
-const otherSeed = "SUAJVHNAUOTKTLFPWK23RO56YHCMPSWN2DJ5NWO437ROL2HL53Y7J54PPE";
 
 let server: NatsServer | undefined;
 afterEach(async () => {
@@ -42,24 +34,6 @@ async function answer(port: number, credentials?: Credentials): Promise<string> 
   }
 }
 
-/** A JWT that does not expire, signed with `issuerSeed`, which the operator and the account share. */
-function token(issuer: string, subject: string, nats: object): string {
-  const base64url = (bytes: Uint8Array) =>
-    btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-  const part = (value: object) => base64url(new TextEncoder().encode(JSON.stringify(value)));
-  const claims = { jti: "test", iat: 1_700_000_000, iss: issuer, name: "test", sub: subject, nats };
-  const text = `${part({ typ: "JWT", alg: "ed25519-nkey" })}.${part(claims)}`;
-  const header = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
-  const key = createPrivateKey({ key: Uint8Array.from([...header, ...issuerSeed]), format: "der", type: "pkcs8" });
-  return `${text}.${base64url(sign(null, new TextEncoder().encode(text), key))}`;
-}
-
-function creds(seed: string): string {
-  const jwt = token(account, user, { pub: {}, sub: {}, subs: -1, data: -1, payload: -1, type: "user", version: 2 });
-  return `-----BEGIN NATS USER JWT-----\r\n${jwt}\r\n------END NATS USER JWT------\r\n
------BEGIN USER NKEY SEED-----\r\n${seed}\r\n------END USER NKEY SEED------\r\n`;
-}
-
 const refusal = "-ERR 'Authorization Violation'";
 
 describeWithServer(
@@ -85,13 +59,7 @@ describeWithServer(
     });
 
     test("takes a creds text whose seed belongs to its JWT, and no other seed", async () => {
-      const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 };
-      const accountToken = token(operator, account, { limits, type: "account", version: 2 });
-      server = await NatsServer.start({
-        config: `operator: ${token(operator, operator, { type: "operator", version: 2 })}
-          resolver: MEMORY
-          resolver_preload: { ${account}: ${accountToken} }`,
-      });
+      server = await NatsServer.start({ config: jwtConfig() });
       expect(await answer(server.port, { creds: creds(userSeed) })).toBe("PONG");
       expect(await answer(server.port, { creds: creds(otherSeed) })).toBe(refusal);
     });

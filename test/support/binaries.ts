@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { cacheFolder, fillOnce } from "./cache.ts";
 
 /** A program that tests or benchmarks run against, and where it may come from. */
 export interface BinarySpec {
@@ -76,20 +76,8 @@ export function installBinary(spec: BinarySpec): Found {
   if ("path" in result || process.env[spec.variable] !== undefined) return result;
   const go = inPath("go");
   if (go === undefined) return { missing: `${result.missing}; go, to install it, is not in PATH` };
-  const folder = cacheFolder(spec);
-  const lock = `${folder}.lock`;
-  try {
-    mkdirSync(join(folder, ".."), { recursive: true });
-    while (!take(lock)) sleep(200);
-  } catch (error) {
-    return { missing: `${result.missing}; it cannot be installed: ${String(error)}` };
-  }
-  try {
-    const meanwhile = findBinary(spec);
-    return "path" in meanwhile ? meanwhile : install(spec, go, folder);
-  } finally {
-    rmSync(lock, { force: true });
-  }
+  const problem = fillOnce(folderOf(spec), (aside) => install(spec, go, aside));
+  return problem === undefined ? findBinary(spec) : { missing: `${result.missing}; it cannot be installed: ${problem}` };
 }
 
 /** The path of a program, or an error with the reason why there is none. */
@@ -106,7 +94,7 @@ function search(spec: BinarySpec): Found {
     const wrong = wrongVersion(spec, named);
     return wrong === undefined ? { path: named } : { missing: `${title}: ${spec.variable} names ${named}, but ${wrong}` };
   }
-  const inCache = join(cacheFolder(spec), spec.name);
+  const inCache = join(folderOf(spec), spec.name);
   const candidate = spec.says === undefined ? undefined : inPath(spec.name);
   const wrong = candidate === undefined ? "none in PATH" : wrongVersion(spec, candidate);
   if (candidate !== undefined && wrong === undefined) return { path: candidate };
@@ -124,28 +112,19 @@ function wrongVersion(spec: BinarySpec, path: string): string | undefined {
   return says.includes(spec.says) ? undefined : `it says "${says.slice(0, 80)}"`;
 }
 
-function install(spec: BinarySpec, go: string, folder: string): Found {
-  // Built aside and renamed, so that a file under the final name is always whole.
-  const aside = `${folder}.partial`;
-  rmSync(aside, { recursive: true, force: true });
+/** Returns what went wrong, if anything did. */
+function install(spec: BinarySpec, go: string, folder: string): string | undefined {
   const run = spawnSync(go, ["install", spec.source], {
     encoding: "utf8",
-    env: { ...process.env, GOBIN: aside },
+    env: { ...process.env, GOBIN: folder },
     timeout: 15 * 60_000,
   });
-  if (run.status !== 0) {
-    rmSync(aside, { recursive: true, force: true });
-    const why = run.error?.message ?? run.stderr.trim().split("\n").at(-1) ?? "";
-    return { missing: `${spec.name} ${spec.version}: go install ${spec.source} failed: ${why}` };
-  }
-  rmSync(folder, { recursive: true, force: true });
-  renameSync(aside, folder);
-  return findBinary(spec);
+  if (run.status === 0) return undefined;
+  return `go install ${spec.source} failed: ${run.error?.message ?? run.stderr.trim().split("\n").at(-1) ?? ""}`;
 }
 
-function cacheFolder(spec: BinarySpec): string {
-  const cache = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
-  return join(cache, "nats-streaming-client", "bin", `${spec.name}@${spec.version}`);
+function folderOf(spec: BinarySpec): string {
+  return cacheFolder("bin", `${spec.name}@${spec.version}`);
 }
 
 function inPath(name: string): string | undefined {
@@ -163,31 +142,4 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Takes a lock file, also one whose owner has died. False: its owner lives. */
-function take(lock: string): boolean {
-  try {
-    writeFileSync(lock, String(process.pid), { flag: "wx" });
-    return true;
-  } catch (error) {
-    if ((error as { code?: string }).code !== "EEXIST") throw error;
-    if (isOrphan(lock)) rmSync(lock, { force: true });
-    return false;
-  }
-}
-
-function isOrphan(lock: string): boolean {
-  try {
-    const owner = Number(readFileSync(lock, "utf8"));
-    // An empty file is a lock that its owner is about to write its number into.
-    if (owner > 0) process.kill(owner, 0);
-    return false;
-  } catch {
-    return true;
-  }
-}
-
-function sleep(milliseconds: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }

@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** How to start a server process, and how to know that it serves. */
 export interface DaemonOptions {
@@ -87,6 +88,18 @@ export class Daemon {
     const late = setTimeout(() => child.kill("SIGKILL"), stopTimeout);
     await this.#exited;
     clearTimeout(late);
+  }
+
+  /** Whether a SIGSTOP has taken effect, on all of its threads: they run on for a moment. */
+  get standsStill(): boolean {
+    let states: string[];
+    try {
+      const tasks = `/proc/${this.pid}/task`;
+      states = readdirSync(tasks).map((task) => /\) (.)/.exec(readFileSync(`${tasks}/${task}/stat`, "utf8"))![1]!);
+    } catch {
+      states = [spawnSync("ps", ["-o", "state=", "-p", String(this.pid)], { encoding: "utf8" }).stdout.trim()];
+    }
+    return states.every((state) => state.startsWith("T"));
   }
 
   /** Sends a signal to the running process. */

@@ -87,9 +87,10 @@ abstract class Server {
     await this.#daemon.start();
   }
 
-  /** Freezes its process: links stay open and nothing answers. */
+  /** Freezes its process: links stay open and nothing answers. Blocks until it stands still. */
   pause(): void {
     this.#daemon.signal("SIGSTOP");
+    while (!this.#daemon.standsStill);
   }
 
   /** Lets a paused process go on. */

@@ -1,0 +1,51 @@
+// What the outbox costs per operation, in nanoseconds (the best of 7 rounds), into a sink that takes everything at once:
+//   npm run programs && node build/bench/units/outbox.js
+import { Outbox } from "../../src/core-nats/outbox.ts";
+
+const ROUNDS = 7;
+const BYTES = 400 * 1024 * 1024;
+const MOST = 2_000_000;
+
+/** Everything measured ends in here, so that nothing can be left out as unused. */
+let sum = 0;
+
+const outbox = new Outbox(
+  {
+    write(bytes, written) {
+      sum = (sum + bytes.length + bytes[0]) | 0;
+      written();
+    },
+  },
+  () => undefined,
+);
+
+function measure(what: string, times: number, run: (times: number) => void): void {
+  let best = Infinity;
+  // The first round warms up.
+  for (let round = 0; round <= ROUNDS; round++) {
+    const start = performance.now();
+    run(times);
+    outbox.flush();
+    if (round > 0) best = Math.min(best, ((performance.now() - start) * 1e6) / times);
+  }
+  process.stdout.write(`${what.padEnd(48)}${best.toFixed(1).padStart(8)} ns\n`);
+}
+
+const head = new TextEncoder().encode("PUB _STAN.pub.test-cluster.orders.created _STAN.acks.0123456789ABCDEFGHIJKL.");
+
+for (const size of [16, 128, 1_024, 16_384]) {
+  const payload = new Uint8Array(size).fill(120);
+  const times = Math.min(MOST, Math.floor(BYTES / size));
+  measure(`PUB with a reply token, ${size} B of payload`, times, (times) => {
+    for (let i = 0; i < times; i++) {
+      const at = outbox.begin(head, i & 255, size, size);
+      outbox.bytes.set(payload, at);
+    }
+  });
+}
+
+measure("PING", MOST, (times) => {
+  for (let i = 0; i < times; i++) outbox.line("PING");
+});
+
+process.stdout.write(`(${sum})\n`);

@@ -1,0 +1,44 @@
+/** The end of something, as the host's `AbortSignal` tells it, or a `Lifetime`. */
+export interface Ending {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+}
+
+/**
+ * How long something lasts: until `abort`, once, with a reason. Used like an `AbortSignal`, which it replaces here:
+ * thousands of subscriptions wait for the same end, and a host's signal warns of a leak from the eleventh listener on
+ * and takes 2 KB of memory (measured on Node 20).
+ */
+export class Lifetime implements Ending {
+  #aborted = false;
+  #reason: unknown;
+  #listeners: Set<() => void> | undefined;
+
+  get aborted(): boolean {
+    return this.#aborted;
+  }
+
+  get reason(): unknown {
+    return this.#reason;
+  }
+
+  /** Ends it. Listeners are called before this returns, in the order in which they came; they must not throw. */
+  abort(reason?: unknown): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    this.#reason = reason;
+    const listeners = this.#listeners;
+    this.#listeners = undefined;
+    if (listeners !== undefined) for (const listener of listeners) listener();
+  }
+
+  addEventListener(_type: "abort", listener: () => void): void {
+    if (!this.#aborted) (this.#listeners ??= new Set()).add(listener);
+  }
+
+  removeEventListener(_type: "abort", listener: () => void): void {
+    this.#listeners?.delete(listener);
+  }
+}

@@ -1,0 +1,784 @@
+import type { Socket } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { Connection } from "../../src/core-nats/connection.ts";
+import type { ConnectionOptions, Receiver, ServerInfo } from "../../src/core-nats/connection.ts";
+import { NatsError } from "../../src/core-nats/errors.ts";
+import { Lifetime } from "../../src/core-nats/lifetime.ts";
+import type { Delivery } from "../../src/core-nats/parser.ts";
+import { Servers } from "../../src/core-nats/servers.ts";
+import { bytesOf, latin1 } from "../support/bytes.ts";
+import type { Frame } from "../support/frames.ts";
+import { listen } from "../support/ports.ts";
+import { forEachSeed } from "../support/random.ts";
+import { FakeServer } from "../support/raw.ts";
+import type { FakeLink, FakeServerOptions } from "../support/raw.ts";
+import { readStrictly } from "../support/strict.ts";
+import { until } from "../support/until.ts";
+
+const MIB = 1024 * 1024;
+
+const started: { stop(): Promise<void> }[] = [];
+const opened: Connection[] = [];
+afterEach(async () => {
+  for (const connection of opened.splice(0)) connection.end(new NatsError("CLOSED", "the test is over"));
+  await Promise.all(started.splice(0).map((server) => server.stop()));
+});
+
+async function fake(options: FakeServerOptions = {}): Promise<FakeServer> {
+  const server = await FakeServer.start(options);
+  started.push(server);
+  return server;
+}
+
+/** A server that takes any bytes for what they are, answers by the given function, and keeps them. */
+async function bare(greeting: string, answer: (socket: Socket) => void = () => {}): Promise<{ port: number; received: Uint8Array[]; links: Socket[] }> {
+  const { server, port } = await listen();
+  const received: Uint8Array[] = [];
+  const links: Socket[] = [];
+  server.on("connection", (socket) => {
+    links.push(socket);
+    socket.on("error", () => {});
+    socket.on("data", (bytes) => {
+      received.push(bytes);
+      answer(socket);
+    });
+    socket.write(bytesOf(greeting));
+  });
+  started.push({
+    stop: () => {
+      for (const link of links) link.destroy();
+      return new Promise((done) => server.close(() => done()));
+    },
+  });
+  return { port, received, links };
+}
+
+/** What goes wrong while the link stays, of all connections of a test. */
+const problems: NatsError[] = [];
+const infos: ServerInfo[] = [];
+
+async function open(url: string, options: Partial<ConnectionOptions> = {}, signal = new Lifetime()): Promise<Connection> {
+  problems.length = 0;
+  infos.length = 0;
+  const [server] = new Servers(url, false).round();
+  const usual: ConnectionOptions = {
+    name: "a-client",
+    credentials: server!.credentials,
+    tls: undefined,
+    timeout: 5_000,
+    pingInterval: 60_000,
+    pingMaxOut: 2,
+    inboxPrefix: "_INBOX",
+    problem: (error) => problems.push(error),
+    informed: (info) => infos.push(info),
+  };
+  const connection = await Connection.open(server!, { ...usual, ...options }, signal);
+  opened.push(connection);
+  return connection;
+}
+
+/** A server and a connection to it, and the server's end of that. */
+async function pair(
+  options: Partial<ConnectionOptions> = {},
+  server: FakeServerOptions = {},
+): Promise<{ connection: Connection; link: FakeLink; server: FakeServer }> {
+  const running = await fake(server);
+  const [connection, link] = await Promise.all([open(running.url, options), running.link()]);
+  return { connection, link, server: running };
+}
+
+async function failure(attempt: Promise<unknown>): Promise<NatsError> {
+  const error: unknown = await attempt.then(
+    () => "no failure",
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(NatsError);
+  return error as NatsError;
+}
+
+async function endOf(connection: Connection): Promise<NatsError> {
+  await until("the connection has ended", () => connection.ended.aborted);
+  return connection.ended.reason as NatsError;
+}
+
+/** Keeps what arrives. */
+class Mailbox implements Receiver {
+  readonly texts: string[] = [];
+  readonly denials: NatsError[] = [];
+
+  deliver(delivery: Delivery): void {
+    this.texts.push(latin1(delivery.bytes.subarray(delivery.start, delivery.end)));
+  }
+
+  denied(error: NatsError): void {
+    this.denials.push(error);
+  }
+}
+
+const text = (bytes: Uint8Array, start: number, end: number): string => latin1(bytes.subarray(start, end));
+const EMPTY = new Uint8Array(0);
+
+describe("opening a connection", () => {
+  test("introduces itself, asks for a PONG, and is open when that has come", async () => {
+    const { connection, link } = await pair();
+    expect(connection.ended.aborted).toBe(false);
+    expect(connection.info?.version).toBe("2.10.29");
+    expect(connection.maxPayload).toBe(MIB);
+    await connection.flush();
+    const [connect, ping, inbox, flush] = readStrictly(link.received());
+    expect(connect!.json).toEqual({
+      verbose: false,
+      pedantic: false,
+      tls_required: false,
+      name: "a-client",
+      lang: "typescript",
+      version: "0.1.0",
+      protocol: 1,
+      echo: true,
+      headers: true,
+      no_responders: true,
+    });
+    expect(ping!.verb).toBe("PING");
+    expect(inbox!.subject).toMatch(/^_INBOX\.[0-9A-Za-z]{22}\.\*$/);
+    expect(flush!.verb).toBe("PING");
+  });
+
+  test("asks an old server neither for headers nor for 503s", async () => {
+    const { connection, link } = await pair({}, { greet: { headers: undefined, version: "2.1.4" } });
+    const [connect] = readStrictly(link.received(), true);
+    expect(connect!.json).toMatchObject({ headers: false, no_responders: false });
+    expect(connection.noResponders).toBe(false);
+  });
+
+  test.each([
+    ["user and password", { user: "u", pass: "p" }, ["pass", "user"]],
+    ["a token", { token: "t" }, ["auth_token"]],
+    ["an nkey", { nkeySeed: "SUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM" }, ["nkey", "sig"]],
+    [
+      "a creds text",
+      {
+        creds: `-----BEGIN NATS USER JWT-----\na.b.c\n------END NATS USER JWT------\n
+          -----BEGIN USER NKEY SEED-----\nSUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM\n------END USER NKEY SEED------`,
+      },
+      ["jwt", "sig"],
+    ],
+  ])("with %s, CONNECT has the fields for them, and no others beyond the usual ones", async (_, credentials, fields) => {
+    const { link } = await pair({ credentials }, { greet: { nonce: "PXoWU7zWAMt75FY", auth_required: true } });
+    const [connect] = readStrictly(link.received(), true);
+    const usual = ["echo", "headers", "lang", "name", "no_responders", "pedantic", "protocol", "tls_required", "verbose", "version"];
+    expect(Object.keys(connect!.json!).sort()).toEqual([...usual, ...fields].sort());
+  });
+
+  test("fails at once for credentials that the server's greeting has no nonce for, and says nothing to it", async () => {
+    const server = await fake();
+    const nkeySeed = "SUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM";
+    const error = await failure(open(server.url, { credentials: { nkeySeed } }));
+    expect(error.code).toBe("AUTHORIZATION");
+    expect((await server.link()).received()).toHaveLength(0);
+  });
+
+  test("says what it waited for when there was none in time", async () => {
+    const silent = await fake({ greet: false });
+    expect(await failure(open(silent.url, { timeout: 50 }))).toMatchObject({
+      code: "TIMEOUT",
+      message: `127.0.0.1:${silent.port}: no INFO within 50 ms`,
+    });
+    const tls = await bare('INFO {"tls_required":true}\r\n');
+    expect(await failure(open(`127.0.0.1:${tls.port}`, { timeout: 100 }))).toMatchObject({
+      code: "TIMEOUT",
+      message: `127.0.0.1:${tls.port}: no end of the TLS handshake within 100 ms`,
+    });
+    const deaf = await fake({ greet: false });
+    const toDeaf = failure(open(deaf.url, { timeout: 100 }));
+    (await deaf.link()).send("INFO {}\r\n");
+    expect(await toDeaf).toMatchObject({
+      code: "TIMEOUT",
+      message: `127.0.0.1:${deaf.port}: no answer to CONNECT within 100 ms`,
+    });
+  });
+
+  test("is given up at any stage, and leaves no link behind", async () => {
+    const early = new Lifetime();
+    early.abort(new Error("enough"));
+    expect((await failure(open("127.0.0.1:1", {}, early))).code).toBe("CLOSED");
+    for (const greeting of ["", "INFO {}\r\n", 'INFO {"tls_required":true}\r\n']) {
+      const signal = new Lifetime();
+      const server = await bare(greeting);
+      const attempt = failure(open(`127.0.0.1:${server.port}`, {}, signal));
+      await until("it is there, and has answered", () => server.links.length > 0 && (greeting === "" || server.received.length > 0));
+      signal.abort(new Error("enough"));
+      expect(await attempt).toMatchObject({ code: "CLOSED", message: "given up by the caller" });
+      await until("the link is gone", () => server.links[0]!.destroyed);
+    }
+  });
+
+  test("is not disturbed later by what could have stopped it", async () => {
+    const server = await fake();
+    const signal = new Lifetime();
+    const connection = await open(server.url, { timeout: 100 }, signal);
+    signal.abort();
+    await connection.flush();
+    expect(connection.ended.aborted).toBe(false);
+  });
+
+  test("fails when the peer hangs up, resets, or speaks something else", async () => {
+    for (const [said, code] of [
+      ["", "CONNECTION_LOST"],
+      ["INFO {}\r\n", "CONNECTION_LOST"],
+      ["INFO {", "CONNECTION_LOST"],
+      ["INFO nonsense\r\n", "PROTOCOL"],
+      ["INFO []\r\nINFO 5\r\n", "PROTOCOL"],
+      ["INFO null\r\n", "PROTOCOL"],
+      ["HTTP/1.1 400 Bad Request\r\n\r\n", "PROTOCOL"],
+      ["\u0016\u0003\u0001\u0002\u0000\u0001\r\n", "PROTOCOL"],
+      ["220 mail.example ESMTP\r\n", "PROTOCOL"],
+    ]) {
+      const server = await fake({ greet: false });
+      const attempt = failure(open(server.url));
+      const link = await server.link();
+      link.send(bytesOf(said!));
+      link.end();
+      expect(await attempt, said).toMatchObject({ code });
+    }
+    const resetting = await bare("INFO {}\r\n", (socket) => socket.resetAndDestroy());
+    expect((await failure(open(`127.0.0.1:${resetting.port}`))).code).toBe("CONNECTION_LOST");
+  });
+
+  test("takes any INFO for one, with fields of wrong kinds as if they were missing", async () => {
+    for (const max_payload of [0, -1, 1e300, "1", null, 64 * MIB + 1]) {
+      const { connection } = await pair({}, { greet: { max_payload, headers: "yes", version: 5, nonce: {}, connect_urls: 7, ldm: 1 } });
+      expect(connection.maxPayload).toBe(MIB);
+      expect(connection.info).toMatchObject({ headers: false, version: "", nonce: undefined, lameDuck: false });
+    }
+  });
+});
+
+describe("TLS that is demanded", () => {
+  const DEMAND: Partial<ConnectionOptions> = { tls: {} };
+
+  test.each(["INFO {}\r\n", 'INFO {"tls_required":false,"tls_available":false}\r\n', 'INFO {"tls_required":"true"}\r\n'])(
+    "and not offered (%j): nothing is said to such a server",
+    async (greeting) => {
+      const server = await fake({ greet: false });
+      for (const options of [DEMAND, {}]) {
+        const attempt = failure(open(options === DEMAND ? server.url : `tls://127.0.0.1:${server.port}`, options));
+        const link = await server.link();
+        link.send(greeting);
+        expect((await attempt).code).toBe("TLS");
+        await link.closed;
+        expect(link.received()).toHaveLength(0);
+        expect(infos).toEqual([]);
+      }
+    },
+  );
+
+  test("and offered: only a TLS handshake leaves, whatever the peer answers in clear", async () => {
+    for (const residue of ["", "PING\r\n", "INFO {}\r\n", 'INFO {"tls_required":false}\r\nPING\r\n', "-ERR 'x'\r\n", "MSG a 1 1\r\nx\r\n"]) {
+      for (const together of [true, false]) {
+        const info = 'INFO {"tls_required":true,"connect_urls":["10.0.0.1:4222"]}\r\n';
+        const { port, received } = await bare(together ? info + residue : info, (socket) => {
+          socket.write(bytesOf(`${residue}PONG\r\n`));
+        });
+        const error = await failure(open(`tls://127.0.0.1:${port}`, { timeout: 2_000 }));
+        expect(error.code).toBe("TLS");
+        // Content type 22 (handshake) of TLS, or nothing at all; then at most an alert (21).
+        const sent = received.flatMap((bytes) => [...bytes]);
+        if (together && residue !== "") expect(sent).toEqual([]);
+        else expect(sent[0]).toBe(22);
+        expect(String.fromCharCode(...sent)).not.toContain("CONNECT");
+        expect(infos).toEqual([]);
+      }
+    }
+  });
+});
+
+describe("what a connection sends and receives", () => {
+  test("messages reach the receiver of their sid, in order, and nobody else", async () => {
+    const { connection, link } = await pair();
+    const [one, two] = [new Mailbox(), new Mailbox()];
+    const [first, second] = [connection.subscribe("a.*", one), connection.subscribe("b.>", two)];
+    await connection.flush();
+    link.deliver(String(first), "a.b", "1");
+    link.deliver(String(second), "b.c", "2");
+    link.deliver("999999", "a.b", "nobody's");
+    link.deliver(String(first), "a.c", "3");
+    link.send("PING\r\n");
+    await link.next(/^PONG/);
+    connection.unsubscribe(second);
+    connection.unsubscribe(second);
+    link.deliver(String(second), "b.c", "too late");
+    link.send("PING\r\n");
+    await link.next(/^PONG/);
+    expect([one.texts, two.texts]).toEqual([["1", "3"], ["2"]]);
+    const said = readStrictly(link.received(), true);
+    expect(said.filter(({ verb }) => verb === "SUB").map(({ subject }) => subject).slice(1)).toEqual(["a.*", "b.>"]);
+    expect(said.filter(({ verb }) => verb === "UNSUB")).toHaveLength(1);
+  });
+
+  test("a publish carries any bytes, copied in the call, with and without a reply subject", async () => {
+    const { connection, link } = await pair();
+    const large = new Uint8Array(200_000).fill(7);
+    const small = bytesOf("\r\nPUB b 1\r\n");
+    connection.publish("a.b", small);
+    connection.publish("a.b", large, "re.ply");
+    connection.publish("a.ü😀", EMPTY);
+    small.fill(0);
+    large.fill(0);
+    await connection.flush();
+    const published = readStrictly(link.received()).filter(({ verb }) => verb === "PUB");
+    expect(published.map(({ subject, reply }) => [subject, reply])).toEqual([
+      ["a.b", undefined],
+      ["a.b", "re.ply"],
+      ["a.ü😀", undefined],
+    ]);
+    expect(latin1(published[0]!.payload!)).toBe("\r\nPUB b 1\r\n");
+    expect(published[1]!.payload!.every((byte) => byte === 7)).toBe(true);
+    expect(published[1]!.payload).toHaveLength(200_000);
+  });
+
+  test("a thousand subjects are published to one after another, each to its own", async () => {
+    const { connection, link } = await pair();
+    for (let i = 0; i < 1_000; i++) connection.publish(`subject.${i % 250}`, bytesOf(String(i % 250)));
+    await connection.flush();
+    const published = readStrictly(link.received()).filter(({ verb }) => verb === "PUB");
+    expect(published).toHaveLength(1_000);
+    for (const { subject, payload } of published) expect(subject).toBe(`subject.${latin1(payload!)}`);
+  });
+
+  test("PINGs are answered, PONGs come back to those who asked, in order", async () => {
+    const { connection, link } = await pair();
+    const order: number[] = [];
+    for (let i = 0; i < 3; i++) connection.ping(() => order.push(i));
+    await connection.flush();
+    expect(order).toEqual([0, 1, 2]);
+    link.send("PING\r\nPING\r\npong\r\nPONG\r\n+OK\r\n");
+    await link.next(/^PONG/);
+    await link.next(/^PONG/);
+    await connection.flush();
+  });
+
+  test("a request gets the first answer that can be read; an unreadable one is told", async () => {
+    const { connection, link } = await pair();
+    const answer = connection.request("ask", bytesOf("question"), 5_000, (bytes, start, end) => {
+      const said = text(bytes, start, end);
+      if (said === "rubbish") throw new Error("unreadable");
+      return said;
+    });
+    const asked = await link.next(/^PUB ask /);
+    link.deliver("1", asked.reply, "rubbish");
+    link.deliver("1", asked.reply, "right");
+    link.deliver("1", asked.reply, "too late");
+    expect(await answer).toBe("right");
+    expect(problems).toMatchObject([{ code: "PROTOCOL", message: "an answer to a request to ask cannot be read" }]);
+  });
+
+  test("answers find their requests, whatever their order", async () => {
+    const { connection, link } = await pair();
+    await forEachSeed(3, async (random) => {
+      const questions = Array.from({ length: 200 }, (_, i) => String(i));
+      const answers = questions.map((question) => connection.request("ask", bytesOf(question), 5_000, text));
+      const asked: Frame[] = [];
+      while (asked.length < questions.length) asked.push(await link.next(/^PUB ask /));
+      while (asked.length > 0) {
+        const [frame] = asked.splice(random.int(0, asked.length - 1), 1);
+        link.deliver("1", frame!.reply, frame!.payload);
+      }
+      expect(await Promise.all(answers)).toEqual(questions);
+    });
+  });
+
+  test("a request fails at once by a 503, after its time without one, and an answer after that goes to whoever takes it", async () => {
+    const { connection, link } = await pair();
+    const refused = failure(connection.request("nobody", EMPTY, 5_000, text));
+    link.noResponders("1", (await link.next(/^PUB nobody /)).reply);
+    expect(await refused).toMatchObject({ code: "NO_RESPONDERS", message: "nobody listens on nobody (503)" });
+
+    const late: string[] = [];
+    const silent = failure(connection.request("silent", EMPTY, 20, text, (answer) => late.push(answer)));
+    const forgotten = failure(connection.request("silent", EMPTY, 20, text));
+    expect(await silent).toMatchObject({ code: "TIMEOUT", message: "no answer to a request to silent within 20 ms" });
+    await forgotten;
+    for (let i = 0; i < 2; i++) link.deliver("1", (await link.next(/^PUB silent /)).reply, `late ${i}`);
+    link.send("PING\r\n");
+    await link.next(/^PONG/);
+    expect(late).toEqual(["late 0"]);
+  });
+
+  test("of requests that nobody ever answered, only so many are remembered", async () => {
+    const { connection, link } = await pair();
+    const late: string[] = [];
+    const many = Array.from({ length: 1_500 }, (_, i) =>
+      failure(connection.request("silent", EMPTY, 20, () => String(i), (answer) => late.push(answer))),
+    );
+    await Promise.all(many);
+    const asked: Frame[] = [];
+    while (asked.length < 1_500) asked.push(await link.next(/^PUB silent /));
+    for (const { reply } of asked) link.deliver("1", reply, "at last");
+    link.send("PING\r\n");
+    await link.next(/^PONG/);
+    expect(late).toHaveLength(1_000);
+  });
+});
+
+describe("what the server refuses", () => {
+  test.each([
+    ["Unknown Protocol Operation", "PROTOCOL"],
+    ["maximum control line exceeded", "PROTOCOL"],
+    ["Maximum Payload Violation", "PROTOCOL"],
+    ["invalid client protocol", "PROTOCOL"],
+    ["no responders requires headers support", "PROTOCOL"],
+    ["maximum connections exceeded", "SERVER"],
+    ["maximum account active connections exceeded", "SERVER"],
+    ["Authentication Timeout", "SERVER"],
+    ["Stale Connection", "SERVER"],
+    ["Secure Connection - TLS Required", "SERVER"],
+    ["Connection throttling is active. Please try again later.", "SERVER"],
+    ["attempted to connect to route port", "AUTHORIZATION"],
+    ["Authorization Violation", "AUTHORIZATION"],
+    ["User Authentication Expired", "AUTHORIZATION"],
+    ["User Authentication Revoked", "AUTHORIZATION"],
+    ["Account Authentication Expired", "AUTHORIZATION"],
+    ["something of a later version", "SERVER"],
+  ])("%s, and a close: that is the reason, before and after the connection is open", async (said, code) => {
+    const expected = (server: FakeServer): object => ({ code, message: `127.0.0.1:${server.port}: ${said}` });
+    const early = await fake({ greet: false });
+    const attempt = failure(open(early.url));
+    const link = await early.link();
+    link.send(`INFO {}\r\n-ERR '${said}'\r\n`);
+    link.end();
+    expect(await attempt).toMatchObject(expected(early));
+
+    const late = await pair();
+    late.link.send(`-ERR '${said}'\r\n`);
+    late.link.end();
+    expect(await endOf(late.connection)).toMatchObject(expected(late.server));
+    expect(problems).toEqual([]);
+  });
+
+  test("an error that no close follows is told, and is not the reason of what happens later", async () => {
+    const { connection, link } = await pair();
+    link.send("-ERR 'something of a later version'\r\n");
+    await connection.flush();
+    expect(problems).toMatchObject([{ code: "SERVER" }]);
+    link.end();
+    expect((await endOf(connection)).code).toBe("CONNECTION_LOST");
+  });
+
+  test.each(["Invalid Subject", "Invalid Publish Subject", "Failed Account Registration"])(
+    "%s: is told, and the link stays",
+    async (said) => {
+      const { connection, link } = await pair();
+      link.send(`-ERR '${said}'\r\n`);
+      await connection.flush();
+      expect(problems).toMatchObject([{ code: "SERVER", message: said }]);
+    },
+  );
+
+  test("a close without a reason is said to be one", async () => {
+    const { connection, link } = await pair();
+    link.end();
+    expect(await endOf(connection)).toMatchObject({ code: "CONNECTION_LOST" });
+  });
+
+  test.each([
+    ["a.b", '"a.b"'],
+    ["a.b", '"a.b" using queue "q"'],
+    ["a.b", '"a.b" (sid "2")'],
+    ["a.b", '"a.b", too many tokens'],
+    ['say."hi"\\now', '"say.\\"hi\\"\\\\now"'],
+    ["zero\u200bwidth.\u{e0001}ü", '"zero\\u200bwidth.\\U000e0001ü"'],
+  ])("a subscription to %s, told as %s: its receiver is told, nobody else, and the link stays", async (subject, quoted) => {
+    const { connection, link } = await pair();
+    const [denied, other] = [new Mailbox(), new Mailbox()];
+    connection.subscribe(subject, denied);
+    connection.subscribe("a.c", other);
+    link.send(`-ERR 'Permissions Violation for Subscription to ${quoted}'\r\n`);
+    await connection.flush();
+    expect(denied.denials).toMatchObject([{ code: "PERMISSIONS" }]);
+    expect(other.denials).toEqual([]);
+    expect(problems).toEqual([]);
+    expect(connection.ended.aborted).toBe(false);
+  });
+
+  test("a subscription too many: the newest is the one", async () => {
+    const { connection, link } = await pair();
+    const boxes = [new Mailbox(), new Mailbox(), new Mailbox()];
+    for (const [i, box] of boxes.entries()) connection.subscribe(`a.${i}`, box);
+    link.send("-ERR 'maximum subscriptions exceeded'\r\n-ERR 'Maximum Subscriptions Exceeded'\r\n");
+    await connection.flush();
+    expect(boxes.map(({ denials }) => denials.length)).toEqual([0, 1, 1]);
+  });
+
+  test("a request to a subject fails at once, the others go on, and so does the link", async () => {
+    const { connection, link } = await pair();
+    const denied = failure(connection.request("secret", EMPTY, 5_000, text));
+    const allowed = connection.request("open", EMPTY, 5_000, text);
+    await link.next(/^PUB secret /);
+    link.send(`-ERR 'Permissions Violation for Publish to "secret"'\r\n`);
+    expect(await denied).toMatchObject({ code: "PERMISSIONS" });
+    link.deliver("1", (await link.next(/^PUB open /)).reply, "yes");
+    expect(await allowed).toBe("yes");
+    expect(problems).toEqual([]);
+  });
+
+  test("a publish that nobody waits for is told, or taken by whoever knows it", async () => {
+    const { connection, link } = await pair();
+    const asked: string[] = [];
+    link.send(`-ERR 'Permissions Violation for Publish to "a"'\r\n`);
+    await connection.flush();
+    expect(problems).toMatchObject([{ code: "PERMISSIONS", message: 'Permissions Violation for Publish to "a"' }]);
+    connection.publishDenied = (subject) => asked.push(subject) > 0;
+    link.send(`-ERR 'Permissions Violation for Publish to "b"'\r\n`);
+    await connection.flush();
+    expect(asked).toEqual(["b"]);
+    expect(problems).toHaveLength(1);
+  });
+
+  test("the inbox for answers: requests fail at once, those under way and those to come", async () => {
+    const { connection, link } = await pair();
+    const underWay = failure(connection.request("ask", EMPTY, 5_000, text));
+    const inbox = await link.next(/^SUB _INBOX/);
+    link.send(`-ERR 'Permissions Violation for Subscription to "${inbox.subject}"'\r\n`);
+    expect((await underWay).code).toBe("PERMISSIONS");
+    expect((await failure(connection.request("ask", EMPTY, 5_000, text))).code).toBe("PERMISSIONS");
+    expect(problems).toMatchObject([{ code: "PERMISSIONS" }]);
+    expect(connection.ended.aborted).toBe(false);
+  });
+
+  test("a reply subject that is reserved: the request fails at once", async () => {
+    const { connection, link } = await pair({ inboxPrefix: "_R_" });
+    const asked = failure(connection.request("ask", EMPTY, 5_000, text));
+    const { reply } = await link.next(/^PUB ask /);
+    link.send(`-ERR 'Permissions Violation for Publish with Reply of "${reply}"'\r\n`);
+    expect(await asked).toMatchObject({ code: "PERMISSIONS" });
+    expect(problems).toEqual([]);
+  });
+});
+
+describe("the end of a connection", () => {
+  test("by close: what was sent before arrives, and what waits is told", async () => {
+    const { connection, link } = await pair();
+    const waiting = failure(connection.request("ask", EMPTY, 5_000, text));
+    connection.publish("last", bytesOf("words"));
+    connection.close();
+    connection.close();
+    expect((await waiting).code).toBe("CLOSED");
+    await link.closed;
+    expect(readStrictly(link.received()).at(-1)).toMatchObject({ verb: "PUB", subject: "last" });
+    expect(connection.ended.reason).toMatchObject({ code: "CLOSED", message: "closed by this client" });
+  });
+
+  test("by the server: requests, flushes and those that come later get the reason", async () => {
+    const { connection, link } = await pair();
+    const pongs: unknown[] = [];
+    const waiting = [failure(connection.request("ask", EMPTY, 5_000, text))];
+    await link.next(/^PUB ask/);
+    link.send("-ERR 'Stale Connection'\r\n");
+    link.end();
+    connection.ping((error) => pongs.push(error));
+    waiting.push(failure(connection.flush()));
+    const reason = await endOf(connection);
+    waiting.push(failure(connection.flush()), failure(connection.request("ask", EMPTY, 5_000, text)));
+    for (const error of await Promise.all(waiting)) expect(error).toBe(reason);
+    expect(pongs).toEqual([reason]);
+    // Whatever is sent now goes nowhere, in silence.
+    connection.publish("a", EMPTY);
+    connection.unsubscribe(connection.subscribe("a", new Mailbox()));
+    connection.end(new NatsError("CLOSED", "again"));
+    expect(connection.ended.reason).toBe(reason);
+  });
+
+  test("by a receiver that throws: with that as the cause, and the process lives", async () => {
+    const { connection, link } = await pair();
+    const broken = new Error("broken");
+    const sid = connection.subscribe("a", {
+      deliver: () => {
+        throw broken;
+      },
+      denied: () => {},
+    });
+    await connection.flush();
+    link.deliver(String(sid), "a", "x");
+    expect(await endOf(connection)).toMatchObject({ code: "PROTOCOL", cause: broken });
+  });
+
+  test("by silence: a peer that answers no PING is found after so many of them", async () => {
+    const server = await fake({ greet: false });
+    const attempt = open(server.url, { pingInterval: 20, pingMaxOut: 3 });
+    const link = await server.link();
+    link.send("INFO {}\r\n");
+    await link.next(/^PING/);
+    link.send("PONG\r\n");
+    const connection = await attempt;
+    expect(await endOf(connection)).toMatchObject({
+      code: "STALE",
+      message: `127.0.0.1:${server.port}: 3 PINGs in a row were not answered`,
+    });
+    await link.closed;
+    expect(readStrictly(link.received()).filter(({ verb }) => verb === "PING")).toHaveLength(1 + 3);
+  });
+
+  test("not while anything at all comes from the peer, PONGs or not", async () => {
+    const server = await fake({ greet: false });
+    const attempt = open(server.url, { pingInterval: 100, pingMaxOut: 2 });
+    const link = await server.link();
+    link.send("INFO {}\r\n");
+    await link.next(/^PING/);
+    link.send("PONG\r\n");
+    const connection = await attempt;
+    const noise = setInterval(() => link.send("+OK\r\n"), 10);
+    // A silent peer would have been found after three intervals; in the same time a fifth one proves the point.
+    for (let i = 0; i < 5; i++) await link.next(/^PING/);
+    clearInterval(noise);
+    expect(connection.ended.aborted).toBe(false);
+  });
+});
+
+describe("a peer that reads no more", () => {
+  test("holds back publishes and nothing else, and lets them go on when it reads again", async () => {
+    const { connection, link } = await pair();
+    let writable = 0;
+    connection.writable = () => writable++;
+    link.pause();
+    const payload = new Uint8Array(10_000);
+    let sent = 0;
+    // The system's own buffers fill up before ours do.
+    await until("publishes are held back", () => {
+      for (let i = 0; i < 100 && !connection.outbox.full; i++, sent++) connection.publish("a", payload);
+      return connection.outbox.full;
+    });
+    expect(connection.outbox.pending).toBeLessThan(2 * MIB);
+    const flushed = connection.flush();
+    expect(connection.outbox.full).toBe(true);
+    expect(writable).toBe(0);
+    link.resume();
+    await flushed;
+    await until("publishes may go on", () => writable === 1);
+    expect(connection.outbox.full).toBe(false);
+    const published = readStrictly(link.received()).filter(({ verb }) => verb === "PUB");
+    expect(published).toHaveLength(sent);
+  });
+
+  test("for good ends the connection, however little of what is sent is ever held back", async () => {
+    const { connection, link } = await pair();
+    link.pause();
+    const payload = new Uint8Array(MIB);
+    let most = 0;
+    for (let i = 0; i < 200 && !connection.ended.aborted; i++) {
+      connection.publish("a", payload);
+      connection.outbox.flush();
+      most = Math.max(most, connection.outbox.pending);
+    }
+    expect(connection.ended.reason).toMatchObject({ code: "STALE", message: expect.stringContaining("reads no more") });
+    expect(most).toBeLessThan(80 * MIB);
+  });
+});
+
+describe("a server that floods", () => {
+  test("with PINGs: each is answered, and it may still be asked", async () => {
+    const { connection, link } = await pair();
+    link.send("PING\r\n".repeat(100_000));
+    await connection.flush();
+    await until("all are answered", () => link.received().length > 600_000);
+    expect(readStrictly(link.received(), true).filter(({ verb }) => verb === "PONG")).toHaveLength(100_000);
+  });
+
+  test("with INFOs of ten thousand servers: the pool stays small", async () => {
+    const servers = new Servers("127.0.0.1", false);
+    const [from] = servers.round();
+    const { connection, link } = await pair({ informed: (info) => servers.discovered(info.connectUrls, from!) });
+    for (let i = 0; i < 20; i++) {
+      const connect_urls = Array.from({ length: 10_000 }, (_, n) => `10.${i}.${n >> 8}.${n & 255}:4222`);
+      link.send(`INFO ${JSON.stringify({ connect_urls })} \r\n`);
+    }
+    await connection.flush();
+    expect(servers.round().length).toBeLessThanOrEqual(101);
+  });
+
+  test("with a line that does not end: is cut off", async () => {
+    for (const [line, limit] of [["MSG ", 8192], ["", 8192], ["INFO ", MIB], ["-ERR ", MIB]] as const) {
+      const { connection, link } = await pair();
+      link.send(line + "x".repeat(limit + 1));
+      expect(await endOf(connection)).toMatchObject({ code: "PROTOCOL", message: `a line of more than ${limit} bytes` });
+    }
+  });
+
+  test("with sizes that are not to be believed: is cut off before a byte of that arrives", async () => {
+    for (const size of ["1048577", "999999999", "9999999999", "-1", "0x10", "1e3", ""]) {
+      const { connection, link } = await pair();
+      link.send(`MSG a 1 ${size}\r\n`);
+      expect((await endOf(connection)).code).toBe("PROTOCOL");
+    }
+  });
+
+  test("with messages for subscriptions that do not exist: nothing is kept", async () => {
+    const { connection, link } = await pair();
+    const payload = new Uint8Array(100_000);
+    const before = process.memoryUsage();
+    for (let i = 0; i < 500; i++) {
+      link.deliver(String(1_000 + i), `a.${i}`, payload, `b.${i}`);
+      if (i % 50 === 0) await connection.flush();
+    }
+    await connection.flush();
+    const after = process.memoryUsage();
+    // 50 MB have come; what is garbage may still be there, but not all of it and then some.
+    expect(after.arrayBuffers - before.arrayBuffers).toBeLessThan(200 * MIB);
+    expect(connection.ended.aborted).toBe(false);
+  });
+});
+
+describe("names that are no names", () => {
+  const controls = Array.from({ length: 33 }, (_, code) => String.fromCharCode(code));
+  const blanks = ["\u007f", "\u0085", "\u00a0", "\u1680", "\u2000", "\u2003", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000", "\ufeff"];
+  const halves = ["\ud800", "\udfff"];
+  const bad = [
+    ...[...controls, ...blanks, ...halves].flatMap((character) => [character, `a${character}`, `${character}a`, `a${character}b`, `a.${character}.b`]),
+    ...["", ".", "a.", ".a", "a..b", "a\r\nPUB b 0\r\n\r\n", "x".repeat(65_536), "ü".repeat(65_536)],
+  ];
+
+  test("never reach the wire, as a subject to publish or subscribe to, of a request, or to reply to", async () => {
+    const { connection, link } = await pair();
+    for (const name of [...bad, "*", ">", "a.*", "a.>", "a*"]) {
+      expect(() => connection.publish(name, EMPTY), JSON.stringify(name.slice(0, 20))).toThrow(TypeError);
+      expect(() => connection.publish("a", EMPTY, name)).toThrow(TypeError);
+      await expect(connection.request(name, EMPTY, 1_000, text)).rejects.toThrow(TypeError);
+    }
+    for (const name of bad) expect(() => connection.subscribe(name, new Mailbox())).toThrow(TypeError);
+    for (const value of [undefined, null, 5, {}, ["a"], new String("a")]) {
+      expect(() => connection.publish(value as string, EMPTY)).toThrow(TypeError);
+      expect(() => connection.subscribe(value as string, new Mailbox())).toThrow(TypeError);
+    }
+    await connection.flush();
+    const said = readStrictly(link.received());
+    expect(said.map(({ verb }) => verb)).toEqual(["CONNECT", "PING", "SUB", "PING"]);
+  });
+
+  test("do no harm in CONNECT: as the client's name or in credentials they stay within its JSON", async () => {
+    for (const value of [...bad, `"}\r\nPING\r\n`]) {
+      const credentials = { user: `u${value}`, pass: value };
+      const { connection, link } = await pair({ name: value, credentials });
+      await connection.flush();
+      const [line = ""] = latin1(link.received()).split("\r\n");
+      const json = JSON.parse(new TextDecoder().decode(link.received()).split("\r\n")[0]!.slice("CONNECT ".length)) as object;
+      expect(json).toEqual(JSON.parse(JSON.stringify({ ...json, name: value, user: `u${value}`, pass: value })));
+      const rest = link.received().subarray(line.length + 2);
+      expect(readStrictly(new Uint8Array([...bytesOf("CONNECT {}\r\n"), ...rest])).map(({ verb }) => verb)).toEqual([
+        "CONNECT",
+        "PING",
+        "SUB",
+        "PING",
+      ]);
+      connection.close();
+    }
+  });
+
+  test("that are unusual but sound arrive as they are", async () => {
+    const { connection, link } = await pair();
+    const names = ["a", "A-b_c.1", "ü.ß.漢字", "😀", "$SYS", "a/b", "'", '"', "\\", "{}", "foo.b", "a".repeat(512), "漢".repeat(512)];
+    for (const name of names) connection.publish(name, EMPTY, name);
+    await connection.flush();
+    const published = readStrictly(link.received()).filter(({ verb }) => verb === "PUB");
+    expect(published.map(({ subject }) => subject)).toEqual(names);
+    expect(published.map(({ reply }) => reply)).toEqual(names);
+  });
+});

@@ -1,0 +1,42 @@
+import { createPrivateKey, sign } from "node:crypto";
+
+// Samples out of bytes that count up, made by the Go library nkeys 0.4.11; in use nowhere.
+const operator = "OAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QZVT";
+const account = "AAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QPZV";
+const issuerSeed = Array.from({ length: 32 }, (_, i) => i);
+/** A user's public nkey, its seed, and the seed of another user. */
+export const user = "UDO2LEHOZQ3Y25SXVAOIF63UIY2AYIISNTT7TGAODYJI2FI6ATDQXPFW";
+export const userSeed = "SUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM";
+export const otherSeed = "SUAJVHNAUOTKTLFPWK23RO56YHCMPSWN2DJ5NWO437ROL2HL53Y7J54PPE";
+
+const utf8 = new TextEncoder();
+
+function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** A JWT, signed with `issuerSeed`, which the operator and the account share. `exp` is in seconds since 1970. */
+function token(issuer: string, subject: string, nats: object, exp?: number): string {
+  const part = (value: object): string => base64url(utf8.encode(JSON.stringify(value)));
+  const claims = { jti: "test", iat: 1_700_000_000, iss: issuer, name: "test", sub: subject, nats, exp };
+  const text = `${part({ typ: "JWT", alg: "ed25519-nkey" })}.${part(claims)}`;
+  const header = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
+  const key = createPrivateKey({ key: Uint8Array.from([...header, ...issuerSeed]), format: "der", type: "pkcs8" });
+  return `${text}.${base64url(sign(null, utf8.encode(text), key))}`;
+}
+
+/** The contents of a creds file for the user above, with this seed. `exp` says when the JWT expires, in seconds since 1970. */
+export function creds(seed: string, exp?: number): string {
+  const jwt = token(account, user, { pub: {}, sub: {}, subs: -1, data: -1, payload: -1, type: "user", version: 2 }, exp);
+  return `-----BEGIN NATS USER JWT-----\r\n${jwt}\r\n------END NATS USER JWT------\r\n
+-----BEGIN USER NKEY SEED-----\r\n${seed}\r\n------END USER NKEY SEED------\r\n`;
+}
+
+/** The configuration of a server that takes these creds. */
+export function jwtConfig(): string {
+  const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 };
+  const accountToken = token(operator, account, { limits, type: "account", version: 2 });
+  return `operator: ${token(operator, operator, { type: "operator", version: 2 })}
+    resolver: MEMORY
+    resolver_preload: { ${account}: ${accountToken} }`;
+}
