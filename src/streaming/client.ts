@@ -1,4 +1,5 @@
-import { onAbort, sleep } from "../core-nats/async.ts";
+import { onEnd, settledWithin } from "../core-nats/async.ts";
+import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError } from "./errors.ts";
 import { Messages } from "./messages.ts";
 import { checkChannel, checkConnectOptions, checkSubscribeOptions, checkTimeout } from "./options.ts";
@@ -42,7 +43,7 @@ export class Client {
   readonly #supervisor: Supervisor;
   readonly #publisher: Publisher;
   readonly #subscriptions = new Set<Subscription>();
-  readonly #ending = new AbortController();
+  readonly #ending = new Lifetime();
   readonly #household: Household;
   #draining = false;
 
@@ -57,7 +58,7 @@ export class Client {
       tell: this.#tell,
       slots: new Slots(RESUBSCRIBES_AT_ONCE),
       waiting: { bytes: 0 },
-      ending: this.#ending.signal,
+      ending: this.#ending,
       groups: new Map(),
     };
     this.closed = this.#supervisor.run().then(() => this.#end());
@@ -67,7 +68,7 @@ export class Client {
   static async connect(settings: Settings): Promise<Client> {
     const { signal } = settings;
     const client = new Client(settings);
-    const unlisten = signal === undefined ? undefined : onAbort(signal, () => client.#supervisor.close());
+    const unlisten = signal === undefined ? undefined : onEnd(() => client.#supervisor.close(), signal);
     try {
       await client.#supervisor.first;
       return client;
@@ -152,7 +153,7 @@ export class Client {
     const unconfirmed = await this.#publisher.drain(left());
     if (this.state === "registered") {
       const closing = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
-      await Promise.race([closing, sleep(Math.min(left(), this.#settings.requestTimeout))]);
+      await settledWithin(Math.min(left(), this.#settings.requestTimeout), closing);
     }
     await this.close();
     return { unhandled: unhandled.flat(), unconfirmed };

@@ -50,7 +50,7 @@ export class StreamingError extends Error {
   }
 }
 
-/** What a text of the streaming server means for what was asked of it. */
+/** @internal What a text of the streaming server means for what was asked of it. */
 export type AnswerClass =
   /** No, and asking again does not help. */
   | "permanent"
@@ -80,7 +80,7 @@ const CLASSES: readonly (readonly [RegExp, AnswerClass])[] = [
   [/: file name too long/, "permanent"],
 ];
 
-/** How to take a text that the streaming server answered with. */
+/** @internal How to take a text that the streaming server answered with. */
 export function classify(text: string): AnswerClass {
   return CLASSES.find(([pattern]) => pattern.test(text))?.[1] ?? "transient";
 }

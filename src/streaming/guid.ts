@@ -50,7 +50,7 @@ function hexadecimal(bytes: Uint8Array, start: number, end: number): number {
   let number = 0;
   for (let at = start; at < end; at++) {
     const byte = bytes[at];
-    const digit = byte <= NINE ? byte - ZERO : byte - BEFORE_A;
+    const digit = byte <= NINE ? byte - ZERO : byte > BEFORE_A + 9 ? byte - BEFORE_A : -1;
     if (digit < 0 || digit > 15) return -1;
     number = (number << 4) | digit;
   }

@@ -96,7 +96,7 @@ export interface SubscribeOptions {
   manualAck?: boolean | undefined;
 }
 
-/** Connect options after checking, with the defaults filled in. */
+/** @internal Connect options after checking, with the defaults filled in. */
 export interface Settings {
   readonly clusterId: string;
   readonly clientId: string;
@@ -121,7 +121,7 @@ export interface Settings {
   readonly signal: Signal | undefined;
 }
 
-/** Subscribe options after checking, with the defaults filled in. */
+/** @internal Subscribe options after checking, with the defaults filled in. */
 export interface SubscribeSettings {
   readonly startAt: StartAt;
   readonly durable: string;
@@ -135,8 +135,10 @@ export interface SubscribeSettings {
 const LARGEST_INT32 = 2 ** 31 - 1;
 const LONGEST_CLIENT_ID = 256;
 const LONGEST_NAME = 256;
+/** With a dot and a name behind it, it must not be longer than a subject may be. */
+const LONGEST_PREFIX = 255;
 
-/** @throws TypeError naming the option, the rule and the value; the value of a credential is never named. */
+/** @internal @throws TypeError naming the option, the rule and the value; the value of a credential is never named. */
 export function checkConnectOptions(options: ConnectOptions): Settings {
   if (typeof options !== "object" || options === null) throw new TypeError("connect needs an object of options");
   known("connect", options, CONNECT_OPTIONS);
@@ -180,7 +182,7 @@ export function checkConnectOptions(options: ConnectOptions): Settings {
   };
 }
 
-/** @throws TypeError naming the option, the rule and the value */
+/** @internal @throws TypeError naming the option, the rule and the value */
 export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSettings {
   if (typeof options !== "object" || options === null) throw new TypeError("the options of subscribe must be an object");
   known("subscribe", options, SUBSCRIBE_OPTIONS);
@@ -194,20 +196,20 @@ export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSetti
     startAt: startAt(options.startAt),
     durable,
     queue,
-    maxInFlight: integer("maxInFlight", maxInFlight ?? concurrency, 100, 1, LARGEST_INT32),
-    concurrency: integer("concurrency", concurrency ?? maxInFlight, 100, 1, LARGEST_INT32),
+    maxInFlight: integer("maxInFlight", maxInFlight, concurrency ?? 100, 1, LARGEST_INT32),
+    concurrency: integer("concurrency", concurrency, maxInFlight ?? 100, 1, LARGEST_INT32),
     ackWait: seconds("ackWait", options.ackWait, 30_000),
     manualAck: boolean("manualAck", options.manualAck),
   };
 }
 
-/** @throws TypeError unless the server takes it for a channel name, and it can be part of a NATS subject */
+/** @internal @throws TypeError unless the server takes it for a channel name, and it can be part of a NATS subject */
 export function checkChannel(subject: string): void {
   const rule = subjectRule(subject, false) ?? (subject.includes("/") ? "must have no /" : undefined);
   if (rule !== undefined) bad("subject", rule, subject);
 }
 
-/** @throws TypeError */
+/** @internal @throws TypeError */
 export function checkPublishOptions(options: PublishOptions): void {
   if (typeof options !== "object" || options === null) throw new TypeError("the options of publish must be an object");
   if (options.reply !== undefined) {
@@ -219,7 +221,7 @@ export function checkPublishOptions(options: PublishOptions): void {
   checkSignal(options.signal);
 }
 
-/** @throws TypeError */
+/** @internal @throws TypeError */
 export function checkTimeout(option: string, value: number | undefined, fallback: number): number {
   return milliseconds(option, value, fallback);
 }
@@ -263,7 +265,7 @@ function startAt(value: StartAt | undefined): StartAt {
 
 function prefix(option: string, value: string | undefined, fallback: string): string {
   if (value === undefined) return fallback;
-  const rule = subjectRule(value, false) ?? (value.length > LONGEST_NAME ? `must have at most ${LONGEST_NAME} characters` : undefined);
+  const rule = subjectRule(value, false) ?? (value.length > LONGEST_PREFIX ? `must have at most ${LONGEST_PREFIX} characters` : undefined);
   return rule === undefined ? value : bad(option, rule, value);
 }
 

@@ -20,13 +20,15 @@ export interface ProgressEvents {
  *
  * The cursor is the end of the unbroken run of finished sequences. One that was never received counts as unfinished:
  * what the server sent into a dead link is overtaken by newer messages after a resume (seen). Only after two ack waits
- * of uninterrupted subscription is it certain that a missing sequence will not come any more.
+ * of uninterrupted subscription, and as long as an outage may go unnoticed, is it certain that a missing sequence will
+ * not come any more.
  */
 export class Progress {
   #finished = new Intervals();
   readonly #unfinished = new Map<number, number>();
   readonly #events: ProgressEvents;
   readonly #ackWait: number;
+  readonly #patience: number;
   /** Where the unbroken run begins: the first message that was to be delivered. Unknown at first. */
   #base: number | undefined;
   /** True until something came between the subscription and its first message, which may then not be the first. */
@@ -34,13 +36,14 @@ export class Progress {
   #established: number | undefined;
   #lowest = Infinity;
   #highest = 0;
-  #highestTime = 0;
+  #latest = 0;
   #timer: Timer | undefined;
   #stopped = false;
 
-  /** `ackWait` in milliseconds. */
-  constructor(ackWait: number, events: ProgressEvents) {
+  /** `ackWait`, and `unnoticed`: for how long nobody may have been in charge without our knowing. In milliseconds. */
+  constructor(ackWait: number, events: ProgressEvents, unnoticed = 0) {
     this.#ackWait = ackWait;
+    this.#patience = 2 * ackWait + unnoticed;
     this.#events = events;
   }
 
@@ -56,20 +59,18 @@ export class Progress {
   get cursor(): number | undefined {
     if (this.#base === undefined) return undefined;
     const run = this.#finished.first;
-    return run !== undefined && run.start === this.#base ? run.end : this.#base;
+    return run !== undefined && run.start <= this.#base && run.end >= this.#base ? run.end : this.#base;
   }
 
   /**
    * Notes a received message. Returns false if the channel cannot be the one it was: a sequence up to the highest
-   * with a time later than that one's. Times are in nanoseconds, roughly.
+   * with a time later than all before. Times are in nanoseconds, roughly.
    */
   receive(sequence: number, time: number): boolean {
-    if (sequence > this.#highest) {
-      this.#highest = sequence;
-      this.#highestTime = time;
-    } else if (this.isLater(sequence, time)) {
-      return false;
-    }
+    if (this.isLater(sequence, time)) return false;
+    if (sequence > this.#highest) this.#highest = sequence;
+    // The highest message need not be the latest: the clock of a new leader may be behind the old one's.
+    if (time > this.#latest) this.#latest = time;
     if (sequence < this.#lowest) {
       this.#lowest = sequence;
       if (this.#base === undefined && this.#unbroken) this.#base = sequence;
@@ -79,7 +80,7 @@ export class Progress {
 
   /** Whether a message of that sequence and time contradicts what was received: the channel has begun anew. */
   isLater(sequence: number, time: number): boolean {
-    return sequence <= this.#highest && time > this.#highestTime;
+    return sequence <= this.#highest && time > this.#latest;
   }
 
   isFinished(sequence: number): boolean {
@@ -116,7 +117,7 @@ export class Progress {
     if (this.#base === undefined && !this.#unbroken) this.#watch();
   }
 
-  /** The link was lost: what was on the way may be missing for a while. */
+  /** The link was lost, or nobody was in charge: what was on the way may be missing for a while. */
   interrupted(): void {
     this.#established = undefined;
     this.#unbroken = false;
@@ -150,15 +151,15 @@ export class Progress {
   }
 
   #look(): void {
-    const before = performance.now() - 2 * this.#ackWait;
+    const before = performance.now() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     for (const [sequence, seen] of this.#unfinished) {
       // Not delivered again for so long: it has expired, or another member of the group has it.
       if (seen !== ACTIVE && seen < before) this.#unfinished.delete(sequence);
     }
     if (this.#base === undefined && this.#lowest !== Infinity) this.#base = this.#lowest;
-    const waitedFor = [...this.#unfinished.keys()];
-    const settled = (from: number, to: number): boolean => !waitedFor.some((sequence) => sequence >= from && sequence <= to);
+    const waitedFor = Float64Array.from(this.#unfinished.keys()).sort();
+    const settled = (from: number, to: number): boolean => firstFrom(waitedFor, from) > to;
     const run = this.#finished.first;
     if (this.#base !== undefined && run !== undefined && run.start > this.#base && settled(this.#base, run.start - 1)) {
       this.#events.skipped(this.#base, run.start - 1);
@@ -166,6 +167,18 @@ export class Progress {
     }
     for (const { from, to } of this.#finished.closeGaps(before, settled)) this.#events.skipped(from, to);
   }
+}
+
+/** The first of the sorted numbers that is not below `from`; Infinity if there is none. */
+function firstFrom(numbers: Float64Array, from: number): number {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (numbers[middle] < from) low = middle + 1;
+    else high = middle;
+  }
+  return low < numbers.length ? numbers[low] : Infinity;
 }
 
 function now(): number {

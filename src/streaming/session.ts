@@ -5,6 +5,7 @@ import { nuid } from "../core-nats/nuid.ts";
 import { CloseRequest, CloseResponse, ConnectRequest, ConnectResponse, Ping, PingResponse } from "../pb/protocol.ts";
 import { encode } from "../pb/wire.ts";
 import { StreamingError, classify } from "./errors.ts";
+import type { AnswerClass, StreamingErrorCode } from "./errors.ts";
 import type { Settings } from "./options.ts";
 
 /** The protocol version in which clients ping the server. */
@@ -80,8 +81,7 @@ export class Session {
       throw notRegistered(this.#settings, error);
     }
     if (answer.error !== "") {
-      const code = classify(answer.error) === "in-use" ? "CLIENT_ID_IN_USE" : "REFUSED";
-      throw new StreamingError(code, `register ${clientId}: ${answer.error}`);
+      throw new StreamingError(codeOf(classify(answer.error)), `register ${clientId}: ${answer.error}`);
     }
     this.#subjects = answer;
   }
@@ -136,6 +136,12 @@ function readConnectResponse(bytes: Uint8Array, start: number, end: number): Con
     if (rule !== undefined) throw new TypeError(`a subject of the server's ${rule}`);
   }
   return answer;
+}
+
+/** What is not refused for good (seen: the words of raft, while there is no leader) is nobody's answer, and passes. */
+function codeOf(answer: AnswerClass): StreamingErrorCode {
+  if (answer === "in-use") return "CLIENT_ID_IN_USE";
+  return answer === "permanent" ? "REFUSED" : "NO_SERVER";
 }
 
 function notRegistered(settings: Settings, error: unknown): StreamingError {

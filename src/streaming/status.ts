@@ -25,10 +25,10 @@ export type Status =
   | { type: "error"; error: StreamingError; subscription?: Subscription }
   | { type: "closed" };
 
-/** Tells a status. Never throws. */
+/** @internal Tells a status. Never throws. */
 export type Tell = (status: Status) => void;
 
-/** Wraps the caller's `onStatus`, whose failures are its own and end nothing here; without one, problems are printed. */
+/** @internal Wraps the caller's `onStatus`, whose failures are its own and end nothing here; without one, problems are printed. */
 export function teller(clientId: string, onStatus: ((status: Status) => void) | undefined): Tell {
   return (status) => {
     try {

@@ -1,7 +1,9 @@
-import { aborted, deferred, linked, settled, sleep } from "../core-nats/async.ts";
+import { deferred, ended, settledWithin, sleep, within } from "../core-nats/async.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import { subjectRule } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import { Lifetime } from "../core-nats/lifetime.ts";
+import type { Ending } from "../core-nats/lifetime.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import type { Delivery } from "../core-nats/parser.ts";
 import { Ack, MsgProtoView, StartPosition, SubscriptionRequest, SubscriptionResponse, UnsubscribeRequest } from "../pb/protocol.ts";
@@ -16,7 +18,7 @@ import { Queue } from "./queue.ts";
 import type { Session } from "./session.ts";
 import type { Slots } from "./slots.ts";
 import type { Tell } from "./status.ts";
-import type { Dependent, Registration, Supervisor } from "./supervisor.ts";
+import type { Registration, Supervisor } from "./supervisor.ts";
 
 /** Called for each message. The message is acknowledged when the returned promise resolves, unless `manualAck` is set. */
 export type MessageHandler = (message: Message) => unknown;
@@ -29,7 +31,7 @@ export interface DrainReport {
   readonly unconfirmed: number;
 }
 
-/** What a subscription shares with the client it belongs to and its other subscriptions. */
+/** @internal What a subscription shares with the client it belongs to and its other subscriptions. */
 export interface Household {
   readonly settings: Settings;
   readonly supervisor: Supervisor;
@@ -38,13 +40,13 @@ export interface Household {
   readonly slots: Slots;
   /** Bytes of all messages that wait for a handler. */
   readonly waiting: { bytes: number };
-  /** Aborted when the client ends. */
-  readonly ending: AbortSignal;
+  /** The end of the client. */
+  readonly ending: Ending;
   /** What the members of a queue group share in this client. */
   readonly groups: Map<string, Share>;
 }
 
-/** The progress of a subscription, or of all members of a queue group in one client. */
+/** @internal The progress of a subscription, or of all members of a queue group in one client. */
 interface Share {
   progress: Progress;
   members: number;
@@ -132,7 +134,7 @@ class Place implements Receiver {
  * A subscription that is kept: across lost connections, lost sessions and channels that begin anew. It ends by `close`,
  * `unsubscribe` or `drain`, with its client, or because the server refuses it for good.
  */
-export class Subscription implements Dependent {
+export class Subscription {
   readonly subject: string;
   /** Resolves when the subscription has ended; with the cause, where the server refused it for good. Never rejects. */
   readonly closed: Promise<StreamingError | undefined>;
@@ -143,7 +145,7 @@ export class Subscription implements Dependent {
   readonly #subjectBytes: Uint8Array;
   readonly #first = deferred();
   readonly #over = deferred<StreamingError | undefined>();
-  readonly #leaving = new AbortController();
+  readonly #leaving = new Lifetime();
   readonly #view = new MsgProtoView();
   readonly #waiting = new Queue<Message>();
   readonly #running = new Set<Message>();
@@ -151,7 +153,7 @@ export class Subscription implements Dependent {
   #recentAck = 0;
   #state: State = { name: "disconnected" };
   #wish: "close" | "unsubscribe" = "close";
-  #disturbed = new AbortController();
+  #disturbed = new Lifetime();
   #idle = deferred();
   /** No handler starts any more. */
   #stopped = false;
@@ -163,8 +165,10 @@ export class Subscription implements Dependent {
   #ghostSession: Session | undefined;
   /** Inboxes that were asked for in that session and given up. */
   readonly #formerInboxes: string[] = [];
-  /** When the server was first asked successfully. */
-  #since: number | undefined;
+  /** When the server was first asked successfully, by both clocks: one of them may stand still while a machine is suspended. */
+  #since: { readonly monotonic: number; readonly wall: number; readonly answered: number } | undefined;
+  /** By how much more than that a start in the past is put back. */
+  #putBack = 0;
   /** The durable that the server may know is of a channel that is no more: it is to be forgotten before it is of use. */
   #forgetFirst = false;
   /** The server was told, or has nothing to be told. */
@@ -236,19 +240,14 @@ export class Subscription implements Dependent {
     const timeout = checkTimeout("timeout", options.timeout, 20_000);
     const unhandled = await this.finishHandlers(timeout);
     const closing = this.close();
-    await Promise.race([closing, sleep(this.#household.settings.requestTimeout)]);
+    await settledWithin(this.#household.settings.requestTimeout, closing);
     return { unhandled, unconfirmed: 0 };
   }
 
-  /** @internal Starts no more handlers and waits for those that run. Resolves with the messages that were not handled. */
+  /** @internal Starts no more handlers and waits for those that run, until closed. Resolves with the messages that were not handled. */
   async finishHandlers(timeout: number): Promise<Message[]> {
     const waiting = this.#stop();
-    if (this.#running.size > 0) {
-      const enough = new AbortController();
-      const timer = setTimeout(() => enough.abort(), timeout);
-      await settled(this.#idle.promise, enough.signal);
-      clearTimeout(timer);
-    }
+    if (this.#running.size > 0) await settledWithin(timeout, Promise.race([this.#idle.promise, this.#over.promise]));
     return [...this.#running, ...waiting];
   }
 
@@ -289,7 +288,8 @@ export class Subscription implements Dependent {
     const { waiting, settings } = this.#household;
     const bytes = message.data.length + WAITING_OVERHEAD;
     if (waiting.bytes + bytes > settings.maxWaitingBytes && waiting.bytes > 0) {
-      // Not remembered at all: its next delivery is as good as its first.
+      // Its next delivery is as good as its first; until then it is not missing for good.
+      this.#share.progress.release(message.sequence);
       if (!this.#overflowing) {
         this.#overflowing = true;
         const text = `subscribe ${this.subject}: more than ${settings.maxWaitingBytes} bytes wait for handlers; what comes beyond is dropped until its redelivery`;
@@ -388,13 +388,20 @@ export class Subscription implements Dependent {
     this.#share.progress.established();
   }
 
-  /** @internal */
-  suspend(): void {}
+  /** @internal Whoever was in charge may be gone, with what was on the way from there. */
+  suspend(): void {
+    this.#share.progress.interrupted();
+  }
 
   /** @internal */
   lost(): void {
     if (this.#place !== undefined) this.#place.link = undefined;
     this.#share.progress.interrupted();
+  }
+
+  /** @internal An ack that is lost is repeated, and a request is made anew: nothing here would be left unknown. */
+  get underWay(): number {
+    return 0;
   }
 
   /** @internal */
@@ -441,9 +448,9 @@ export class Subscription implements Dependent {
 
   async #disconnected(): Promise<State> {
     const { ending, supervisor } = this.#household;
-    const nothingToUndo = this.#place === undefined && !this.#mustForget;
-    const { controller, release } = linked(ending, nothingToUndo ? this.#leaving.signal : undefined);
-    const registration = await supervisor.registered(controller.signal);
+    const nothingToUndo = this.#place === undefined && this.#ghosts.length === 0 && !this.#mustForget;
+    const { lifetime, release } = nothingToUndo ? within(ending, this.#leaving) : within(ending);
+    const registration = await supervisor.registered(lifetime);
     release();
     return registration === undefined ? this.#closedState() : { name: "connected", registration };
   }
@@ -461,7 +468,6 @@ export class Subscription implements Dependent {
       this.#formerInboxes.length = 0;
       this.#ghostSession = session;
     }
-    if (this.#leaving.signal.aborted && !this.#mustForget) return this.#closedState(true);
     await slots.take(over, ending);
     try {
       return await this.#subscribe(registration);
@@ -475,19 +481,29 @@ export class Subscription implements Dependent {
     const { ending, supervisor } = this.#household;
     let duplicates = 0;
     for (;;) {
-      if (ending.aborted || (this.#leaving.signal.aborted && !this.#mustForget)) return this.#closedState(true);
+      if (ending.aborted) return this.#closedState();
       if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
-      if (!(await this.#closeGhosts(registration))) continue;
+      if (!(await this.#closeGhosts(registration))) return { name: "connected", registration };
+      if (this.#leaving.aborted && !this.#mustForget) return this.#closedState(true);
 
       const again = this.#since !== undefined;
       const share = this.#share;
       if (again && share.anewIn !== session && share.progress.highest > 0) {
         const begun = await this.#hasBegunAnew(registration);
-        if (begun === undefined) continue;
+        if (begun === undefined) return { name: "connected", registration };
         if (begun) this.#loseProgress(session);
       }
       const from = again && share.anewIn !== session ? share.progress.cursor : undefined;
+      const asked = performance.now();
+      const accepted = this.#since === undefined ? Infinity : this.#since.answered - this.#since.monotonic;
       const failure = await this.#ask(registration, from);
+      const took = performance.now() - asked;
+      if (failure === undefined && from === undefined && took > this.#putBack + accepted) {
+        // The server counts back from when it gets to it: what was stored in as long as it took may be left out.
+        this.#putBack = 2 * took;
+        this.#abandonPlace(false);
+        continue;
+      }
       if (failure === undefined && this.#forgetFirst) {
         this.#forgetFirst = false;
         this.#abandonPlace(true);
@@ -514,6 +530,8 @@ export class Subscription implements Dependent {
         default:
           this.#report(error);
           await sleep(REFUSED_DELAY, over, ending);
+          // The slot goes round: those that cannot be had must not keep out the rest.
+          return { name: "connected", registration };
       }
     }
   }
@@ -523,9 +541,9 @@ export class Subscription implements Dependent {
     const { connection, session } = registration;
     const { settings } = this.#household;
     const place = new Place(this, session, this.#newInbox());
-    this.#disturbed = new AbortController();
+    this.#disturbed = new Lifetime();
     this.#place = place;
-    const asked = performance.now();
+    const asked = { monotonic: performance.now(), wall: Date.now() };
     place.open(connection);
     const request = encode(SubscriptionRequest, {
       clientID: settings.clientId,
@@ -540,8 +558,12 @@ export class Subscription implements Dependent {
     const failure = await this.#request(connection, session.subjects.subRequests, request, (ackInbox) => {
       // In the turn in which the answer came: messages may follow in the very same bytes.
       place.ackInbox = ackInbox;
-      if (this.#place !== place) this.#suspect(session, place.inbox);
-      this.#since ??= asked;
+      if (this.#place !== place) {
+        // Too late: given up, and perhaps closed before it was there. A ghost in a queue group would get its share.
+        if (!registration.over.aborted) void this.#tellOver(registration, place.inbox, false);
+        return;
+      }
+      this.#since ??= { ...asked, answered: performance.now() };
       this.#share.progress.established();
       this.#repeatAcks();
     });
@@ -587,7 +609,7 @@ export class Subscription implements Dependent {
     }
     if (typeof startAt === "object" && "time" in startAt) return since(Date.now() - startAt.time.getTime());
     // What was stored since the subscription first was in place is to be delivered, even if nothing has been yet.
-    const elapsed = this.#since === undefined ? 0 : performance.now() - this.#since;
+    const elapsed = this.#since === undefined ? 0 : elapsedSince(this.#since) + this.#putBack;
     if (typeof startAt === "object") return since(startAt.ago + elapsed);
     if (this.#since !== undefined) return since(elapsed);
     return startAt === "lastReceived" ? { ...start, startPosition: StartPosition.LastReceived } : start;
@@ -602,12 +624,12 @@ export class Subscription implements Dependent {
     const { connection, over } = registration;
     const { ending, tell } = this.#household;
     const told = { type: "subscribed", subscription: this, resumed } as const;
-    if (!this.#leaving.signal.aborted) tell(from === undefined ? told : { ...told, from });
+    if (!this.#leaving.aborted) tell(from === undefined ? told : { ...told, from });
     this.#first.resolve();
-    await aborted(over, connection.ended, ending, this.#leaving.signal, this.#disturbed.signal);
+    await ended(over, connection.ended, ending, this.#leaving, this.#disturbed);
     if (ending.aborted) return this.#closedState();
     if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
-    if (this.#leaving.signal.aborted) return this.#takeLeave(registration);
+    if (this.#leaving.aborted) return this.#takeLeave(registration);
     const refused = this.#place?.deniedBy;
     this.#abandonPlace(this.#settings.durable !== "" && refused === undefined);
     if (refused === undefined) return { name: "connected", registration };
@@ -747,18 +769,13 @@ export class Subscription implements Dependent {
     this.#formerInboxes.push(place.inbox);
   }
 
-  /** An answer came after its subscription had been given up. */
-  #suspect(session: Session, inbox: string): void {
-    if (session === this.#ghostSession) this.#ghosts.push({ inbox, forget: false });
-  }
-
   /** "Duplicate durable": one of the inboxes that were asked for in this session must still be held by the server. */
   #suspectAll(): void {
     for (const inbox of this.#formerInboxes.splice(0)) this.#ghosts.push({ inbox, forget: false });
   }
 
   get #mustForget(): boolean {
-    return this.#wish === "unsubscribe" && this.#settings.durable !== "" && this.#leaving.signal.aborted;
+    return this.#wish === "unsubscribe" && this.#settings.durable !== "" && this.#leaving.aborted;
   }
 
   #newInbox(): string {
@@ -771,7 +788,7 @@ export class Subscription implements Dependent {
   }
 
   #leave(wish: "close" | "unsubscribe"): void {
-    if (this.#state.name === "closed" || this.#leaving.signal.aborted) return;
+    if (this.#state.name === "closed" || this.#leaving.aborted) return;
     this.#wish = wish;
     this.#stop();
     this.#leaving.abort();
@@ -819,16 +836,18 @@ export class Subscription implements Dependent {
   #newProgress(): Progress {
     // In a group, others have what is missing here.
     const alone = this.#settings.queue === "";
-    return new Progress(this.#settings.ackWait, {
-      skipped: (from, to) => {
+    const { pingInterval, pingMaxOut } = this.#household.settings;
+    const events = {
+      skipped: (from: number, to: number) => {
         const reason = "the server did not deliver these: they had expired or were removed by a limit";
         if (alone) this.#household.tell({ type: "gap", subscription: this, from, to, reason });
       },
-      forgotten: (from, to) => {
+      forgotten: (from: number, to: number) => {
         const text = `subscribe ${this.subject}: too much is finished out of order; messages ${from} to ${to} may be handled again`;
         if (alone) this.#report(new StreamingError("UNCONFIRMED", text));
       },
-    });
+    };
+    return new Progress(this.#settings.ackWait, events, pingInterval * (pingMaxOut + 1));
   }
 
   #report(error: StreamingError): void {
@@ -843,6 +862,10 @@ function denied(error: NatsError): Failure {
 /** Nanoseconds since 1970, to the nearest 256 or so: enough to tell which of two messages was stored later. */
 function timeOf(view: MsgProtoView): number {
   return view.timestampHigh * 2 ** 32 + view.timestampLow;
+}
+
+function elapsedSince({ monotonic, wall }: { readonly monotonic: number; readonly wall: number }): number {
+  return Math.max(performance.now() - monotonic, Date.now() - wall);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

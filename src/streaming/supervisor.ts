@@ -1,9 +1,11 @@
-import { deferred, settled, sleep } from "../core-nats/async.ts";
+import { deferred, settled, settledWithin, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
 import type { Credentials } from "../core-nats/auth.ts";
 import { Connection } from "../core-nats/connection.ts";
 import type { ServerInfo } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import { Lifetime } from "../core-nats/lifetime.ts";
+import type { Ending } from "../core-nats/lifetime.ts";
 import type { Server } from "../core-nats/servers.ts";
 import { StreamingError } from "./errors.ts";
 import type { Settings } from "./options.ts";
@@ -14,12 +16,14 @@ import type { Tell } from "./status.ts";
 export interface Registration {
   readonly connection: Connection;
   readonly session: Session;
-  /** Aborted when the connection is lost or the server has forgotten the session. */
-  readonly over: AbortSignal;
+  /** Ends when the connection is lost or the server has forgotten the session. */
+  readonly over: Ending;
 }
 
 /** What the supervisor keeps informed: the publisher, and each subscription. */
 export interface Dependent {
+  /** What was sent and not yet answered, and would have an unknown outcome if the connection ended. */
+  readonly underWay: number;
   /** A new connection: open what must be heard on it before the session is verified. */
   open(connection: Connection, session: Session | undefined): void;
   /** The session is known to be alive: send. */
@@ -34,7 +38,7 @@ export interface Dependent {
 
 type State =
   /** No connection. The session, if there is one, may still be alive on the server. */
-  | { readonly name: "disconnected"; readonly session: Session | undefined; readonly last: Server | undefined; readonly attempt: number }
+  | { readonly name: "disconnected"; readonly session: Session | undefined; readonly last: Server | undefined }
   /** A connection. The session, if there is one, is to be verified; a registration is there if it was valid on this very connection. */
   | { readonly name: "connected"; readonly connection: Connection; readonly session: Session | undefined; readonly registration: Registering | undefined }
   /** The server knows the session. */
@@ -42,7 +46,7 @@ type State =
   | { readonly name: "closed"; readonly error: StreamingError | undefined };
 
 interface Registering extends Registration {
-  readonly end: AbortController;
+  readonly over: Lifetime;
 }
 
 /** Pings that must be answered definitely are repeated this often: a new leader is found soon after it serves. */
@@ -54,6 +58,12 @@ const IN_USE_DELAY_AT_FIRST = 2_000;
 /** How often a registration is tried that has little hope. */
 const HOPELESS_DELAY = 30_000;
 const RETRY_DELAY = 250;
+/** How often it is looked whether all has been answered before the connection is left. */
+const MOVE_INTERVAL = 20;
+/** A registration that held for so long is the end of an outage; one that did not is a part of it. */
+const STEADY = 1_000;
+/** For so long a new leader, or a restarted server, may be out of reach before it is told. */
+const UNHEARD = 2_000;
 
 /**
  * Keeps a client registered: disconnected, connected, registered, and again, for as long as it takes. Only `close`
@@ -63,12 +73,16 @@ export class Supervisor {
   readonly #settings: Settings;
   readonly #tell: Tell;
   readonly #dependents: () => Iterable<Dependent>;
-  readonly #closing = new AbortController();
+  readonly #closing = new Lifetime();
   readonly #first = deferred();
   readonly #waiting: Deferred<void>[] = [];
-  #state: State = { name: "disconnected", session: undefined, last: undefined, attempt: 0 };
+  #state: State = { name: "disconnected", session: undefined, last: undefined };
   #everRegistered = false;
-  #doubt = new AbortController();
+  /** Dials of this outage, so that a server that takes us and drops us again is not dialled without a pause. */
+  #attempt = 0;
+  /** What was told last of this outage: it is told once, not at each attempt. */
+  #told: string | undefined;
+  #doubt = new Lifetime();
   #lameDuck = false;
 
   /** `dependents` are told in their order, at each change. */
@@ -91,23 +105,26 @@ export class Supervisor {
 
   /** The registration, while the session is known to be alive. */
   get registration(): Registration | undefined {
-    return this.#state.name === "registered" ? this.#state.registration : undefined;
+    if (this.#state.name !== "registered") return undefined;
+    const { registration } = this.#state;
+    // What ends it wakes the loop and its dependents alike: whoever comes before the loop must not find it once more.
+    return registration.over.aborted || registration.connection.ended.aborted ? undefined : registration;
   }
 
-  /** Resolves with the registration as soon as there is one; with undefined once the signal aborts. */
-  async registered(signal: AbortSignal): Promise<Registration | undefined> {
-    while (!signal.aborted) {
+  /** Resolves with the registration as soon as there is one; with undefined once `ending` ends. */
+  async registered(ending: Ending): Promise<Registration | undefined> {
+    while (!ending.aborted) {
       if (this.registration !== undefined) return this.registration;
       const wait = deferred();
       this.#waiting.push(wait);
-      await settled(wait.promise, signal);
+      await settled(wait.promise, ending);
     }
     return undefined;
   }
 
   /** Has the session verified before anything more is published; `error` is told, if there is one. */
   verify(error?: StreamingError): void {
-    if (this.#state.name !== "registered" || this.#doubt.signal.aborted) return;
+    if (this.#state.name !== "registered" || this.#doubt.aborted) return;
     for (const dependent of this.#dependents()) dependent.suspend();
     if (error !== undefined) this.#tell({ type: "error", error });
     this.#doubt.abort();
@@ -127,9 +144,8 @@ export class Supervisor {
       } catch (error) {
         // Not expected. Ending the client for it would break the one promise that counts.
         this.#tell({ type: "error", error: new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error) });
-        if ("connection" in state) state.connection.end(new NatsError("CLOSED", "an unexpected failure"));
-        await sleep(RETRY_DELAY, this.#closing.signal);
-        this.#state = { name: "disconnected", session: undefined, last: undefined, attempt: 1 };
+        await sleep(RETRY_DELAY, this.#closing);
+        this.#state = this.#startOver(state);
       }
     }
     this.#first.reject(this.#state.error ?? new StreamingError("CLOSED", "connect: closed"));
@@ -149,9 +165,9 @@ export class Supervisor {
     }
   }
 
-  async #disconnected({ session, last, attempt }: State & { name: "disconnected" }): Promise<State> {
-    const closing = this.#closing.signal;
-    await sleep(this.#delay(attempt), closing);
+  async #disconnected({ session, last }: State & { name: "disconnected" }): Promise<State> {
+    const closing = this.#closing;
+    await sleep(this.#delay(this.#attempt++), closing);
     const failures: NatsError[] = [];
     for (const server of this.#settings.servers.round(last)) {
       if (closing.aborted) return { name: "closed", error: undefined };
@@ -165,8 +181,8 @@ export class Supervisor {
     if (closing.aborted) return { name: "closed", error: undefined };
     const error = notConnected(failures);
     if (this.#givesUp(error)) return { name: "closed", error };
-    this.#tell({ type: "error", error });
-    return { name: "disconnected", session, last, attempt: attempt + 1 };
+    this.#tellOnce(error);
+    return { name: "disconnected", session, last };
   }
 
   async #dial(server: Server): Promise<Connection> {
@@ -188,7 +204,7 @@ export class Supervisor {
           if (info.lameDuck) this.#leave();
         },
       },
-      this.#closing.signal,
+      this.#closing,
     );
   }
 
@@ -198,7 +214,7 @@ export class Supervisor {
     const asked = this.#settings.credentials();
     let answered = false;
     asked.then(() => (answered = true), () => (answered = true));
-    await Promise.race([settled(asked, this.#closing.signal), sleep(connectTimeout, this.#closing.signal)]);
+    await settledWithin(connectTimeout, asked, this.#closing);
     if (!answered) throw new NatsError("TIMEOUT", `auth: no credentials within ${connectTimeout} ms`);
     try {
       return await asked;
@@ -213,38 +229,40 @@ export class Supervisor {
       for (const dependent of this.#dependents()) dependent.open(connection, session);
     }
     if (session !== undefined) {
-      const verdict = session.canPing ? await this.#verdict(session, connection) : "gone";
+      const verdict = session.canPing ? await this.#verdict(session, connection, registration === undefined) : "gone";
       if (verdict === "alive") {
         return { name: "registered", registration: registration ?? registrationOf(connection, session), resumed: true };
       }
       if (verdict === "gone") {
         session.abandon();
-        registration?.end.abort();
+        registration?.over.abort();
       }
       if (verdict === undefined) return this.#unconnected(connection, session, registration);
     }
     return this.#register(connection);
   }
 
-  /** Asks until the answer is definite; undefined if the connection or the client ends before. */
-  async #verdict(session: Session, connection: Connection): Promise<"alive" | "gone" | undefined> {
-    const closing = this.#closing.signal;
-    const definite = new AbortController();
+  /** Asks until the answer is definite; undefined if the connection or the client ends before. `news`: nobody knows yet. */
+  async #verdict(session: Session, connection: Connection, news: boolean): Promise<"alive" | "gone" | undefined> {
+    const closing = this.#closing;
+    const definite = new Lifetime();
     let verdict: "alive" | "gone" | undefined;
-    while (verdict === undefined && !connection.ended.aborted && !closing.aborted) {
+    for (let asked = 0; verdict === undefined && !connection.ended.aborted && !closing.aborted; asked++) {
+      if (news && asked === UNHEARD / VERIFY_INTERVAL) {
+        this.#tellOnce(new StreamingError("NO_SERVER", "ping: connected, but no streaming server is in charge"));
+      }
       void session.ping(connection, 4 * VERIFY_INTERVAL).then((answer) => {
         if (answer !== "alive" && answer !== "gone") return;
         verdict ??= answer;
         definite.abort();
       });
-      await sleep(VERIFY_INTERVAL, definite.signal, connection.ended, closing);
+      await sleep(VERIFY_INTERVAL, definite, connection.ended, closing);
     }
     return closing.aborted || connection.ended.aborted ? undefined : verdict;
   }
 
   async #register(connection: Connection): Promise<State> {
-    const closing = this.#closing.signal;
-    let told: string | undefined;
+    const closing = this.#closing;
     for (let tries = 1; ; tries++) {
       const session = new Session(this.#settings);
       let error: StreamingError;
@@ -253,6 +271,7 @@ export class Supervisor {
         if (!connection.ended.aborted && !closing.aborted) {
           return { name: "registered", registration: registrationOf(connection, session), resumed: false };
         }
+        if (!connection.ended.aborted) await session.close(connection);
         return this.#unconnected(connection, session, undefined);
       } catch (failure) {
         error = failure instanceof StreamingError ? failure : new StreamingError("CONNECT_FAILED", `register: ${String(failure)}`, failure);
@@ -265,8 +284,8 @@ export class Supervisor {
       }
       const delay = this.#registerDelay(error, tries);
       if (delay === HOPELESS_DELAY) for (const dependent of this.#dependents()) dependent.refuse(error);
-      if (told !== error.message || delay === HOPELESS_DELAY) this.#tell({ type: "error", error });
-      told = error.message;
+      if (delay === HOPELESS_DELAY) this.#told = undefined;
+      this.#tellOnce(error);
       await sleep(delay, connection.ended, closing);
     }
   }
@@ -277,8 +296,6 @@ export class Supervisor {
         if (tries <= IN_USE_TRIES) return IN_USE_DELAY * (1 + Math.random() / 2);
         return this.#everRegistered ? HOPELESS_DELAY : IN_USE_DELAY_AT_FIRST;
       case "REFUSED":
-        // Raft errors are passed on in the server's words, and pass.
-        return tries <= IN_USE_TRIES ? IN_USE_DELAY : HOPELESS_DELAY;
       case "NOT_PERMITTED":
         return HOPELESS_DELAY;
       default:
@@ -288,18 +305,24 @@ export class Supervisor {
 
   async #registered({ registration, resumed }: State & { name: "registered" }): Promise<State> {
     const { connection, session } = registration;
-    const closing = this.#closing.signal;
-    this.#doubt = new AbortController();
-    const doubt = this.#doubt.signal;
+    const closing = this.#closing;
+    const since = performance.now();
+    this.#doubt = new Lifetime();
+    const doubt = this.#doubt;
+    if (this.#lameDuck) doubt.abort();
     this.#everRegistered = true;
+    this.#told = undefined;
     this.#first.resolve();
     this.#tell({ type: "registered", resumed });
     for (const dependent of this.#dependents()) dependent.resume(registration);
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
     const verdict = await this.#watch(session, connection, doubt);
+    if (performance.now() - since >= STEADY) this.#attempt = 0;
     if (closing.aborted && !connection.ended.aborted) {
-      await session.close(connection);
+      // A successor that we have not heard of yet would lose its session: asked first, since the request names no session.
+      const alive = !session.canPing || (await session.ping(connection, this.#settings.requestTimeout)) === "alive";
+      if (alive) await session.close(connection);
       return this.#unconnected(connection, session, registration);
     }
     if (connection.ended.aborted) return this.#unconnected(connection, session, registration);
@@ -308,16 +331,16 @@ export class Supervisor {
     if (verdict === "gone") {
       this.#tell({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
       session.abandon();
-      registration.end.abort();
+      registration.over.abort();
       return { name: "connected", connection, session: undefined, registration: registration };
     }
     return { name: "connected", connection, session, registration };
   }
 
   /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
-  async #watch(session: Session, connection: Connection, doubt: AbortSignal): Promise<"gone" | undefined> {
+  async #watch(session: Session, connection: Connection, doubt: Ending): Promise<"gone" | undefined> {
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
-    const signals = [doubt, connection.ended, this.#closing.signal];
+    const signals = [doubt, connection.ended, this.#closing];
     let missed = 0;
     while (!signals.some((signal) => signal.aborted)) {
       // The wall clock, not the monotonic one, which stands still while a machine is suspended.
@@ -347,25 +370,29 @@ export class Supervisor {
   async #move(registration: Registering): Promise<State> {
     const { connection, session } = registration;
     for (const dependent of this.#dependents()) dependent.suspend();
-    // Acks of what was sent before are on their way; this one comes after them, or after a while there is no waiting for it.
-    const asked = session.ping(connection, this.#settings.requestTimeout);
-    await settled(asked, connection.ended, this.#closing.signal);
+    const endings = [connection.ended, this.#closing];
+    // What was sent before, acks of messages included, has arrived with this one.
+    await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
+    // What is stored late is acknowledged late, but after a while there is no waiting for it.
+    const enough = performance.now() + this.#settings.requestTimeout;
+    const busy = (): boolean => [...this.#dependents()].some((dependent) => dependent.underWay > 0);
+    while (busy() && performance.now() < enough && !endings.some((ending) => ending.aborted)) await sleep(MOVE_INTERVAL, ...endings);
     connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));
     return this.#unconnected(connection, session, registration);
   }
 
   #leave(): void {
     const elsewhere = this.#settings.servers.round().length > 1;
-    if (!elsewhere || this.#state.name !== "registered") return;
+    if (!elsewhere) return;
     this.#lameDuck = true;
-    this.#doubt.abort();
+    if (this.#state.name === "registered") this.#doubt.abort();
   }
 
   /** After the connection has ended, or when it is to end because the client does. */
   #unconnected(connection: Connection, session: Session | undefined, registration: Registering | undefined): State {
-    const closing = this.#closing.signal.aborted;
+    const closing = this.#closing.aborted;
     if (closing) connection.close();
-    registration?.end.abort();
+    registration?.over.abort();
     const reason: unknown = connection.ended.reason;
     const code = reason instanceof NatsError && reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
     const text = reason instanceof Error ? reason.message : String(reason);
@@ -374,14 +401,29 @@ export class Supervisor {
     if (closing) return { name: "closed", error: undefined };
     if (this.#givesUp(error)) return { name: "closed", error };
     this.#tell({ type: "disconnected", error });
-    return { name: "disconnected", session, last: connection.server, attempt: 0 };
+    return { name: "disconnected", session, last: connection.server };
+  }
+
+  /** After a failure that nobody expected: nothing is taken for granted but the session, which a ping tells of. */
+  #startOver(state: State): State {
+    const registration = "registration" in state ? state.registration : undefined;
+    const connection = "connection" in state ? state.connection : registration?.connection;
+    const session = "session" in state ? state.session : registration?.session;
+    if (connection === undefined) return { name: "disconnected", session, last: undefined };
+    connection.end(new NatsError("CLOSED", "an unexpected failure"));
+    return this.#unconnected(connection, session, registration);
+  }
+
+  #tellOnce(error: StreamingError): void {
+    if (this.#told !== error.message) this.#tell({ type: "error", error });
+    this.#told = error.message;
   }
 
   /** Before the first registration failures end the client, unless it was told to wait and waiting may help. */
   #givesUp(error: StreamingError): boolean {
     if (this.#everRegistered) return false;
     if (!this.#settings.waitOnFirstConnect) return true;
-    return error.code === "AUTH_FAILED" || error.code === "NOT_PERMITTED";
+    return error.code === "AUTH_FAILED" || error.code === "NOT_PERMITTED" || error.code === "REFUSED";
   }
 
   #delay(attempt: number): number {
@@ -396,13 +438,13 @@ export class Supervisor {
 }
 
 function registrationOf(connection: Connection, session: Session): Registering {
-  const end = new AbortController();
-  return { connection, session, end, over: end.signal };
+  return { connection, session, over: new Lifetime() };
 }
 
 function notConnected(failures: readonly NatsError[]): StreamingError {
   const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
-  const reasons = failures.map((failure) => failure.message).join("; ");
+  // Sorted, since servers are tried in any order, and the same failure is to be told in the same words.
+  const reasons = failures.map((failure) => failure.message).sort().join("; ");
   const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, reasons);
   return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
 }

@@ -1,0 +1,160 @@
+import { expect, test } from "vitest";
+import { deferred } from "../../src/core-nats/async.ts";
+import type { Message } from "../../src/index.ts";
+import { fresh, open, proxyTo, publishAll, range, read, Received, Statuses } from "../support/clients.ts";
+import { channelPage, knowsClient, subscriptionPages } from "../support/monitor.ts";
+import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { until } from "../support/until.ts";
+
+describeWithServer("draining", () => {
+  const server = serverForSuite();
+
+  test("a client: running handlers finish, publish and acknowledge, no new one starts, and then it is closed", async () => {
+    const clientId = fresh("client");
+    const client = await open(server(), { clientId });
+    const channel = fresh("channel");
+    const results = fresh("channel");
+    const durable = fresh("durable");
+    const gate = deferred();
+    const got = new Received();
+    const handler = async (message: Message): Promise<void> => {
+      got.handler(message);
+      await gate.promise;
+      await client.publish(results, `result of ${message.text()}`);
+    };
+    await client.subscribe(channel, handler, { durable, concurrency: 2, maxInFlight: 10 });
+    await publishAll(client, channel, ["1", "2", "3", "4"]);
+    await got.until(2);
+
+    const draining = client.drain();
+    await expect(client.subscribe(channel, () => undefined)).rejects.toMatchObject({ code: "CLOSED" });
+    expect(client.ready).toBe(false);
+    gate.resolve();
+    const report = await draining;
+    expect(report.unconfirmed).toBe(0);
+    expect(report.unhandled.map((message) => message.text())).toEqual(["3", "4"]);
+    expect(got.texts).toEqual(["1", "2"]);
+    expect(client.state).toBe("closed");
+    await client.closed;
+    await expect(client.publish(channel, "x")).rejects.toMatchObject({ code: "CLOSED" });
+
+    expect(await knowsClient(server(), clientId)).toBe(false);
+    expect(await subscriptionPages(server(), channel)).toMatchObject([{ is_offline: true, pending_count: 2 }]);
+    const reader = await open(server());
+    const stored = (await read(reader, results, 2)).map((message) => message.text());
+    expect(stored.sort()).toEqual(["result of 1", "result of 2"]);
+  });
+
+  test("a client settles all publishes that are under way", async () => {
+    const client = await open(server(), { maxPubAcksInFlight: 10 });
+    const channel = fresh("channel");
+    const published = Promise.allSettled(range(1, 500).map((i) => client.publish(channel, String(i))));
+    expect(await client.drain()).toEqual({ unhandled: [], unconfirmed: 0 });
+    expect((await published).every(({ status }) => status === "fulfilled")).toBe(true);
+    expect(await channelPage(server(), channel)).toMatchObject({ msgs: 500 });
+  });
+
+  test("a client whose handler does not end in time reports the message, whose ack returns false then", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    const got = new Received();
+    await client.subscribe(channel, (message) => (got.handler(message), new Promise(() => undefined)));
+    await client.publish(channel, "stuck");
+    await got.until(1);
+    const { unhandled } = await client.drain({ timeout: 50 });
+    expect(unhandled).toEqual(got.all);
+    expect(client.state).toBe("closed");
+    expect(got.all[0]!.ack()).toBe(false);
+  });
+
+  test("a client reports publishes whose outcome stayed unknown, and rejects them", async () => {
+    const proxy = await proxyTo(server());
+    const client = await open(proxy);
+    const channel = fresh("channel");
+    await client.publish(channel, "1");
+    const eaten = proxy.eat(({ verb, subject }) => verb === "MSG" && subject.startsWith("_STAN.acks."), "down");
+    const lost = client.publish(channel, "2").catch((error: unknown) => error);
+    await eaten;
+    expect(await client.drain({ timeout: 50 })).toEqual({ unhandled: [], unconfirmed: 1 });
+    expect(await lost).toMatchObject({ code: "UNCONFIRMED" });
+  });
+
+  test("a client while disconnected ends within its timeout", async () => {
+    const proxy = await proxyTo(server());
+    const statuses = new Statuses();
+    const client = await open(proxy, { onStatus: statuses.onStatus });
+    await client.subscribe(fresh("channel"), () => undefined);
+    proxy.refuse();
+    proxy.cut();
+    await statuses.until("disconnected");
+    const waiting = client.publish(fresh("channel"), "never sent").catch((error: unknown) => error);
+    const { unhandled } = await client.drain({ timeout: 50 });
+    expect(unhandled).toEqual([]);
+    expect(client.state).toBe("closed");
+    expect(await waiting).toMatchObject({ code: "CLOSED" });
+  });
+
+  test("a subscription: running handlers finish and acknowledge, and the client goes on", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    const durable = fresh("durable");
+    const gate = deferred();
+    const got = new Received();
+    const subscription = await client.subscribe(channel, (message) => (got.handler(message), gate.promise), { durable, concurrency: 1, maxInFlight: 3 });
+    await publishAll(client, channel, ["1", "2", "3"]);
+    await got.until(1);
+    const draining = subscription.drain();
+    gate.resolve();
+    expect((await draining).unhandled.map((message) => message.text())).toEqual(["2", "3"]);
+    expect(subscription.state).toBe("closed");
+    expect(await subscriptionPages(server(), channel)).toMatchObject([{ is_offline: true, pending_count: 2 }]);
+
+    const rest = new Received();
+    await client.subscribe(channel, rest.handler, { durable });
+    await rest.until(2);
+    expect(rest.texts).toEqual(["2", "3"]);
+  });
+
+  test("twice at once is drained once, and both resolve", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    const gate = deferred();
+    const got = new Received();
+    await client.subscribe(channel, (message) => (got.handler(message), gate.promise));
+    await client.publish(channel, "x");
+    await got.until(1);
+    const both = [client.drain(), client.drain()];
+    gate.resolve();
+    expect(await Promise.all(both)).toEqual([{ unhandled: [], unconfirmed: 0 }, { unhandled: [], unconfirmed: 0 }]);
+  });
+
+  test("from within a handler works, too, and close() ends a drain that waits", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    let drained: Promise<unknown> | undefined;
+    await client.subscribe(channel, () => {
+      drained = client.drain();
+    });
+    await client.publish(channel, "x");
+    await until("the drain is called", () => drained);
+    await drained;
+    expect(client.state).toBe("closed");
+
+    const other = await open(server());
+    const got = new Received();
+    await other.subscribe(channel, (message) => (got.handler(message), new Promise(() => undefined)), { startAt: "first" });
+    await got.until(1);
+    const waiting = other.drain({ timeout: 60_000 });
+    await other.close();
+    expect((await waiting).unhandled).toEqual(got.all);
+  });
+
+  test("a wrong timeout rejects with a TypeError, and nothing is drained", async () => {
+    const client = await open(server());
+    await expect(client.drain({ timeout: -1 })).rejects.toBeInstanceOf(TypeError);
+    const subscription = await client.subscribe(fresh("channel"), () => undefined);
+    await expect(subscription.drain({ timeout: 0 })).rejects.toBeInstanceOf(TypeError);
+    expect(subscription.state).toBe("subscribed");
+    expect(client.ready).toBe(true);
+  });
+});

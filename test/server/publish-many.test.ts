@@ -1,0 +1,195 @@
+import { expect, test } from "vitest";
+import { fresh, open, proxyTo, range, read, Statuses } from "../support/clients.ts";
+import { channelPage } from "../support/monitor.ts";
+import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { until } from "../support/until.ts";
+
+/** Yields numbers as text, without end, and keeps count. */
+class Source {
+  drawn = 0;
+  closed = false;
+
+  *texts(): Generator<string> {
+    try {
+      for (;;) yield String(++this.drawn);
+    } finally {
+      this.closed = true;
+    }
+  }
+
+  async *later(): AsyncGenerator<string> {
+    try {
+      for (;;) {
+        await Promise.resolve();
+        yield String(++this.drawn);
+      }
+    } finally {
+      this.closed = true;
+    }
+  }
+}
+
+describeWithServer("publishing many", () => {
+  const server = serverForSuite();
+
+  test("stores all that an iterable yields, in its order, and resolves to the number", async () => {
+    const client = await open(server(), { maxPubAcksInFlight: 10 });
+    const channel = fresh("channel");
+    const texts = range(1, 500).map(String);
+    expect(await client.publishMany(channel, texts)).toBe(500);
+    expect((await read(client, channel, 500)).map((message) => message.text())).toEqual(texts);
+  });
+
+  test("stores all that an async iterable yields, in its order, and resolves to the number", async () => {
+    const client = await open(server(), { maxPubAcksInFlight: 10 });
+    const channel = fresh("channel");
+    async function* source(): AsyncGenerator<string | Uint8Array> {
+      for (const i of range(1, 100)) {
+        await Promise.resolve();
+        yield i % 2 === 0 ? String(i) : new TextEncoder().encode(String(i));
+      }
+    }
+    expect(await client.publishMany(channel, source())).toBe(100);
+    expect((await read(client, channel, 100)).map((message) => message.text())).toEqual(range(1, 100).map(String));
+  });
+
+  test("an empty source resolves to 0", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    expect(await client.publishMany(channel, [])).toBe(0);
+    expect(await channelPage(server(), channel)).toBeUndefined();
+  });
+
+  test("the reply is that of every message", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    await client.publishMany(channel, ["a", "b"], { reply: "to.me" });
+    expect((await read(client, channel, 2)).map(({ reply }) => reply)).toEqual(["to.me", "to.me"]);
+  });
+
+  test("onStored counts each stored message once, and may throw", async () => {
+    const client = await open(server(), { maxPubAcksInFlight: 3 });
+    const counted: number[] = [];
+    const stored = await client.publishMany(fresh("channel"), range(1, 50).map(String), {
+      onStored: (count) => {
+        counted.push(count);
+        throw new Error("thrown by onStored");
+      },
+    });
+    expect(stored).toBe(50);
+    expect(counted).toEqual(range(1, 50));
+  });
+
+  test.each(["texts", "later"] as const)("draws no more than the window ahead of the acks, from a source of %s", async (kind) => {
+    const client = await open(server(), { maxPubAcksInFlight: 5 });
+    const source = new Source();
+    const controller = new AbortController();
+    let most = 0;
+    const many = client.publishMany(fresh("channel"), source[kind](), {
+      signal: controller.signal,
+      onStored: (stored) => {
+        most = Math.max(most, source.drawn - stored);
+        if (stored === 200) controller.abort();
+      },
+    });
+    await expect(many).rejects.toMatchObject({ name: "StreamingError" });
+    // Five in flight, and one that waits for its turn; at the time of the call one of the five is already stored.
+    expect(most).toBeLessThanOrEqual(6);
+    expect(most).toBeGreaterThanOrEqual(4);
+  });
+
+  test("draws no more than the window while nothing is acknowledged, and goes on afterwards", async () => {
+    const client = await open(server(), { maxPubAcksInFlight: 5 });
+    const channel = fresh("channel");
+    await client.publish(channel, "first");
+    const source = new Source();
+    const controller = new AbortController();
+    server().pause();
+    const many = client.publishMany(channel, source.texts(), {
+      signal: controller.signal,
+      onStored: (stored) => {
+        if (stored === 100) controller.abort();
+      },
+    });
+    try {
+      for (let turn = 0; turn < 50; turn++) await new Promise<void>((resolve) => setImmediate(() => resolve()));
+      expect(source.drawn).toBe(6);
+    } finally {
+      server().resume();
+    }
+    await expect(many).rejects.toMatchObject({ name: "StreamingError" });
+    expect(source.drawn).toBeLessThanOrEqual(110);
+  });
+
+  test.each(["texts", "later"] as const)("at the first failure it closes the source, settles the rest, and rejects: %s", async (kind) => {
+    const client = await open(server(), { maxPubAcksInFlight: 8 });
+    const channel = fresh("channel");
+    const source = new Source();
+    function* spoiled(): Generator<string | Uint8Array> {
+      for (const text of source.texts()) yield text === "20" ? new Uint8Array(2 ** 20) : text;
+    }
+    async function* spoiledLater(): AsyncGenerator<string | Uint8Array> {
+      for await (const text of source.later()) yield text === "20" ? new Uint8Array(2 ** 20) : text;
+    }
+    let stored = 0;
+    const many = client.publishMany(channel, kind === "texts" ? spoiled() : spoiledLater(), { onStored: (count) => (stored = count) });
+    await expect(many).rejects.toMatchObject({ name: "StreamingError", code: "TOO_LARGE" });
+    expect(source.closed).toBe(true);
+    expect(source.drawn).toBe(20);
+    // All that came before was settled when it rejected.
+    expect(stored).toBe(19);
+    expect(await channelPage(server(), channel)).toMatchObject({ msgs: 19 });
+  });
+
+  test("a source that throws ends it with what it threw, after what came before is stored", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    const broken = new Error("the file cannot be read");
+    function* source(): Generator<string> {
+      yield "a";
+      yield "b";
+      throw broken;
+    }
+    let stored = 0;
+    await expect(client.publishMany(channel, source(), { onStored: (count) => (stored = count) })).rejects.toBe(broken);
+    expect(stored).toBe(2);
+  });
+
+  test("something in the source that cannot be published ends it with a TypeError", async () => {
+    const client = await open(server());
+    const many = client.publishMany(fresh("channel"), ["a", 7 as unknown as string, "b"]);
+    await expect(many).rejects.toBeInstanceOf(TypeError);
+  });
+
+  test("wrong arguments reject with a TypeError before anything is drawn", async () => {
+    const client = await open(server());
+    const source = new Source();
+    await expect(client.publishMany("a b", source.texts())).rejects.toBeInstanceOf(TypeError);
+    await expect(client.publishMany("a", source.texts(), { onStored: 7 as never })).rejects.toBeInstanceOf(TypeError);
+    await expect(client.publishMany("a", source.texts(), { reply: 7 as never })).rejects.toBeInstanceOf(TypeError);
+    expect(source.drawn).toBe(0);
+  });
+
+  test("waits through an outage, drawing no more than the window", async () => {
+    const proxy = await proxyTo(server());
+    const statuses = new Statuses();
+    const client = await open(proxy, { maxPubAcksInFlight: 5, onStatus: statuses.onStatus });
+    const channel = fresh("channel");
+    proxy.refuse();
+    proxy.cut();
+    await statuses.until("disconnected");
+    const texts = range(1, 50).map(String);
+    let drawn = 0;
+    function* source(): Generator<string> {
+      for (const text of texts) {
+        drawn++;
+        yield text;
+      }
+    }
+    const many = client.publishMany(channel, source());
+    await until("the first is drawn", () => drawn === 1);
+    proxy.accept();
+    expect(await many).toBe(50);
+    expect((await read(client, channel, 50)).map((message) => message.text())).toEqual(texts);
+  });
+});

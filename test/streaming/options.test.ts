@@ -1,0 +1,342 @@
+import { describe, expect, test } from "vitest";
+import { connect } from "../../src/index.ts";
+import type { ConnectOptions, SubscribeOptions } from "../../src/index.ts";
+import { checkChannel, checkConnectOptions, checkPublishOptions, checkSubscribeOptions, checkTimeout } from "../../src/streaming/options.ts";
+import { FakeServer } from "../support/raw.ts";
+
+const needed = { clusterId: "test-cluster", clientId: "me" };
+const seed = "SUAIBDPBAUTWCWBKIO6XHQNINK5FWJW4OHLXC3HQ2KFE4PEJUA44CNHTC4";
+
+/** The message of the TypeError that this throws. */
+function refusal(check: () => unknown): string {
+  try {
+    check();
+  } catch (error) {
+    expect(error).toBeInstanceOf(TypeError);
+    return (error as TypeError).message;
+  }
+  return "nothing was thrown";
+}
+
+/** Wrong values on purpose. */
+function connectOptions(options: Record<string, unknown>): ConnectOptions {
+  return { ...needed, ...options } as unknown as ConnectOptions;
+}
+
+const control = "\u0000 \u0001 \t \n \r \u007f \u0085 \u009f".split(" ");
+const blanks = [" ", "\u00a0", "\u1680", "\u2003", "\u2028", "\u2029", "\u202f", "\u3000", "\ufeff"];
+const halves = ["\ud800", "\udfff"];
+const unsendable = [...control, ...blanks, ...halves];
+
+const times = ["connectTimeout", "requestTimeout", "publishTimeout"];
+const badTimes: readonly (readonly [unknown, string])[] = [
+  [0, "0"],
+  [-1, "-1"],
+  [NaN, "NaN"],
+  [Infinity, "Infinity"],
+  [2 ** 31, "2147483648"],
+  ["1000", '"1000"'],
+  [null, "null"],
+  [[1], "an array"],
+];
+const badCounts: readonly (readonly [unknown, string])[] = [
+  [-1, "-1"],
+  [1.5, "1.5"],
+  [NaN, "NaN"],
+  [Infinity, "Infinity"],
+  [2 ** 53, "9007199254740992"],
+  ["5", '"5"'],
+  [null, "null"],
+  [{}, "a object"],
+];
+const badBooleans: readonly (readonly [unknown, string])[] = [
+  [0, "0"],
+  [1, "1"],
+  ["false", '"false"'],
+  [null, "null"],
+];
+
+/** Option, value, how the value is shown, and the rule. */
+const badConnectOptions: readonly (readonly [string, unknown, string, string])[] = [
+  ["clusterId", undefined, "undefined", "must be 1 to 256 characters"],
+  ["clusterId", "", '""', "must be 1 to 256 characters"],
+  ["clusterId", 5, "5", "must be 1 to 256 characters"],
+  ["clusterId", "a b", '"a b"', "without blanks"],
+  ["clusterId", "a..b", '"a..b"', "empty part"],
+  ["clusterId", ">", '">"', "wildcard"],
+  ["clusterId", "x".repeat(257), `"${"x".repeat(64)}"… (257 characters)`, "256 characters"],
+  ["clientId", undefined, "undefined", "letters, digits, - and _"],
+  ["clientId", "", '""', "letters, digits, - and _"],
+  ["clientId", "a.b", '"a.b"', "letters, digits, - and _"],
+  ["clientId", "a b", '"a b"', "letters, digits, - and _"],
+  ["clientId", "ä", '"\\u00e4"', "letters, digits, - and _"],
+  ["clientId", "a\r\nPUB x 0", '"a\\r\\nPUB x 0"', "letters, digits, - and _"],
+  ["clientId", "x".repeat(257), "(257 characters)", "1 to 256"],
+  ["clientId", ["a"], "an array", "letters, digits, - and _"],
+  ...times.flatMap((option) => badTimes.map(([value, shown]) => [option, value, shown, "must be a number of milliseconds above 0"] as const)),
+  ...badTimes.map(([value, shown]) => ["pingInterval", value, shown, "must be a number of milliseconds above 0"] as const),
+  ["pingInterval", 1, "1", "whole seconds"],
+  ["pingInterval", 1_500, "1500", "whole seconds"],
+  ["pingMaxOut", 1, "1", "must be a whole number from 2 to 1000"],
+  ["pingMaxOut", 1_001, "1001", "must be a whole number from 2 to 1000"],
+  ["maxPubAcksInFlight", 0, "0", "must be a whole number from 1 to 1048576"],
+  ["maxPubAcksInFlight", 2 ** 20 + 1, "1048577", "must be a whole number from 1 to 1048576"],
+  ["maxPubBytesInFlight", 0, "0", "must be a whole number from 1"],
+  ["maxWaitingBytes", 0, "0", "must be a whole number from 1"],
+  ...["pingMaxOut", "maxPubAcksInFlight", "maxPubBytesInFlight", "maxQueuedBytes", "maxWaitingBytes"].flatMap((option) =>
+    badCounts.map(([value, shown]) => [option, value, shown, "must be a whole number from"] as const),
+  ),
+  ...["resendUnconfirmed", "waitOnFirstConnect"].flatMap((option) =>
+    badBooleans.map(([value, shown]) => [option, value, shown, "must be true or false"] as const),
+  ),
+  ["reconnectDelay", 5, "5", "must be a function"],
+  ["onStatus", "x", '"x"', "must be a function"],
+  ["signal", {}, "object", "must be an AbortSignal"],
+  ["signal", null, "object", "must be an AbortSignal"],
+  ["tls", true, "boolean", "must be an object"],
+  ["tls", null, "object", "must be an object"],
+  ...["inboxPrefix", "discoverPrefix"].flatMap((option) => [
+    [option, "", '""', "must be a string that is not empty"] as const,
+    [option, 5, "5", "must be a string that is not empty"] as const,
+    [option, ".a", '".a"', "empty part"] as const,
+    [option, "a.", '"a."', "empty part"] as const,
+    [option, "a.>", '"a.>"', "wildcard"] as const,
+    [option, "a b", '"a b"', "blanks"] as const,
+    [option, "x".repeat(256), "(256 characters)", "255 characters"] as const,
+  ]),
+];
+
+describe("options of connect", () => {
+  test.each(badConnectOptions)("%s = %j is refused, with option, value and rule", (option, value, shown, rule) => {
+    const message = refusal(() => checkConnectOptions(connectOptions({ [option]: value })));
+    expect(message.startsWith(`${option} `), message).toBe(true);
+    expect(message).toContain(rule);
+    expect(message).toContain(`, not ${shown === "" ? '""' : ""}`);
+    expect(message).toContain(shown);
+    expect(message).toMatch(/^[\x20-\x7e…]*$/);
+  });
+
+  test("a wrong value is refused before a socket is opened, and by a rejection", async () => {
+    const server = await FakeServer.start();
+    try {
+      for (const [option, value] of badConnectOptions) {
+        const options = connectOptions({ servers: server.url, [option]: value });
+        await expect(connect(options), option).rejects.toBeInstanceOf(TypeError);
+      }
+      for (const servers of ["", "http://a", [], [""], 5, "nats://a b", "nats://a:0", "nats://a:70000"]) {
+        await expect(connect(connectOptions({ servers })), String(servers)).rejects.toBeInstanceOf(TypeError);
+      }
+      for (const nothing of [undefined, null, 5, "nats://127.0.0.1"]) {
+        await expect(connect(nothing as unknown as ConnectOptions)).rejects.toBeInstanceOf(TypeError);
+      }
+      expect(server.links).toEqual([]);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test("a misspelt option is refused by its name", () => {
+    expect(refusal(() => checkConnectOptions(connectOptions({ clientID: "x" })))).toBe('connect has no option "clientID"');
+    expect(refusal(() => checkConnectOptions(connectOptions({ "a\nb": 1 })))).toContain('"a\\nb"');
+  });
+
+  test("no message shows anything of a secret", () => {
+    const secrets = ["s3cret-word", seed, seed.slice(0, 20)];
+    const wrong = [
+      { auth: { user: "u" } },
+      { auth: { user: 5, pass: "s3cret-word" } },
+      { auth: { user: "u", pass: "s3cret-word", token: "s3cret-word" } },
+      { auth: { token: 5, other: "s3cret-word" } },
+      { auth: { nkeySeed: `${seed}A` } },
+      { auth: { nkeySeed: seed.toLowerCase() } },
+      { auth: { creds: `nothing of use: ${seed}` } },
+      { auth: seed },
+      { auth: "s3cret-word" },
+      { auth: ["s3cret-word"] },
+      { servers: "nats://u:s3cret-word@host:port" },
+      { servers: "nats://u:s3cret-word@" },
+      { servers: "nats://s3cret-word@h/ost?x" },
+      { servers: ["nats://good", "http://s3cret-word@host"] },
+      { servers: "nats://u:s3cret-word@a b" },
+    ];
+    for (const options of wrong) {
+      const message = refusal(() => checkConnectOptions(connectOptions(options)));
+      expect(message).not.toBe("nothing was thrown");
+      for (const secret of secrets) expect(message.toLowerCase()).not.toContain(secret.toLowerCase());
+    }
+  });
+
+  test("that are left out or undefined have the documented defaults", () => {
+    const defaults = {
+      connectTimeout: 5_000,
+      requestTimeout: 2_000,
+      publishTimeout: 30_000,
+      maxPubAcksInFlight: 16_384,
+      maxPubBytesInFlight: 8 * 1024 * 1024,
+      maxQueuedBytes: 16 * 1024 * 1024,
+      maxWaitingBytes: 64 * 1024 * 1024,
+      resendUnconfirmed: false,
+      pingInterval: 5_000,
+      pingMaxOut: 3,
+      waitOnFirstConnect: false,
+      inboxPrefix: "_INBOX",
+      discoverPrefix: "_STAN.discover",
+      tls: undefined,
+      onStatus: undefined,
+      signal: undefined,
+    };
+    expect(checkConnectOptions(needed)).toMatchObject(defaults);
+    const names = ["servers", "auth", "reconnectDelay", ...Object.keys(defaults)];
+    expect(checkConnectOptions(connectOptions(Object.fromEntries(names.map((name) => [name, undefined]))))).toMatchObject(defaults);
+    expect(checkConnectOptions(needed).servers.round()).toMatchObject([{ host: "127.0.0.1", port: 4222, tls: false }]);
+  });
+
+  test("at their limits are taken as they are", () => {
+    const limits = { connectTimeout: 2 ** 31 - 1, publishTimeout: 0.5, maxQueuedBytes: 0, maxPubAcksInFlight: 1, pingInterval: 1_000, pingMaxOut: 2 };
+    expect(checkConnectOptions(connectOptions(limits))).toMatchObject(limits);
+    expect(checkConnectOptions(connectOptions({ clientId: "aZ09-_".padEnd(256, "x") })).clientId.length).toBe(256);
+  });
+
+  test("the delay before a dial is nothing at first, then grows to about two seconds and no further", () => {
+    const { reconnectDelay } = checkConnectOptions(needed);
+    expect(reconnectDelay(0)).toBe(0);
+    for (let attempt = 1; attempt < 2_000; attempt++) {
+      const middle = Math.min(2_000, 50 * 2 ** (attempt - 1));
+      const delay = reconnectDelay(attempt);
+      if (!(delay >= middle * 0.75 && delay <= middle * 1.25)) expect.fail(`attempt ${attempt}: ${delay}`);
+    }
+  });
+
+  test("credentials by a function are asked for at each dial", async () => {
+    let asked = 0;
+    const { credentials } = checkConnectOptions({ ...needed, auth: async () => ({ token: String(++asked) }) });
+    expect(asked).toBe(0);
+    expect([await credentials(), await credentials()]).toEqual([{ token: "1" }, { token: "2" }]);
+    expect(await checkConnectOptions(needed).credentials()).toBeUndefined();
+  });
+});
+
+const badSubscribeOptions: readonly (readonly [string, unknown, string, string])[] = [
+  ["durable", "", '""', "must be 1 to 256 characters"],
+  ["durable", 5, "5", "must be 1 to 256 characters"],
+  ["durable", "a\u2028b", '"a\\u2028b"', "line breaks"],
+  ["durable", "x".repeat(257), "(257 characters)", "256"],
+  ["queue", "", '""', "must be 1 to 256 characters"],
+  ["queue", "a b", '"a b"', "blanks"],
+  ["queue", "a:b", '"a:b"', "must have no :"],
+  ["maxInFlight", 0, "0", "must be a whole number from 1 to 2147483647"],
+  ["maxInFlight", 2 ** 31, "2147483648", "must be a whole number from 1 to 2147483647"],
+  ["concurrency", 0, "0", "must be a whole number from 1 to 2147483647"],
+  ...["maxInFlight", "concurrency"].flatMap((option) =>
+    badCounts.map(([value, shown]) => [option, value, shown, "must be a whole number from 1"] as const),
+  ),
+  ...badTimes.map(([value, shown]) => ["ackWait", value, shown, "must be a number of milliseconds above 0"] as const),
+  ["ackWait", 999, "999", "whole seconds"],
+  ["ackWait", 1_001, "1001", "whole seconds"],
+  ...badBooleans.map(([value, shown]) => ["manualAck", value, shown, "must be true or false"] as const),
+  ["startAt", "last", '"last"', '"newOnly"'],
+  ["startAt", 5, "5", '"newOnly"'],
+  ["startAt", null, "null", '"newOnly"'],
+  ["startAt", {}, "a object", '"newOnly"'],
+];
+
+describe("options of subscribe", () => {
+  test.each(badSubscribeOptions)("%s = %j is refused, with option, value and rule", (option, value, shown, rule) => {
+    const message = refusal(() => checkSubscribeOptions({ [option]: value } as unknown as SubscribeOptions));
+    expect(message.startsWith(`${option} `), message).toBe(true);
+    expect(message).toContain(rule);
+    expect(message).toContain(shown);
+    expect(message).toMatch(/^[\x20-\x7e…]*$/);
+  });
+
+  test.each([
+    [{ sequence: 0 }, "startAt.sequence"],
+    [{ sequence: 1.5 }, "startAt.sequence"],
+    [{ sequence: 2 ** 53 }, "startAt.sequence"],
+    [{ sequence: "5" }, "startAt.sequence"],
+    [{ time: 5 }, "startAt.time"],
+    [{ time: new Date(NaN) }, "startAt.time"],
+    [{ ago: -1 }, "startAt.ago"],
+    [{ ago: NaN }, "startAt.ago"],
+    [{ ago: Infinity }, "startAt.ago"],
+    [{ ago: "5" }, "startAt.ago"],
+  ])("a start at %o is refused", (startAt, option) => {
+    expect(refusal(() => checkSubscribeOptions({ startAt } as unknown as SubscribeOptions))).toContain(`${option} must be`);
+  });
+
+  test.each(unsendable)("no name holds %j", (character) => {
+    for (const option of ["durable", "queue"]) {
+      for (const name of [character, `a${character}`, `${character}a`, `a${character}b`]) {
+        expect(refusal(() => checkSubscribeOptions({ [option]: name }))).toMatch(new RegExp(`^${option} must be`));
+      }
+    }
+  });
+
+  test("a durable may have a colon, but not together with a queue", () => {
+    expect(checkSubscribeOptions({ durable: "a:b" }).durable).toBe("a:b");
+    expect(refusal(() => checkSubscribeOptions({ durable: "a:b", queue: "q" }))).toBe('durable must have no : when queue is set, not "a:b"');
+  });
+
+  test("maxInFlight and concurrency default to each other, and to 100", () => {
+    const both = (options: SubscribeOptions): number[] => {
+      const { maxInFlight, concurrency } = checkSubscribeOptions(options);
+      return [maxInFlight, concurrency];
+    };
+    expect(both({})).toEqual([100, 100]);
+    expect(both({ maxInFlight: 7 })).toEqual([7, 7]);
+    expect(both({ concurrency: 3 })).toEqual([3, 3]);
+    expect(both({ maxInFlight: 7, concurrency: 3 })).toEqual([7, 3]);
+    expect(both({ maxInFlight: undefined, concurrency: undefined })).toEqual([100, 100]);
+    expect(both({ maxInFlight: 2 ** 31 - 1 })).toEqual([2 ** 31 - 1, 2 ** 31 - 1]);
+  });
+
+  test("that are left out have the documented defaults", () => {
+    expect(checkSubscribeOptions({})).toMatchObject({ startAt: "newOnly", durable: "", queue: "", ackWait: 30_000, manualAck: false });
+  });
+
+  test("a misspelt one is refused by its name", () => {
+    const misspelt = { durableName: "x" } as unknown as SubscribeOptions;
+    expect(refusal(() => checkSubscribeOptions(misspelt))).toBe('subscribe has no option "durableName"');
+  });
+
+  test("every start position is taken as it is", () => {
+    const time = new Date();
+    for (const startAt of ["newOnly", "lastReceived", "first", { sequence: 1 }, { sequence: 2 ** 53 - 1 }, { time }, { ago: 0 }] as const) {
+      expect(checkSubscribeOptions({ startAt }).startAt).toEqual(startAt);
+    }
+  });
+});
+
+describe("a channel", () => {
+  test.each(["a", "a.b.c", "A-b_c", "$SYS", "ä.€.𝄞", "a:b", "x".repeat(512), "__proto__"])("may be %j", (subject) => {
+    expect(() => checkChannel(subject)).not.toThrow();
+  });
+
+  test.each(["", ".", ".a", "a.", "a..b", "/", "a/b", "*", "a.*", "a.*.b", ">", "a.>", "a>b", "a*", "x".repeat(513), 5, null, undefined, ["a"]])(
+    "may not be %j",
+    (subject) => {
+      expect(refusal(() => checkChannel(subject as string))).toMatch(/^subject must .*, not /);
+    },
+  );
+
+  test.each(unsendable)("may not hold %j anywhere", (character) => {
+    for (const subject of [character, `a${character}`, `${character}a`, `a${character}b`, `a.${character}.b`]) {
+      const message = refusal(() => checkChannel(subject));
+      expect(message).toMatch(/^subject must have no blanks, line breaks, control characters or broken surrogates, not "/);
+      expect(message).toMatch(/^[\x20-\x7e]*$/);
+    }
+  });
+});
+
+test("the reply of a publish is any text within reason", () => {
+  for (const reply of ["", "a b\r\n", "x".repeat(1_024)]) expect(() => checkPublishOptions({ reply })).not.toThrow();
+  expect(refusal(() => checkPublishOptions({ reply: "x".repeat(1_025) }))).toMatch(/^reply must be a string of at most 1024 characters, not "x/);
+  expect(refusal(() => checkPublishOptions({ reply: 5 } as unknown as { reply: string }))).toMatch(/^reply must be .*, not 5$/);
+  expect(refusal(() => checkPublishOptions(5 as unknown as object))).toContain("options");
+});
+
+test.each(badTimes)("a drain's timeout may not be %o", (value, shown) => {
+  const message = refusal(() => checkTimeout("timeout", value as number, 5));
+  expect(message).toMatch(/^timeout must be a number of milliseconds above 0/);
+  expect(message).toContain(shown);
+});

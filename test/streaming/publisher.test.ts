@@ -1,0 +1,928 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Connection, Receiver } from "../../src/core-nats/connection.ts";
+import { NatsError } from "../../src/core-nats/errors.ts";
+import { Outbox } from "../../src/core-nats/outbox.ts";
+import { Delivery } from "../../src/core-nats/parser.ts";
+import { PubMsg } from "../../src/pb/protocol.ts";
+import { StreamingError } from "../../src/streaming/errors.ts";
+import { checkConnectOptions } from "../../src/streaming/options.ts";
+import type { ConnectOptions, PublishOptions } from "../../src/streaming/options.ts";
+import { Publisher } from "../../src/streaming/publisher.ts";
+import type { Session } from "../../src/streaming/session.ts";
+import type { Status } from "../../src/streaming/status.ts";
+import type { Registration } from "../../src/streaming/supervisor.ts";
+import { bytesOf } from "../support/bytes.ts";
+import { pubAck, subjects } from "../support/fake-streaming.ts";
+import { Framer } from "../support/frames.ts";
+import { forEachSeed } from "../support/random.ts";
+import type { Random } from "../support/random.ts";
+
+/** What the publisher sees of a connection, with a hand on both ends and no socket, so that nothing happens by itself. */
+class Wire {
+  maxPayload = 1024 * 1024;
+  writable = (): void => {};
+  publishDenied = (_subject: string, _error: NatsError): boolean => false;
+  readonly outbox = new Outbox({ write: (bytes, written) => this.#write(bytes, written) }, () => this.writable());
+  receiver: Receiver | undefined;
+  acks = "";
+  readonly #pongs: ((error?: NatsError) => void)[] = [];
+  readonly #framer = new Framer();
+  #chunks: Uint8Array[] = [];
+  #written: (() => void)[] = [];
+
+  subscribe(subject: string, receiver: Receiver): number {
+    this.acks = subject;
+    this.receiver = receiver;
+    return 1;
+  }
+
+  ping(pong: (error?: NatsError) => void): void {
+    this.#pongs.push(pong);
+    this.outbox.line("PING");
+  }
+
+  /** What has been sent since the last time. */
+  take(): Sent[] {
+    this.outbox.flush();
+    const frames = this.#chunks.splice(0).flatMap((chunk) => this.#framer.push(chunk));
+    for (const written of this.#written.splice(0)) written();
+    return frames.map(({ verb, subject, reply, payload }) => {
+      const message = verb === "PUB" && subject.startsWith(`${subjects.pubPrefix}.`) ? PubMsg.read(payload) : undefined;
+      return { verb, subject, reply, message };
+    });
+  }
+
+  pong(): void {
+    this.#pongs.shift()!();
+  }
+
+  deliver(subject: string, payload: Uint8Array, status = 0): void {
+    const delivery = new Delivery();
+    const head = bytesOf(subject);
+    Object.assign(delivery, { bytes: payload, start: 0, end: payload.length, status, head, subjectStart: 0, subjectEnd: head.length });
+    this.receiver!.deliver(delivery);
+  }
+
+  /** Ends the link for the publisher's callbacks: the PINGs fail. */
+  end(): void {
+    for (const pong of this.#pongs.splice(0)) pong(new NatsError("CONNECTION_LOST", "cut"));
+    this.outbox.close();
+  }
+
+  #write(bytes: Uint8Array, written: () => void): void {
+    this.#chunks.push(bytes.slice());
+    this.#written.push(written);
+  }
+}
+
+interface Sent {
+  readonly verb: string;
+  readonly subject: string;
+  readonly reply: string;
+  readonly message: PubMsg | undefined;
+}
+
+type Outcome = "stored" | StreamingError;
+
+/** A publisher, and the supervisor's part played by the test. */
+class Rig {
+  readonly statuses: Status[] = [];
+  readonly verified: (StreamingError | undefined)[] = [];
+  readonly publisher: Publisher;
+  wire = new Wire();
+  session = newSession();
+  onVerify = (): void => this.publisher.suspend();
+
+  constructor(options: Partial<ConnectOptions> = {}) {
+    const settings = checkConnectOptions({ clusterId: "fake", clientId: "me", ...options });
+    this.publisher = new Publisher(
+      settings,
+      (status) => this.statuses.push(status),
+      (error) => {
+        this.verified.push(error);
+        this.onVerify();
+      },
+    );
+  }
+
+  /** Registers on a new wire, with the same session or a new one. */
+  register(session = this.session): this {
+    this.session = session;
+    this.wire = new Wire();
+    this.publisher.open(this.wire as unknown as Connection);
+    return this.resume();
+  }
+
+  resume(session = this.session): this {
+    this.session = session;
+    const connection = this.wire as unknown as Connection;
+    this.publisher.resume({ connection, session, over: new AbortController().signal } satisfies Registration);
+    return this;
+  }
+
+  cut(): void {
+    this.wire.end();
+    this.publisher.lost(new StreamingError("CONNECT_FAILED", "connection: cut"));
+  }
+
+  publish(data: string | Uint8Array = "x", options?: PublishOptions, channel = "a"): Promise<Outcome> {
+    return this.publisher.publish(channel, data, options).then(
+      () => "stored" as const,
+      (error: StreamingError) => error,
+    );
+  }
+
+  /** The publishes that were sent since the last time. */
+  messages(): (PubMsg & { readonly ackTo: string })[] {
+    return this.wire.take().flatMap(({ message, reply }) => (message === undefined ? [] : [{ ...message, ackTo: reply }]));
+  }
+
+  ack(message: { readonly guid: string; readonly ackTo: string }, error = ""): void {
+    this.wire.deliver(message.ackTo, pubAck(message.guid, error));
+  }
+
+  unheard(message: { readonly ackTo: string }): void {
+    this.wire.deliver(message.ackTo, new Uint8Array(0), 503);
+  }
+}
+
+let sessions = 0;
+
+/** Only these fields are looked at. */
+function newSession(): Session {
+  return { connId: `session-${++sessions}`, subjects: { ...subjects } } as unknown as Session;
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+function code(outcome: Outcome): string {
+  return outcome === "stored" ? outcome : outcome.code;
+}
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+afterEach(() => void vi.useRealTimers());
+
+describe("a publish", () => {
+  test("goes out at once with all that belongs to it, and resolves with its ack", async () => {
+    const rig = new Rig().register();
+    const outcome = rig.publish("hello", { reply: "to me" }, "orders.new");
+    const [sent] = rig.wire.take();
+    expect(sent.subject).toBe(`${subjects.pubPrefix}.orders.new`);
+    expect(sent.reply).toMatch(/^_STAN\.acks\.[0-9A-Za-z]{22}\.[0-9a-f]{2}$/);
+    expect(rig.wire.acks).toBe(`${sent.reply.slice(0, -3)}.*`);
+    expect(sent.message).toMatchObject({ clientID: "me", subject: "orders.new", reply: "to me" });
+    expect(text(sent.message!.data)).toBe("hello");
+    expect(text(sent.message!.connID)).toBe(rig.session.connId);
+    expect(sent.message!.guid).toMatch(/^[0-9A-Za-z]{22}$/);
+    rig.ack({ guid: sent.message!.guid, ackTo: sent.reply });
+    expect(await outcome).toBe("stored");
+  });
+
+  test("waits without a registration, and goes in order when there is one", async () => {
+    const rig = new Rig();
+    const outcomes = [rig.publish("1"), rig.publish("2"), rig.publish("3")];
+    rig.register();
+    const sent = rig.messages();
+    expect(sent.map(({ data }) => text(data))).toEqual(["1", "2", "3"]);
+    for (const message of sent) rig.ack(message);
+    expect(await Promise.all(outcomes)).toEqual(["stored", "stored", "stored"]);
+  });
+
+  test("of any size arrives byte for byte", () => {
+    const rig = new Rig().register();
+    const lengths = [0, 1, 63, 64, 65, 127, 128, 4_095, 16_383, 16_384, 16_385, 65_535, 65_536, 200_000];
+    for (const length of lengths) {
+      const data = Uint8Array.from({ length }, (_, i) => i * 7 + length);
+      void rig.publish(data);
+      data.fill(0);
+    }
+    const sent = rig.messages();
+    expect(sent.map(({ data }) => data.length)).toEqual(lengths);
+    for (const { data } of sent) expect(data.every((byte, i) => byte === ((i * 7 + data.length) & 255))).toBe(true);
+  });
+
+  test("that is too large is refused with both numbers, and others go on", async () => {
+    const rig = new Rig().register();
+    rig.wire.maxPayload = 1_000;
+    const outcomes = [rig.publish("before"), rig.publish("x".repeat(1_000)), rig.publish("after")];
+    const refused = await outcomes[1];
+    expect(refused).toMatchObject({ code: "TOO_LARGE" });
+    expect(String(refused)).toMatch(/ 1\d\d\d bytes.* 1000 /);
+    const sent = rig.messages();
+    expect(sent.map(({ data }) => text(data))).toEqual(["before", "after"]);
+    for (const message of sent) rig.ack(message);
+    expect(await Promise.all([outcomes[0], outcomes[2]])).toEqual(["stored", "stored"]);
+  });
+
+  test("with wrong arguments rejects with a TypeError and sends nothing", async () => {
+    const rig = new Rig().register();
+    const bad = [
+      rig.publisher.publish("", "x"),
+      rig.publisher.publish("a.*", "x"),
+      rig.publisher.publish("a", 5 as unknown as string),
+      rig.publisher.publish("a", undefined as unknown as string),
+      rig.publisher.publish("a", [1, 2] as unknown as string),
+      rig.publisher.publish("a", "x", { reply: 5 } as unknown as PublishOptions),
+      rig.publisher.publish("a", "x", { signal: {} } as unknown as PublishOptions),
+    ];
+    for (const promise of bad) await expect(promise).rejects.toBeInstanceOf(TypeError);
+    expect(rig.wire.take()).toEqual([]);
+  });
+});
+
+describe("an ack", () => {
+  test("finds its publish in any order", async () => {
+    const rig = new Rig().register();
+    const outcomes = Array.from({ length: 500 }, (_, i) => rig.publish(String(i)));
+    const sent = rig.messages();
+    for (const message of [...sent].reverse()) rig.ack(message);
+    expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["stored"]));
+  });
+
+  test("that is unknown, foreign, a repetition or late settles nothing", async () => {
+    const rig = new Rig({ publishTimeout: 1_000 }).register();
+    const first = rig.publish("first");
+    const [old] = rig.messages();
+    rig.ack(old);
+    expect(await first).toBe("stored");
+    const outcome = rig.publish("second");
+    const [sent] = rig.messages();
+    for (const guid of ["", "__proto__", "constructor", "x", "A".repeat(22), sent.guid.slice(0, 21), `${sent.guid}0`, old.guid]) {
+      rig.ack({ guid, ackTo: sent.ackTo });
+      rig.ack({ guid, ackTo: sent.ackTo }, "stan: invalid subject");
+    }
+    const far = `${sent.guid.slice(0, 10)}ffffffffffff`;
+    rig.ack({ guid: far, ackTo: sent.ackTo });
+    vi.advanceTimersByTime(1_001);
+    expect(code(await outcome)).toBe("UNCONFIRMED");
+    rig.ack(sent);
+    expect(rig.statuses).toEqual([]);
+  });
+
+  test("that is late by any power of two finds another number in its place, and settles nothing", async () => {
+    const rig = new Rig({ publishTimeout: 1_000 }).register();
+    const late: (PubMsg & { ackTo: string })[] = [];
+    for (let number = 1; number <= 1_100; number++) {
+      const outcome = rig.publish(String(number));
+      const [sent] = rig.messages();
+      for (const old of late) rig.ack(old, "too many channels");
+      if (number < 4) {
+        late.push(sent);
+        vi.advanceTimersByTime(1_001);
+        expect(code(await outcome)).toBe("UNCONFIRMED");
+      } else {
+        rig.ack(sent);
+        if ((await outcome) !== "stored") expect.fail(`number ${number}: ${String(await outcome)}`);
+      }
+    }
+  });
+
+  test("that comes after thousands of others still finds its publish", async () => {
+    const rig = new Rig({ publishTimeout: 5_000 }).register();
+    const early = [1, 2, 3].map((data) => rig.publish(String(data)));
+    const sent = rig.messages();
+    for (let round = 0; round < 20; round++) {
+      const more = Array.from({ length: 100 }, () => rig.publish());
+      for (const message of rig.messages()) rig.ack(message);
+      expect(new Set(await Promise.all(more))).toEqual(new Set(["stored"]));
+    }
+    for (const message of sent) rig.ack(message);
+    expect(await Promise.all(early)).toEqual(["stored", "stored", "stored"]);
+    expect(await rig.publisher.drain(1)).toBe(0);
+  });
+
+  test("that cannot be read is dropped and told, and the true one still counts", async () => {
+    const rig = new Rig().register();
+    const outcome = rig.publish();
+    const [sent] = rig.messages();
+    rig.wire.deliver(sent.ackTo, Uint8Array.of(0x0a, 0x7f));
+    rig.wire.deliver(sent.ackTo, Uint8Array.of(0xff, 0xff, 0xff));
+    expect(rig.statuses).toMatchObject([
+      { type: "error", error: { code: "REFUSED" } },
+      { type: "error", error: { code: "REFUSED" } },
+    ]);
+    rig.ack(sent);
+    expect(await outcome).toBe("stored");
+  });
+
+  test("lost among thousands leaves one publish to its timeout, and no other", async () => {
+    const rig = new Rig({ publishTimeout: 5_000 }).register();
+    const outcomes = Array.from({ length: 5_000 }, (_, i) => rig.publish(String(i)));
+    const lost = 2_345;
+    for (const message of rig.messages()) if (text(message.data) !== String(lost)) rig.ack(message);
+    for (let round = 0; round < 20; round++) {
+      const more = Array.from({ length: 1_000 }, () => rig.publish());
+      for (const message of rig.messages()) rig.ack(message);
+      expect(new Set(await Promise.all(more))).toEqual(new Set(["stored"]));
+    }
+    vi.advanceTimersByTime(5_001);
+    const settled = await Promise.all(outcomes);
+    expect(settled.flatMap((outcome, i) => (outcome === "stored" ? [] : [[i, outcome.code]]))).toEqual([[lost, "UNCONFIRMED"]]);
+    expect(await rig.publisher.drain(1)).toBe(0);
+  });
+
+  test.each([
+    ["stan: invalid subject", "REFUSED"],
+    ["too many channels", "REFUSED"],
+    ["stan: channel is being deleted", "UNCONFIRMED"],
+    ["leadership lost while committing log", "UNCONFIRMED"],
+    ["no space left on device", "UNCONFIRMED"],
+  ])("with the error %j rejects with %s and the server's words", async (words, expected) => {
+    const rig = new Rig().register();
+    const outcomes = [rig.publish("bad", {}, "orders"), rig.publish("good")];
+    const [bad, good] = rig.messages();
+    rig.ack(bad, words);
+    rig.ack(good);
+    expect(await outcomes[0]).toMatchObject({ code: expected, message: `publish orders: ${words}` });
+    expect(await outcomes[1]).toBe("stored");
+  });
+
+  test('of "invalid publish request" rejects once the session is known to be alive, and others go on', async () => {
+    const rig = new Rig().register();
+    const outcomes = [rig.publish("bad"), rig.publish("good")];
+    const [bad, good] = rig.messages();
+    rig.ack(bad, "stan: invalid publish request");
+    expect(rig.verified).toEqual([undefined]);
+    rig.ack(good);
+    rig.resume();
+    expect(await outcomes[0]).toMatchObject({ code: "REFUSED" });
+    expect(await outcomes[1]).toBe("stored");
+  });
+
+  test('of "invalid publish request" in a session that is gone is sent again in the next one, in its place', async () => {
+    const rig = new Rig().register();
+    const outcomes = [rig.publish("1"), rig.publish("2")];
+    const sent = rig.messages();
+    rig.ack(sent[1], "stan: invalid publish request");
+    rig.ack(sent[0], "stan: invalid publish request");
+    outcomes.push(rig.publish("3"));
+    rig.resume(newSession());
+    const again = rig.messages();
+    expect(again.map(({ data }) => text(data))).toEqual(["1", "2", "3"]);
+    expect(again.every(({ connID }) => text(connID) === rig.session.connId)).toBe(true);
+    for (const message of again) rig.ack(message);
+    expect(await Promise.all(outcomes)).toEqual(["stored", "stored", "stored"]);
+  });
+});
+
+describe("a 503", () => {
+  test("for exactly one publish sends that again and settles the others as they are", async () => {
+    const rig = new Rig().register();
+    const outcomes = ["1", "2", "3"].map((data) => rig.publish(data));
+    const [one, two, three] = rig.messages();
+    rig.ack(one);
+    rig.unheard(two);
+    rig.ack(three);
+    expect(rig.verified).toMatchObject([{ code: "NO_SERVER", cause: { code: "NO_RESPONDERS" } }]);
+    expect(rig.messages()).toEqual([]);
+    rig.resume();
+    const [again, ...more] = rig.messages();
+    expect(more).toEqual([]);
+    expect(text(again.data)).toBe("2");
+    expect(again.guid).not.toBe(two.guid);
+    rig.ack(again);
+    expect(await Promise.all(outcomes)).toEqual(["stored", "stored", "stored"]);
+  });
+
+  test("finds its publish in whatever lap, over 256 and over 65 536", async () => {
+    const numbers = [1, 2, 255, 256, 257, 511, 512, 513, 4_096, 65_535, 65_536, 65_537, 65_792];
+    const rig = new Rig({ maxPubAcksInFlight: 100_000, maxQueuedBytes: 100 * 2 ** 20, maxPubBytesInFlight: 100 * 2 ** 20 }).register();
+    rig.onVerify = () => {};
+    const outcomes = Array.from({ length: 65_800 }, (_, i) => rig.publish(String(i + 1)));
+    const seen = new Set<string>();
+    const refused: string[] = [];
+    const again: string[] = [];
+    for (let frames = rig.wire.take(); frames.length > 0; frames = rig.wire.take()) {
+      for (const { verb, message, reply } of frames) {
+        // Once answered a lap is over: what is unheard in it comes before its PONG.
+        if (verb === "PING") rig.wire.pong();
+        if (message === undefined) continue;
+        const data = text(message.data);
+        if (seen.has(data)) again.push(data);
+        seen.add(data);
+        if (!numbers.includes(parseInt(message.guid.slice(-12), 16))) continue;
+        refused.push(data);
+        rig.unheard({ ackTo: reply });
+      }
+      rig.resume();
+    }
+    expect(refused.length).toBe(numbers.length);
+    expect(again).toEqual(refused);
+    rig.publisher.close();
+    expect(new Set((await Promise.all(outcomes)).map(code))).toEqual(new Set(["UNCONFIRMED"]));
+  });
+
+  test("goes again before what waits, in the order of the calls", async () => {
+    const rig = new Rig({ maxPubAcksInFlight: 3 }).register();
+    const outcomes = ["1", "2", "3", "4", "5"].map((data) => rig.publish(data));
+    const sent = rig.messages();
+    expect(sent.length).toBe(3);
+    for (const message of [...sent].reverse()) rig.unheard(message);
+    rig.resume();
+    const order: string[] = [];
+    for (let next = rig.messages(); next.length > 0; next = rig.messages()) {
+      for (const message of next) {
+        order.push(text(message.data));
+        rig.ack(message);
+      }
+    }
+    expect(order).toEqual(["1", "2", "3", "4", "5"]);
+    expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["stored"]));
+  });
+
+  test("for a token that nobody has is ignored", async () => {
+    const rig = new Rig().register();
+    const outcome = rig.publish();
+    const [sent] = rig.messages();
+    for (const token of ["00", "02", "ff", "zz", "_p", "."]) rig.wire.deliver(`${sent.ackTo.slice(0, -2)}${token}`, new Uint8Array(0), 503);
+    expect(rig.verified).toEqual([]);
+    rig.ack(sent);
+    expect(await outcome).toBe("stored");
+  });
+});
+
+describe("a denied subject", () => {
+  const denial = (channel: string): NatsError => new NatsError("PERMISSIONS", `Permissions Violation for Publish to "${subjects.pubPrefix}.${channel}"`);
+
+  test("rejects the publish to it, and nothing else", async () => {
+    const rig = new Rig().register();
+    const outcomes = [rig.publish("1", {}, "a"), rig.publish("2", {}, "secret"), rig.publish("3", {}, "a")];
+    const sent = rig.messages();
+    expect(rig.wire.publishDenied(`${subjects.pubPrefix}.secret`, denial("secret"))).toBe(true);
+    expect(rig.wire.publishDenied(`${subjects.pubPrefix}.secret`, denial("secret"))).toBe(false);
+    expect(rig.wire.publishDenied("elsewhere", denial("secret"))).toBe(false);
+    rig.ack(sent[0]);
+    rig.ack(sent[2]);
+    expect((await Promise.all(outcomes)).map(code)).toEqual(["stored", "NOT_PERMITTED", "stored"]);
+  });
+
+  test("counts them one by one, also over laps", async () => {
+    const rig = new Rig().register();
+    const outcomes = Array.from({ length: 700 }, (_, i) => rig.publish(String(i), {}, i % 2 === 0 ? "a" : "secret"));
+    for (const { verb, subject, message, reply } of rig.wire.take()) {
+      if (verb === "PING") rig.wire.pong();
+      else if (subject.endsWith(".secret")) expect(rig.wire.publishDenied(subject, denial("secret"))).toBe(true);
+      else rig.ack({ guid: message!.guid, ackTo: reply });
+    }
+    const codes = (await Promise.all(outcomes)).map(code);
+    expect(codes.every((one, i) => one === (i % 2 === 0 ? "stored" : "NOT_PERMITTED"))).toBe(true);
+  });
+
+  test("for acks is told", () => {
+    const rig = new Rig().register();
+    rig.wire.receiver!.denied(new NatsError("PERMISSIONS", "no"));
+    expect(rig.statuses).toMatchObject([{ type: "error", error: { code: "NOT_PERMITTED" } }]);
+  });
+});
+
+describe("a lost connection", () => {
+  test("makes what was sent unconfirmed; what waits is sent on the next one", async () => {
+    const rig = new Rig({ maxPubAcksInFlight: 2 }).register();
+    const outcomes = ["1", "2", "3"].map((data) => rig.publish(data));
+    expect(rig.messages().length).toBe(2);
+    rig.cut();
+    rig.register();
+    const [three] = rig.messages();
+    expect(text(three.data)).toBe("3");
+    rig.ack(three);
+    expect((await Promise.all(outcomes)).map(code)).toEqual(["UNCONFIRMED", "UNCONFIRMED", "stored"]);
+  });
+
+  test("with resendUnconfirmed has all sent again, in their order", async () => {
+    const rig = new Rig({ maxPubAcksInFlight: 2, resendUnconfirmed: true }).register();
+    const outcomes = ["1", "2", "3"].map((data) => rig.publish(data));
+    rig.messages();
+    rig.cut();
+    rig.register();
+    const order: string[] = [];
+    for (let next = rig.messages(); next.length > 0; next = rig.messages()) {
+      for (const message of next) {
+        order.push(text(message.data));
+        rig.ack(message);
+      }
+    }
+    expect(order).toEqual(["1", "2", "3"]);
+    expect(await Promise.all(outcomes)).toEqual(["stored", "stored", "stored"]);
+  });
+
+  test("and laps begun before it confuse no 503 after it", async () => {
+    for (const before of [10, 255, 256, 300, 511, 512]) {
+      const rig = new Rig().register();
+      const lost = Array.from({ length: before }, () => rig.publish());
+      rig.messages();
+      rig.cut();
+      await Promise.all(lost);
+      rig.register();
+      const outcomes = Array.from({ length: 300 }, (_, i) => rig.publish(String(i)));
+      const refused: string[] = [];
+      for (const { verb, message, reply } of rig.wire.take()) {
+        if (verb === "PING") rig.wire.pong();
+        else if (text(message!.data).endsWith("7")) {
+          refused.push(text(message!.data));
+          rig.unheard({ ackTo: reply });
+        } else rig.ack({ guid: message!.guid, ackTo: reply });
+      }
+      rig.resume();
+      const again = rig.messages();
+      expect(again.map(({ data }) => text(data))).toEqual(refused);
+      for (const message of again) rig.ack(message);
+      expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["stored"]));
+    }
+  });
+});
+
+describe("waiting", () => {
+  test("ends with NOT_SENT or UNCONFIRMED when the time is up", async () => {
+    const rig = new Rig({ publishTimeout: 1_000 });
+    const unsent = rig.publish();
+    vi.advanceTimersByTime(1_001);
+    expect(code(await unsent)).toBe("NOT_SENT");
+    rig.register();
+    const sent = rig.publish();
+    vi.advanceTimersByTime(1_001);
+    expect(code(await sent)).toBe("UNCONFIRMED");
+    expect(rig.messages().length).toBe(1);
+  });
+
+  test("is bounded by bytes: what is beyond is refused, the rest stays", async () => {
+    const rig = new Rig({ maxQueuedBytes: 1_000 });
+    const outcomes = Array.from({ length: 12 }, () => rig.publish(new Uint8Array(99)));
+    expect((await Promise.all(outcomes.slice(10))).map(code)).toEqual(["QUEUE_FULL", "QUEUE_FULL"]);
+    rig.register();
+    const sent = rig.messages();
+    expect(sent.length).toBe(10);
+    for (const message of sent) rig.ack(message);
+    expect(new Set(await Promise.all(outcomes.slice(0, 10)))).toEqual(new Set(["stored"]));
+  });
+
+  test("ends by the caller's signal: ABORTED unsent, UNCONFIRMED sent, nothing after the ack", async () => {
+    const rig = new Rig({ maxPubAcksInFlight: 2 }).register();
+    const controllers = [1, 2, 3].map(() => new AbortController());
+    const outcomes = controllers.map(({ signal }) => rig.publish("x", { signal }));
+    const sent = rig.messages();
+    rig.ack(sent[0]);
+    const [third] = rig.messages();
+    expect(third).toBeDefined();
+    const fourth = new AbortController();
+    const waiting = rig.publish("4", { signal: fourth.signal });
+    for (const controller of [fourth, ...controllers.slice(0, 2)]) controller.abort("why");
+    expect((await Promise.all([outcomes[0], outcomes[1], waiting])).map(code)).toEqual(["stored", "UNCONFIRMED", "ABORTED"]);
+    expect(await waiting).toMatchObject({ cause: "why" });
+    rig.ack(third);
+    expect(await outcomes[2]).toBe("stored");
+    expect(code(await rig.publish("5", { signal: fourth.signal }))).toBe("ABORTED");
+    expect(rig.messages()).toEqual([]);
+  });
+
+  test("ends at once when it is hopeless, with the reason, until there is a registration", async () => {
+    const rig = new Rig();
+    const before = rig.publish();
+    rig.publisher.refuse(new StreamingError("CLIENT_ID_IN_USE", "register me: stan: clientID already registered"));
+    const during = rig.publish();
+    expect((await Promise.all([before, during])).map(code)).toEqual(["CLIENT_ID_IN_USE", "CLIENT_ID_IN_USE"]);
+    rig.register();
+    const after = rig.publish();
+    rig.ack(rig.messages()[0]);
+    expect(await after).toBe("stored");
+  });
+
+  test("a window in bytes lets one message through that is larger than it", async () => {
+    const rig = new Rig({ maxPubBytesInFlight: 100 }).register();
+    const outcomes = [rig.publish(new Uint8Array(500)), rig.publish("small")];
+    let sent = rig.messages();
+    expect(sent.map(({ data }) => data.length)).toEqual([500]);
+    rig.ack(sent[0]);
+    sent = rig.messages();
+    expect(sent.map(({ data }) => data.length)).toEqual([5]);
+    rig.ack(sent[0]);
+    expect(await Promise.all(outcomes)).toEqual(["stored", "stored"]);
+  });
+});
+
+describe("the end", () => {
+  test("settles all: what was sent is unconfirmed, the rest not done, and nothing more is taken", async () => {
+    const rig = new Rig({ maxPubAcksInFlight: 1 }).register();
+    const outcomes = [rig.publish(), rig.publish()];
+    rig.messages();
+    rig.publisher.close();
+    outcomes.push(rig.publish());
+    expect((await Promise.all(outcomes)).map(code)).toEqual(["UNCONFIRMED", "CLOSED", "CLOSED"]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("a drain waits for acks, and says how many stayed out", async () => {
+    const rig = new Rig().register();
+    const outcome = rig.publish();
+    const [sent] = rig.messages();
+    const quiet = rig.publisher.drain(1_000);
+    rig.ack(sent);
+    expect(await quiet).toBe(0);
+    expect(await outcome).toBe("stored");
+
+    const other = new Rig().register();
+    const open = other.publish();
+    const left = other.publisher.drain(1_000);
+    vi.advanceTimersByTime(1_001);
+    expect(await left).toBe(1);
+    other.publisher.close();
+    expect(code(await open)).toBe("UNCONFIRMED");
+  });
+});
+
+describe("publishMany", () => {
+  test("draws no faster than acks come in, and resolves with the number stored", async () => {
+    const rig = new Rig({ maxPubAcksInFlight: 4 }).register();
+    let drawn = 0;
+    const counts: number[] = [];
+    function* source(): Generator<string> {
+      for (; drawn < 100; ) yield String(++drawn);
+    }
+    const done = rig.publisher.publishMany("a", source(), { onStored: (stored) => counts.push(stored) });
+    let acked = 0;
+    while (acked < 100) {
+      expect(drawn).toBeLessThanOrEqual(acked + 5);
+      const sent = rig.messages();
+      expect(sent.length).toBeGreaterThan(0);
+      for (const message of sent) {
+        rig.ack(message);
+        acked++;
+      }
+      for (let i = 0; i < 20; i++) await Promise.resolve();
+    }
+    expect(await done).toBe(100);
+    expect(counts).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+  });
+
+  test("at the first failure draws no more, closes the source, and waits for the rest", async () => {
+    const rig = new Rig({ maxPubAcksInFlight: 3 }).register();
+    let closed = false;
+    let drawn = 0;
+    async function* source(): AsyncGenerator<string> {
+      try {
+        for (;;) yield String(++drawn);
+      } finally {
+        closed = true;
+      }
+    }
+    let settled = false;
+    const done = rig.publisher.publishMany("a", source()).finally(() => (settled = true));
+    done.catch(() => {});
+    const sent: (PubMsg & { ackTo: string })[] = [];
+    for (let i = 0; i < 50; i++) await Promise.resolve();
+    sent.push(...rig.messages());
+    expect(sent.length).toBe(3);
+    rig.ack(sent[1], "too many channels");
+    for (let i = 0; i < 50; i++) await Promise.resolve();
+    expect(closed).toBe(true);
+    const most = drawn;
+    rig.ack(sent[0]);
+    expect(settled).toBe(false);
+    for (let i = 0; i < 50; i++) await Promise.resolve();
+    for (let next = [sent[2], ...rig.messages()]; next.length > 0; next = rig.messages()) for (const message of next) rig.ack(message);
+    await expect(done).rejects.toMatchObject({ code: "REFUSED", message: "publish a: too many channels" });
+    expect(drawn).toBe(most);
+  });
+
+  test("passes on what the source throws, after the rest has settled; an empty source is 0", async () => {
+    const rig = new Rig().register();
+    function* source(): Generator<string> {
+      yield "1";
+      throw new RangeError("of the source");
+    }
+    const done = rig.publisher.publishMany("a", source());
+    for (const message of rig.messages()) rig.ack(message);
+    await expect(done).rejects.toThrow(new RangeError("of the source"));
+    expect(await rig.publisher.publishMany("a", [])).toBe(0);
+  });
+
+  test("a listener that throws, and bad data in the source, end it or nothing", async () => {
+    const rig = new Rig().register();
+    const done = rig.publisher.publishMany("a", ["1", "2"], {
+      onStored: () => {
+        throw new Error("mine");
+      },
+    });
+    for (const message of rig.messages()) rig.ack(message);
+    expect(await done).toBe(2);
+    await expect(rig.publisher.publishMany("a", [5 as unknown as string])).rejects.toBeInstanceOf(TypeError);
+    await expect(rig.publisher.publishMany("a.>", [])).rejects.toBeInstanceOf(TypeError);
+    await expect(rig.publisher.publishMany("a", 5 as unknown as string[])).rejects.toBeInstanceOf(TypeError);
+  });
+});
+
+/** What happened to one call of `publish`. */
+interface Call {
+  readonly id: string;
+  readonly abort: AbortController;
+  settled: number;
+  outcome: Outcome | undefined;
+}
+
+/** A server that is honest, but whose days are hard: what it stores, refuses, and says when, is up to a random schedule. */
+class HardDays {
+  readonly rig: Rig;
+  readonly calls: Call[] = [];
+  /** How often each was stored. */
+  readonly stored = new Map<string, number>();
+  readonly #random: Random;
+  /** Answers on their way, in order. Those of NATS itself come in the order of the requests. */
+  #answers: (() => void)[] = [];
+  /** Acks that the streaming server has still to send. */
+  #unsent: (() => void)[] = [];
+  #connected = false;
+  #suspended = false;
+  #inCharge = true;
+  #known: Session | undefined;
+  readonly #denied: string;
+
+  constructor(random: Random, resendUnconfirmed: boolean) {
+    this.#random = random;
+    this.#denied = random.bool(0.3) ? "c" : "none";
+    const [maxPubAcksInFlight, maxPubBytesInFlight] = [random.pick([1, 3, 64, 300, 2_000]), random.pick([300, 4_000, 1_000_000])];
+    const maxQueuedBytes = random.pick([0, 500, 100_000]);
+    this.rig = new Rig({ publishTimeout: 1_000, resendUnconfirmed, maxPubAcksInFlight, maxPubBytesInFlight, maxQueuedBytes });
+    this.rig.onVerify = () => {
+      if (this.#suspended || !this.#connected) return;
+      this.#suspended = true;
+      this.rig.publisher.suspend();
+      this.#ask();
+    };
+  }
+
+  run(): void {
+    const random = this.#random;
+    for (let step = random.int(20, 150); step > 0; step--) {
+      const dice = random.int(1, 100);
+      if (dice <= 30) this.#publish(random.bool(0.05) ? random.int(200, 600) : random.int(1, 20));
+      else if (dice <= 50) this.#serve();
+      else if (dice <= 65) this.#sendAcks(random.int(1, 50));
+      else if (dice <= 85) this.#receive(random.int(1, 60));
+      else if (dice <= 88) this.#abort();
+      else if (dice <= 91) vi.advanceTimersByTime(random.int(1, 400));
+      else if (dice <= 93) this.#cut();
+      else if (dice <= 97) this.#connect();
+      else if (dice <= 98) this.#inCharge = !this.#inCharge;
+      else if (random.bool(0.3)) this.#known = undefined;
+      else if (!this.#connected && random.bool(0.2)) this.rig.publisher.refuse(new StreamingError("CLIENT_ID_IN_USE", "in use"));
+    }
+  }
+
+  /** All is well again: whatever is left is answered. */
+  async finish(): Promise<void> {
+    this.#inCharge = true;
+    this.#connect();
+    for (let i = 0; i < 1_000; i++) {
+      this.#serve();
+      this.#sendAcks(Infinity);
+      this.#receive(Infinity);
+    }
+    vi.advanceTimersByTime(1_001);
+    expect(await this.rig.publisher.drain(1)).toBe(0);
+    this.rig.publisher.close();
+  }
+
+  #publish(count: number): void {
+    const random = this.#random;
+    for (; count > 0; count--) {
+      const id = `${this.calls.length}${random.bool(0.03) ? " bad" : ""}`;
+      const call: Call = { id, abort: new AbortController(), settled: 0, outcome: undefined };
+      this.calls.push(call);
+      const settle = (outcome: Outcome): void => {
+        call.settled++;
+        call.outcome = outcome;
+      };
+      const options = random.bool(0.2) ? { signal: call.abort.signal } : undefined;
+      const data = random.bool(0.02) ? `${id} `.padEnd(500) : `${id} `.padEnd(random.int(8, 80));
+      this.rig.publisher.publish(random.pick(["a", "b", "c"]), data, options).then(() => settle("stored"), settle);
+    }
+  }
+
+  #abort(): void {
+    const call = this.calls[this.calls.length - 1 - this.#random.int(0, Math.min(40, this.calls.length - 1))];
+    call?.abort.abort();
+  }
+
+  #ask(): void {
+    this.rig.wire.outbox.line("PUB ping 0\r\n");
+  }
+
+  #connect(): void {
+    if (this.#connected) return;
+    this.#connected = true;
+    this.rig.wire = new Wire();
+    this.rig.wire.maxPayload = 400;
+    this.rig.publisher.open(this.rig.wire as unknown as Connection);
+    this.#suspended = true;
+    this.#ask();
+  }
+
+  #cut(): void {
+    if (!this.#connected) return;
+    if (this.#random.bool()) this.#serve();
+    this.#connected = false;
+    this.#answers = [];
+    this.#unsent = [];
+    this.#suspended = false;
+    this.rig.cut();
+  }
+
+  /** The server takes what has arrived. */
+  #serve(): void {
+    if (!this.#connected) return;
+    const { wire } = this.rig;
+    for (const { verb, subject, reply, message } of wire.take()) {
+      if (verb === "PING") this.#answers.push(() => wire.pong());
+      else if (subject === "ping") this.#answers.push(this.#verdict());
+      else this.#take(message!, subject, reply);
+    }
+  }
+
+  #take(message: PubMsg, subject: string, ackTo: string): void {
+    const random = this.#random;
+    const { wire } = this.rig;
+    if (message.subject === this.#denied) {
+      const error = new NatsError("PERMISSIONS", `Permissions Violation for Publish to "${subject}"`);
+      this.#answers.push(() => wire.publishDenied(subject, error));
+      return;
+    }
+    if (!this.#inCharge) {
+      this.#answers.push(() => wire.deliver(ackTo, new Uint8Array(0), 503));
+      return;
+    }
+    const id = text(message.data).trimEnd();
+    const say = (error: string): void => void this.#unsent.push(() => wire.deliver(ackTo, pubAck(message.guid, error)));
+    if (text(message.connID) !== this.#known?.connId || id.endsWith(" bad")) return say("stan: invalid publish request");
+    const dice = random.fraction();
+    if (dice < 0.02) return say("too many channels");
+    if (dice < 0.04 && random.bool()) return say("leadership lost while committing log");
+    this.stored.set(id, (this.stored.get(id) ?? 0) + 1);
+    if (dice < 0.04) return say("leadership lost while committing log");
+    if (dice > 0.99) return;
+    say("");
+    if (dice > 0.97) say("");
+  }
+
+  #verdict(): () => void {
+    const session = this.rig.session;
+    const inCharge = this.#inCharge;
+    if (inCharge && this.#known === undefined) this.#known = newSession();
+    const known = this.#known;
+    return () => {
+      if (!inCharge) return this.#ask();
+      this.#suspended = false;
+      this.rig.resume(known ?? session);
+    };
+  }
+
+  /** Acks leave the streaming server in any order. */
+  #sendAcks(count: number): void {
+    for (; count > 0 && this.#unsent.length > 0; count--) {
+      const at = this.#random.int(0, Math.min(this.#unsent.length - 1, 100));
+      this.#answers.push(...this.#unsent.splice(at, 1));
+    }
+  }
+
+  #receive(count: number): void {
+    for (; count > 0 && this.#answers.length > 0; count--) this.#answers.shift()!();
+  }
+}
+
+describe("whatever happens", () => {
+  test("each publish settles once and tells the truth: stored, not stored, or not known", async () => {
+    const outcomes = new Map<string, number>();
+    await forEachSeed(60, async (random) => {
+      const days = new HardDays(random, false);
+      days.run();
+      await days.finish();
+      for (const { id, settled, outcome } of days.calls) {
+        expect(settled, id).toBe(1);
+        const stored = days.stored.get(id) ?? 0;
+        const told = code(outcome!);
+        outcomes.set(told, (outcomes.get(told) ?? 0) + 1);
+        expect(stored, `${id}: ${told}`).toBeLessThanOrEqual(1);
+        if (told === "stored") expect(stored, id).toBe(1);
+        else if (told !== "UNCONFIRMED") expect(stored, `${id}: ${String(outcome)}`).toBe(0);
+      }
+    });
+    // The schedules are hard enough to have seen all of it.
+    const all = ["stored", "UNCONFIRMED", "NOT_SENT", "ABORTED", "QUEUE_FULL", "TOO_LARGE", "NOT_PERMITTED", "REFUSED", "CLIENT_ID_IN_USE"];
+    if (process.env["SEED"] === undefined) expect([...outcomes.keys()].sort()).toEqual(all.sort());
+  });
+
+  test("with resendUnconfirmed, too, only UNCONFIRMED leaves it open whether it was stored", async () => {
+    await forEachSeed(60, async (random) => {
+      const days = new HardDays(random, true);
+      days.run();
+      await days.finish();
+      for (const { id, settled, outcome } of days.calls) {
+        expect(settled, id).toBe(1);
+        const stored = days.stored.get(id) ?? 0;
+        const told = code(outcome!);
+        if (told === "stored") expect(stored, id).toBeGreaterThanOrEqual(1);
+        else if (told !== "UNCONFIRMED") expect(stored, `${id}: ${String(outcome)}`).toBe(0);
+      }
+    });
+  });
+});

@@ -1,0 +1,92 @@
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { StreamingError } from "../../src/streaming/errors.ts";
+import type { Message } from "../../src/streaming/message.ts";
+import { teller } from "../../src/streaming/status.ts";
+import type { Status } from "../../src/streaming/status.ts";
+import type { Subscription } from "../../src/streaming/subscription.ts";
+
+const error = new StreamingError("NO_SERVER", "ping: nobody\r\nis there");
+// Only these fields are looked at.
+const subscription = { subject: "orders" } as unknown as Subscription;
+const message = { sequence: 7, redeliveryCount: 5 } as unknown as Message;
+
+const problems: readonly (readonly [Status, string])[] = [
+  [{ type: "disconnected", error }, "me: disconnected: ping: nobody is there"],
+  [{ type: "error", error }, "me: NO_SERVER: ping: nobody is there"],
+  [{ type: "error", error, subscription }, "me: NO_SERVER: ping: nobody is there"],
+  [{ type: "gap", subscription, from: 3, to: 5, reason: "why" }, "me: orders: messages 3 to 5 may be missing: why"],
+  [
+    { type: "handler-failed", subscription, message, error: new Error("of\nits own") },
+    "me: orders: the handler of message 7 failed: of its own",
+  ],
+  [{ type: "handler-failed", subscription, message, error: "a\nstring" }, "me: orders: the handler of message 7 failed: a string"],
+  [{ type: "redelivered-often", subscription, message }, "me: orders: message 7 is delivered for the 6th time"],
+];
+
+const news: readonly Status[] = [
+  { type: "registered", resumed: false },
+  { type: "registered", resumed: true },
+  { type: "subscribed", subscription, resumed: true, from: 4 },
+  { type: "closed" },
+];
+
+afterEach(() => vi.restoreAllMocks());
+
+describe("without a listener", () => {
+  test.each(problems)("a problem is one line on console.warn: %#", (status, line) => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    teller("me", undefined)(status);
+    expect(warn.mock.calls).toEqual([[`nats-streaming-client ${line}`]]);
+  });
+
+  test.each(news)("news are not printed: $type", (status) => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    teller("me", undefined)(status);
+    expect(warn).not.toHaveBeenCalled();
+  });
+
+  test("a failing console is nobody's problem", () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {
+      throw new Error("closed");
+    });
+    expect(() => teller("me", undefined)({ type: "disconnected", error })).not.toThrow();
+  });
+
+  test("what a handler threw may be anything, also what cannot be text", () => {
+    vi.spyOn(console, "warn").mockImplementation(() => {});
+    const tell = teller("me", undefined);
+    for (const thrown of [undefined, null, Symbol("x"), Object.create(null), { toString: 1 }]) {
+      expect(() => tell({ type: "handler-failed", subscription, message, error: thrown })).not.toThrow();
+    }
+  });
+});
+
+describe("with a listener", () => {
+  test("everything goes to it as it is, and nothing is printed", () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const told: Status[] = [];
+    const tell = teller("me", (status) => void told.push(status));
+    const all = [...problems.map(([status]) => status), ...news];
+    for (const status of all) tell(status);
+    expect(told).toEqual(all);
+    expect(told[0]).toBe(all[0]);
+    expect(warn).not.toHaveBeenCalled();
+  });
+
+  test("its throwing and its rejecting end nothing", async () => {
+    const unhandled = vi.fn();
+    process.on("unhandledRejection", unhandled);
+    try {
+      teller("me", () => {
+        throw new Error("mine");
+      })({ type: "closed" });
+      teller("me", async () => {
+        throw new Error("mine");
+      })({ type: "closed" });
+      await new Promise<void>((resolve) => setTimeout(resolve, 1));
+      expect(unhandled).not.toHaveBeenCalled();
+    } finally {
+      process.off("unhandledRejection", unhandled);
+    }
+  });
+});
