@@ -3,7 +3,7 @@ export { StreamingError } from "./streaming/errors.ts";
 export type { StreamingErrorCode } from "./streaming/errors.ts";
 export { Message } from "./streaming/message.ts";
 export { Messages } from "./streaming/messages.ts";
-export type { ConnectOptions, PublishOptions, Signal, StartAt, SubscribeOptions } from "./streaming/options.ts";
+export type { ConnectOptions, PublishManyOptions, PublishOptions, Signal, StartAt, SubscribeOptions } from "./streaming/options.ts";
 export type { Status } from "./streaming/status.ts";
 export { Subscription } from "./streaming/subscription.ts";
 export type { DrainReport, MessageHandler } from "./streaming/subscription.ts";

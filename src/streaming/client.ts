@@ -3,7 +3,8 @@ import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError } from "./errors.ts";
 import { Messages } from "./messages.ts";
 import { checkChannel, checkConnectOptions, checkSubscribeOptions, checkTimeout } from "./options.ts";
-import type { ConnectOptions, PublishOptions, Settings, SubscribeOptions, SubscribeSettings } from "./options.ts";
+import type { ConnectOptions, PublishManyOptions, PublishOptions, Settings, SubscribeOptions, SubscribeSettings } from "./options.ts";
+import { publishMany } from "./publish-many.ts";
 import { Publisher } from "./publisher.ts";
 import { Slots } from "./slots.ts";
 import { teller } from "./status.ts";
@@ -111,9 +112,9 @@ export class Client {
   publishMany(
     subject: string,
     source: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>,
-    options?: PublishOptions & { onStored?: ((stored: number) => void) | undefined },
+    options?: PublishManyOptions,
   ): Promise<number> {
-    return this.#publisher.publishMany(subject, source, options);
+    return publishMany(this.#publisher, subject, source, options);
   }
 
   /**

@@ -72,6 +72,12 @@ export interface PublishOptions {
   signal?: Signal | undefined;
 }
 
+/** Options of `publishMany`. Reply and signal are those of every message. */
+export interface PublishManyOptions extends PublishOptions {
+  /** Told the number stored so far, with each ack. What it throws is ignored. Default none. */
+  onStored?: ((stored: number) => void) | undefined;
+}
+
 /** Where a subscription begins that the server does not know yet. A known durable goes on where it was. */
 export type StartAt = "newOnly" | "lastReceived" | "first" | { sequence: number } | { time: Date } | { ago: number };
 
@@ -212,6 +218,7 @@ export function checkChannel(subject: string): void {
 /** @internal @throws TypeError */
 export function checkPublishOptions(options: PublishOptions): void {
   if (typeof options !== "object" || options === null) throw new TypeError("the options of publish must be an object");
+  known("publish", options, PUBLISH_OPTIONS);
   if (options.reply !== undefined) {
     // Stored and delivered as it is, never a subject on the wire: any text will do, within reason.
     if (typeof options.reply !== "string" || options.reply.length > 1024) {
@@ -219,6 +226,14 @@ export function checkPublishOptions(options: PublishOptions): void {
     }
   }
   checkSignal(options.signal);
+}
+
+/** @internal @throws TypeError */
+export function checkPublishManyOptions(options: PublishManyOptions): void {
+  if (typeof options !== "object" || options === null) throw new TypeError("the options of publishMany must be an object");
+  const { onStored, ...publishOptions } = options;
+  checkPublishOptions(publishOptions);
+  if (onStored !== undefined && typeof onStored !== "function") bad("onStored", "must be a function", onStored);
 }
 
 /** @internal @throws TypeError */
@@ -231,6 +246,8 @@ const CONNECT_OPTIONS = new Set<string>([
   "maxPubAcksInFlight", "maxPubBytesInFlight", "maxQueuedBytes", "maxWaitingBytes", "resendUnconfirmed", "pingInterval",
   "pingMaxOut", "waitOnFirstConnect", "reconnectDelay", "inboxPrefix", "discoverPrefix", "onStatus", "signal",
 ] satisfies (keyof ConnectOptions)[]);
+
+const PUBLISH_OPTIONS = new Set<string>(["reply", "signal"] satisfies (keyof PublishOptions)[]);
 
 const SUBSCRIBE_OPTIONS = new Set<string>([
   "startAt", "durable", "queue", "maxInFlight", "concurrency", "ackWait", "manualAck",

@@ -1,3 +1,4 @@
+import type { Ending } from "../core-nats/lifetime.ts";
 import { PubMsg } from "../pb/protocol.ts";
 import type { StreamingError } from "./errors.ts";
 import type { Session } from "./session.ts";
@@ -69,8 +70,8 @@ export class Publish {
   /** Its neighbours among those that are not settled. */
   previous: Publish | undefined;
   next: Publish | undefined;
-  /** Lets go of the caller's signal. */
-  release: (() => void) | undefined;
+  /** The caller's. */
+  signal: Ending | undefined;
 
   /** The data is what `slabs` was given last. */
   constructor(

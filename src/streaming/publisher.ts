@@ -1,4 +1,4 @@
-import { deferred, onEnd, settledWithin } from "../core-nats/async.ts";
+import { deferred, settledWithin } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
@@ -13,6 +13,7 @@ import { checkChannel, checkPublishOptions } from "./options.ts";
 import type { PublishOptions, Settings } from "./options.ts";
 import { Channel, Publish, Stage } from "./publish.ts";
 import { Queue } from "./queue.ts";
+import { Signals } from "./signals.ts";
 import { Slabs } from "./slab.ts";
 import type { Tell } from "./status.ts";
 import type { Dependent, Registration } from "./supervisor.ts";
@@ -43,6 +44,7 @@ export class Publisher implements Dependent, Receiver {
   readonly #head = { envelope: new Uint8Array(0) as Uint8Array, guid: this.#guids.bytes };
   readonly #inFlight = new InFlight();
   readonly #unsettled: Unsettled;
+  readonly #signals = new Signals((publishes, reason) => this.#aborted(publishes, reason));
   readonly #queue = new Queue<Publish>();
   /** To be sent again, before what is in the queue. */
   readonly #again = new Queue<Publish>();
@@ -68,63 +70,23 @@ export class Publisher implements Dependent, Receiver {
 
   /** See `Client.publish`. */
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): Promise<void> {
-    return new Promise((resolve, reject) => this.#accept(subject, data, options, resolve, reject));
+    return new Promise((resolve, reject) => this.accept(subject, data, options, resolve, reject));
   }
 
-  /** See `Client.publishMany`. */
-  async publishMany(
-    subject: string,
-    source: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>,
-    options: PublishOptions & { onStored?: ((stored: number) => void) | undefined } = {},
-  ): Promise<number> {
-    const { onStored, ...publishOptions } = options;
-    checkChannel(subject);
-    checkPublishOptions(publishOptions);
-    if (onStored !== undefined && typeof onStored !== "function") throw new TypeError("onStored must be a function");
-    let stored = 0;
-    let drawn = 0;
-    let failure: { error: unknown } | undefined;
-    const done = deferred();
-    const settle = (): void => {
-      if (--drawn === 0) done.resolve();
-    };
-    const resolve = (): void => {
-      stored++;
-      if (onStored !== undefined) this.#call(onStored, stored);
-      settle();
-    };
-    const reject = (error: unknown): void => {
-      failure ??= { error };
-      settle();
-    };
-    drawn++;
-    try {
-      if (Symbol.asyncIterator in source) {
-        for await (const data of source) {
-          if (failure !== undefined) break;
-          drawn++;
-          this.#accept(subject, data, publishOptions, resolve, reject);
-          if (this.#waiting > 0) await this.#roomy();
-          if (failure !== undefined) break;
-        }
-      } else {
-        for (const data of source) {
-          drawn++;
-          this.#accept(subject, data, publishOptions, resolve, reject);
-          if (this.#waiting > 0) await this.#roomy();
-          if (failure !== undefined) break;
-        }
-      }
-    } catch (error) {
-      failure ??= { error };
-    }
-    settle();
-    await done.promise;
-    if (failure !== undefined) throw failure.error;
-    return stored;
+  /** True while something waits for its turn: whoever publishes many waits for `roomy`. */
+  get crowded(): boolean {
+    return this.#waiting > 0;
   }
 
-  #accept(
+  /** Resolves when nothing waits for its turn any more. */
+  roomy(): Promise<void> {
+    const room = deferred();
+    this.#room.push(room);
+    return room.promise;
+  }
+
+  /** Takes a publish; calls one of the two when it is settled. */
+  accept(
     subject: string,
     data: string | Uint8Array,
     options: PublishOptions | undefined,
@@ -158,7 +120,7 @@ export class Publisher implements Dependent, Receiver {
       reject,
     );
     this.#unsettled.add(publish);
-    if (signal !== undefined) publish.release = onEnd(() => this.#aborted(publish, signal.reason), signal);
+    if (signal !== undefined) this.#signals.add(publish, signal);
 
     if (this.#waiting === 0 && this.#registration !== undefined && this.#hasWindow(publish)) {
       this.#send(publish, this.#registration);
@@ -444,7 +406,7 @@ export class Publisher implements Dependent, Receiver {
         break;
     }
     publish.stage = Stage.settled;
-    publish.release?.();
+    if (publish.signal !== undefined) this.#signals.remove(publish);
     this.#slabs.release(publish.slab);
     this.#unsettled.remove(publish);
     if (this.#unsettled.first === undefined) this.#quiet?.resolve();
@@ -464,27 +426,12 @@ export class Publisher implements Dependent, Receiver {
     this.#pump();
   }
 
-  #aborted(publish: Publish, reason: unknown): void {
-    if (publish.stage === Stage.settled) return;
-    if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", "the caller's signal was aborted after it was sent", reason);
-    else this.#fail(publish, "ABORTED", "the caller's signal was aborted", reason);
-    // Not yet: the signal may be that of others, too, which would be sent in their last moment.
-    queueMicrotask(() => this.#pump());
-  }
-
-  /** Resolves when nothing waits for its turn any more. */
-  #roomy(): Promise<void> {
-    const room = deferred();
-    this.#room.push(room);
-    return room.promise;
-  }
-
-  #call(listener: (stored: number) => void, stored: number): void {
-    try {
-      listener(stored);
-    } catch {
-      // Its own affair: the messages are stored all the same.
+  #aborted(publishes: Iterable<Publish>, reason: unknown): void {
+    for (const publish of publishes) {
+      if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", "the caller's signal was aborted after it was sent", reason);
+      else this.#fail(publish, "ABORTED", "the caller's signal was aborted", reason);
     }
+    this.#pump();
   }
 }
 
