@@ -1,12 +1,13 @@
 export { Client, connect } from "./streaming/client.ts";
 export { StreamingError } from "./streaming/errors.ts";
 export type { StreamingErrorCode } from "./streaming/errors.ts";
+export type { MessageHandler } from "./streaming/handlers.ts";
 export { Message } from "./streaming/message.ts";
 export { Messages } from "./streaming/messages.ts";
 export type { ConnectOptions, PublishManyOptions, PublishOptions, Signal, StartAt, SubscribeOptions } from "./streaming/options.ts";
 export type { Status } from "./streaming/status.ts";
 export { Subscription } from "./streaming/subscription.ts";
-export type { DrainReport, MessageHandler } from "./streaming/subscription.ts";
+export type { DrainReport } from "./streaming/subscription.ts";
 export { NatsError } from "./core-nats/errors.ts";
 export type { NatsErrorCode } from "./core-nats/errors.ts";
 export type { Credentials } from "./core-nats/auth.ts";

@@ -14,7 +14,8 @@ export interface Ending {
 export class Lifetime implements Ending {
   #aborted = false;
   #reason: unknown;
-  #listeners: Set<() => void> | undefined;
+  /** Most have one listener, and many exist: a set for each would be half of what an idle subscription takes. */
+  #listeners: (() => void) | Set<() => void> | undefined;
 
   get aborted(): boolean {
     return this.#aborted;
@@ -31,14 +32,19 @@ export class Lifetime implements Ending {
     this.#reason = reason;
     const listeners = this.#listeners;
     this.#listeners = undefined;
-    if (listeners !== undefined) for (const listener of listeners) listener();
+    if (typeof listeners === "function") listeners();
+    else if (listeners !== undefined) for (const listener of listeners) listener();
   }
 
   addEventListener(_type: "abort", listener: () => void): void {
-    if (!this.#aborted) (this.#listeners ??= new Set()).add(listener);
+    if (this.#aborted || this.#listeners === listener) return;
+    if (this.#listeners === undefined) this.#listeners = listener;
+    else if (typeof this.#listeners === "function") this.#listeners = new Set([this.#listeners, listener]);
+    else this.#listeners.add(listener);
   }
 
   removeEventListener(_type: "abort", listener: () => void): void {
-    this.#listeners?.delete(listener);
+    if (this.#listeners === listener) this.#listeners = undefined;
+    else if (typeof this.#listeners === "object") this.#listeners.delete(listener);
   }
 }

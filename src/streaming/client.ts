@@ -1,16 +1,18 @@
 import { onEnd, settledWithin } from "../core-nats/async.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError } from "./errors.ts";
+import type { MessageHandler } from "./handlers.ts";
 import { Messages } from "./messages.ts";
 import { checkChannel, checkConnectOptions, checkSubscribeOptions, checkTimeout } from "./options.ts";
 import type { ConnectOptions, PublishManyOptions, PublishOptions, Settings, SubscribeOptions, SubscribeSettings } from "./options.ts";
 import { publishMany } from "./publish-many.ts";
 import { Publisher } from "./publisher.ts";
+import { Shares } from "./share.ts";
 import { Slots } from "./slots.ts";
 import { teller } from "./status.ts";
 import type { Tell } from "./status.ts";
 import { Subscription } from "./subscription.ts";
-import type { DrainReport, Household, MessageHandler } from "./subscription.ts";
+import type { DrainReport, Household } from "./subscription.ts";
 import { Supervisor } from "./supervisor.ts";
 
 declare global {
@@ -60,7 +62,8 @@ export class Client {
       slots: new Slots(RESUBSCRIBES_AT_ONCE),
       waiting: { bytes: 0 },
       ending: this.#ending,
-      groups: new Map(),
+      shares: new Shares(),
+      left: (subscription) => this.#subscriptions.delete(subscription),
     };
     this.closed = this.#supervisor.run().then(() => this.#end());
   }
@@ -185,7 +188,6 @@ export class Client {
     }
     const { subscription, ready } = Subscription.start(this.#household, subject, handler, settings);
     this.#subscriptions.add(subscription);
-    void subscription.closed.then(() => this.#subscriptions.delete(subscription));
     await ready;
     return subscription;
   }

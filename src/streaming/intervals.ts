@@ -1,9 +1,12 @@
+/** Of all sets that are empty: an idle subscription has one. Never written to. */
+const NONE: number[] = [];
+
 /** A set of whole numbers, kept as the intervals that they form. Cheap where most numbers arrive nearly in order. */
 export class Intervals {
-  readonly #starts: number[] = [];
-  readonly #ends: number[] = [];
+  #starts: number[] = NONE;
+  #ends: number[] = NONE;
   /** When the gap before the interval came to be, in the clock of whoever adds. */
-  readonly #since: number[] = [];
+  #since: number[] = NONE;
 
   /** How many intervals there are. */
   get count(): number {
@@ -22,6 +25,11 @@ export class Intervals {
 
   /** Adds a number. `now` dates the gap before it, if that makes a new one. Returns false if it was there. */
   add(n: number, now: () => number): boolean {
+    if (this.#starts === NONE) {
+      this.#starts = [];
+      this.#ends = [];
+      this.#since = [];
+    }
     const starts = this.#starts;
     const ends = this.#ends;
     const last = starts.length - 1;
@@ -40,29 +48,22 @@ export class Intervals {
       starts.splice(i + 1, 0, n);
       ends.splice(i + 1, 0, n);
       this.#since.splice(i + 1, 0, now());
-      // A number set into a gap splits it, and the upper part is as old as the whole was.
+      // A number set into a gap splits it, and the part below it is as old as the whole was.
       if (i + 3 <= this.#since.length) this.#since[i + 1] = Math.min(this.#since[i + 1], this.#since[i + 2]);
     }
     return true;
   }
 
-  /**
-   * Fills the gaps that are older than `before` and for which `settled` says that nothing in them is to be waited for.
-   * Returns the numbers that this added, as intervals.
-   */
-  closeGaps(before: number, settled: (from: number, to: number) => boolean): { from: number; to: number }[] {
-    const closed: { from: number; to: number }[] = [];
-    for (let i = 0; i + 1 < this.#starts.length; ) {
-      const from = this.#ends[i] + 1;
-      const to = this.#starts[i + 1] - 1;
-      if (this.#since[i + 1] < before && settled(from, to)) {
-        closed.push({ from, to });
-        this.#join(i);
-      } else {
-        i++;
-      }
-    }
-    return closed;
+  /** The end of the interval that holds `n`; undefined if none does. */
+  endOf(n: number): number | undefined {
+    const i = this.#indexOf(n);
+    return i >= 0 && n <= this.#ends[i] ? this.#ends[i] : undefined;
+  }
+
+  /** The first interval that starts above `n`: where, and since when there is a gap before it. Undefined if there is none. */
+  after(n: number): { start: number; since: number } | undefined {
+    const i = this.#indexOf(n) + 1;
+    return i < this.#starts.length ? { start: this.#starts[i], since: this.#since[i] } : undefined;
   }
 
   /** All gaps count as new from now on. */
@@ -70,12 +71,13 @@ export class Intervals {
     this.#since.fill(now);
   }
 
-  /** Forgets the lowest interval above the unbroken run. Returns it. */
-  forgetSecond(): { from: number; to: number } | undefined {
-    if (this.#starts.length < 2) return undefined;
-    const [from] = this.#starts.splice(1, 1);
-    const [to] = this.#ends.splice(1, 1);
-    this.#since.splice(1, 1);
+  /** Forgets the lowest interval but the one that holds `keep`. Returns it. */
+  forgetLowest(keep: number): { from: number; to: number } | undefined {
+    const i = keep >= this.#starts[0] && keep <= this.#ends[0] ? 1 : 0;
+    if (i >= this.#starts.length) return undefined;
+    const [from] = this.#starts.splice(i, 1);
+    const [to] = this.#ends.splice(i, 1);
+    this.#since.splice(i, 1);
     return { from, to };
   }
 

@@ -85,7 +85,8 @@ export type StartAt = "newOnly" | "lastReceived" | "first" | { sequence: number 
 export interface SubscribeOptions {
   /**
    * "newOnly"; "lastReceived", the last message and new ones; "first", all that are stored; `{ sequence }`, that one and
-   * later; `{ time }` and `{ ago }` (milliseconds), messages stored since. A sequence beyond the last is like "newOnly". Default "newOnly".
+   * later; `{ time }`, messages stored since, and perhaps some that were stored up to `requestTimeout` earlier; `{ ago }`,
+   * about those of the last so many milliseconds, by the server's clock. A sequence beyond the last is like "newOnly". Default "newOnly".
    */
   startAt?: StartAt | undefined;
   /** The server keeps this subscription's position under the name, for this client ID; with `queue`, for the group. Default none. */

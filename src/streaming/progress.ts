@@ -21,11 +21,13 @@ export interface ProgressEvents {
  * The cursor is the end of the unbroken run of finished sequences. One that was never received counts as unfinished:
  * what the server sent into a dead link is overtaken by newer messages after a resume (seen). Only after two ack waits
  * of uninterrupted subscription, and as long as an outage may go unnoticed, is it certain that a missing sequence will
- * not come any more.
+ * not come any more. The cursor then goes on behind it; it is not finished for that, and if it comes after all, as what
+ * another member of a queue group gave back may (seen), it is handled.
  */
 export class Progress {
   #finished = new Intervals();
-  readonly #unfinished = new Map<number, number>();
+  /** Made when it is needed: many a subscription is idle. */
+  #unfinished: Map<number, number> | undefined;
   readonly #events: ProgressEvents;
   readonly #ackWait: number;
   readonly #patience: number;
@@ -58,8 +60,7 @@ export class Progress {
    */
   get cursor(): number | undefined {
     if (this.#base === undefined) return undefined;
-    const run = this.#finished.first;
-    return run !== undefined && run.start <= this.#base && run.end >= this.#base ? run.end : this.#base;
+    return this.#finished.endOf(this.#base) ?? this.#base;
   }
 
   /**
@@ -88,23 +89,23 @@ export class Progress {
   }
 
   isActive(sequence: number): boolean {
-    return this.#unfinished.get(sequence) === ACTIVE;
+    return this.#unfinished?.get(sequence) === ACTIVE;
   }
 
   /** The message waits for a handler or is in one. */
   begin(sequence: number): void {
-    this.#unfinished.set(sequence, ACTIVE);
+    (this.#unfinished ??= new Map()).set(sequence, ACTIVE);
   }
 
   /** The message is in nobody's hands any more, and not finished: its next delivery is handled. */
   release(sequence: number): void {
-    this.#unfinished.set(sequence, performance.now());
+    (this.#unfinished ??= new Map()).set(sequence, performance.now());
     this.#watch();
   }
 
   /** The message is finished. Returns false if it was. */
   finish(sequence: number): boolean {
-    if (this.#unfinished.size > 0) this.#unfinished.delete(sequence);
+    this.#unfinished?.delete(sequence);
     const added = this.#finished.add(sequence, now);
     if (this.#finished.count > 1) this.#bound();
     return added;
@@ -112,7 +113,7 @@ export class Progress {
 
   /** The subscription is in place, for the first time or again: what is missing may still come, from now on. */
   established(): void {
-    this.#established = performance.now();
+    this.#established = Math.trunc(performance.now());
     this.#finished.renewGaps(this.#established);
     if (this.#base === undefined && !this.#unbroken) this.#watch();
   }
@@ -132,7 +133,7 @@ export class Progress {
 
   #bound(): void {
     if (this.#finished.count > MOST_INTERVALS) {
-      const { from, to } = this.#finished.forgetSecond()!;
+      const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest)!;
       this.#events.forgotten(from, to);
     }
     this.#watch();
@@ -141,10 +142,15 @@ export class Progress {
   /** Looks for what is missing for good, as long as something is missing. */
   #watch(): void {
     if (this.#timer !== undefined || this.#stopped) return;
+    const begun = performance.now();
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
+      // This process stood still (seen with one frozen for 8 s): what the server sent meanwhile is yet to be read.
+      const late = performance.now() - begun > 2 * this.#ackWait;
+      if (late && this.#established !== undefined) this.established();
       this.#look();
-      const missing = this.#finished.count > 1 || this.#unfinished.size > 0 || this.#base === undefined;
+      const { cursor } = this;
+      const missing = (this.#unfinished?.size ?? 0) > 0 || cursor === undefined || this.#finished.after(cursor) !== undefined;
       if (missing) this.#watch();
     }, this.#ackWait);
     this.#timer.unref();
@@ -153,19 +159,21 @@ export class Progress {
   #look(): void {
     const before = performance.now() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
-    for (const [sequence, seen] of this.#unfinished) {
+    const unfinished = (this.#unfinished ??= new Map());
+    for (const [sequence, seen] of unfinished) {
       // Not delivered again for so long: it has expired, or another member of the group has it.
-      if (seen !== ACTIVE && seen < before) this.#unfinished.delete(sequence);
+      if (seen !== ACTIVE && seen < before) unfinished.delete(sequence);
     }
     if (this.#base === undefined && this.#lowest !== Infinity) this.#base = this.#lowest;
-    const waitedFor = Float64Array.from(this.#unfinished.keys()).sort();
+    const waitedFor = Float64Array.from(unfinished.keys()).sort();
     const settled = (from: number, to: number): boolean => firstFrom(waitedFor, from) > to;
-    const run = this.#finished.first;
-    if (this.#base !== undefined && run !== undefined && run.start > this.#base && settled(this.#base, run.start - 1)) {
-      this.#events.skipped(this.#base, run.start - 1);
-      this.#base = run.start;
+    for (let { cursor } = this; cursor !== undefined; cursor = this.cursor) {
+      const from = this.#finished.has(cursor) ? cursor + 1 : cursor;
+      const next = this.#finished.after(cursor);
+      if (next === undefined || next.since >= before || !settled(from, next.start - 1)) return;
+      this.#events.skipped(from, next.start - 1);
+      this.#base = next.start;
     }
-    for (const { from, to } of this.#finished.closeGaps(before, settled)) this.#events.skipped(from, to);
   }
 }
 

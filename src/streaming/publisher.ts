@@ -1,4 +1,4 @@
-import { deferred, settledWithin } from "../core-nats/async.ts";
+import { deferred, settledWithin, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
@@ -292,8 +292,25 @@ export class Publisher implements Dependent, Receiver {
     }
     this.#refusal = this.#deaf;
     this.#registration = registration;
+    if (this.#inFlight.count > 0) void this.#giveUpSoon(registration);
     this.#pump();
     if (doubts) this.#verify();
+  }
+
+  /**
+   * Another server may be in charge now, which knows nothing of what its predecessor had heard and not answered: it would
+   * fill the window until its time is up (seen when the leader of a raft cluster is killed).
+   */
+  async #giveUpSoon(registration: Registration): Promise<void> {
+    const sent = [...this.#unsettled].filter((publish) => publish.stage === Stage.sent);
+    const numbers = sent.map((publish) => publish.number);
+    await sleep(this.#settings.requestTimeout, registration.over);
+    if (registration.over.aborted) return;
+    const error = new StreamingError("NO_SERVER", "no ack, and another server may have taken over");
+    sent.forEach((publish, i) => {
+      if (publish.stage === Stage.sent && publish.number === numbers[i]) this.#giveUp(publish, error);
+    });
+    this.#pump();
   }
 
   suspend(): void {
@@ -306,15 +323,17 @@ export class Publisher implements Dependent, Receiver {
 
   lost(error: StreamingError): void {
     this.#registration = undefined;
-    for (const publish of this.#unsettled) {
-      if (publish.stage !== Stage.sent) continue;
-      if (this.#settings.resendUnconfirmed) {
-        publish.perhapsStored = true;
-        this.#unsend(publish);
-        this.#sendAgain(publish);
-      } else {
-        this.#fail(publish, "UNCONFIRMED", `sent, then ${error.message}`, error);
-      }
+    for (const publish of this.#unsettled) if (publish.stage === Stage.sent) this.#giveUp(publish, error);
+  }
+
+  /** Its ack will not come any more. */
+  #giveUp(publish: Publish, error: StreamingError): void {
+    if (this.#settings.resendUnconfirmed) {
+      publish.perhapsStored = true;
+      this.#unsend(publish);
+      this.#sendAgain(publish);
+    } else {
+      this.#fail(publish, "UNCONFIRMED", `sent, then ${error.message}`, error);
     }
   }
 

@@ -26,7 +26,7 @@ export interface Dependent {
   readonly underWay: number;
   /** A new connection: open what must be heard on it before the session is verified. */
   open(connection: Connection, session: Session | undefined): void;
-  /** The session is known to be alive: send. */
+  /** The session is known to be alive, again or still: send, and do not rely on what was sent before. */
   resume(registration: Registration): void;
   /** Nobody may be in charge: send nothing more until `resume`. */
   suspend(): void;
@@ -317,7 +317,7 @@ export class Supervisor {
     for (const dependent of this.#dependents()) dependent.resume(registration);
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
-    const verdict = await this.#watch(session, connection, doubt);
+    const verdict = await this.#watch(registration, doubt);
     if (performance.now() - since >= STEADY) this.#attempt = 0;
     if (closing.aborted && !connection.ended.aborted) {
       // A successor that we have not heard of yet would lose its session: asked first, since the request names no session.
@@ -338,7 +338,8 @@ export class Supervisor {
   }
 
   /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
-  async #watch(session: Session, connection: Connection, doubt: Ending): Promise<"gone" | undefined> {
+  async #watch(registration: Registration, doubt: Ending): Promise<"gone" | undefined> {
+    const { session, connection } = registration;
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const signals = [doubt, connection.ended, this.#closing];
     let missed = 0;
@@ -356,6 +357,10 @@ export class Supervisor {
       if (signals.some((signal) => signal.aborted)) continue;
       const verdict = await asked;
       if (verdict === "gone") return "gone";
+      if (verdict === "alive" && missed > 0) {
+        // The one that answers need not be the one that did not: what that one had heard may be lost with it.
+        for (const dependent of this.#dependents()) dependent.resume(registration);
+      }
       missed = verdict === "alive" ? 0 : missed + 1;
       if (verdict === "nobody" || missed >= pingMaxOut) {
         const reason = verdict === "nobody" ? "no streaming server is in charge" : `${missed} pings in a row were not answered`;

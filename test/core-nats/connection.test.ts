@@ -244,6 +244,21 @@ describe("opening a connection", () => {
     expect((await failure(open(`127.0.0.1:${resetting.port}`))).code).toBe("CONNECTION_LOST");
   });
 
+  test("a later INFO tells of another limit, and messages that were let through before still come", async () => {
+    const { connection, link } = await pair({}, { greet: { max_payload: 1_000 } });
+    const box = new Mailbox();
+    const sid = String(connection.subscribe("a", box));
+    await connection.flush();
+    for (const limit of [5_000, 100]) {
+      link.send(`INFO {"headers":true,"max_payload":${limit}} \r\n`);
+      link.deliver(sid, "a", "x".repeat(4_000));
+      await connection.flush();
+      expect(connection.maxPayload).toBe(limit);
+    }
+    expect(box.texts.map(({ length }) => length)).toEqual([4_000, 4_000]);
+    expect(infos.map(({ maxPayload }) => maxPayload)).toEqual([1_000, 5_000, 100]);
+  });
+
   test("takes any INFO for one, with fields of wrong kinds as if they were missing", async () => {
     for (const max_payload of [0, -1, 1e300, "1", null, 64 * MIB + 1]) {
       const { connection } = await pair({}, { greet: { max_payload, headers: "yes", version: 5, nonce: {}, connect_urls: 7, ldm: 1 } });
@@ -519,6 +534,20 @@ describe("what the server refuses", () => {
     link.deliver("1", (await link.next(/^PUB open /)).reply, "yes");
     expect(await allowed).toBe("yes");
     expect(problems).toEqual([]);
+  });
+
+  test("of several requests to a subject, a refusal is for the newest, not for one that was given up long ago", async () => {
+    const { connection, link } = await pair();
+    const late: string[] = [];
+    await failure(connection.request("ask", EMPTY, 10, text, (answer) => late.push(answer)));
+    const { reply } = await link.next(/^PUB ask /);
+    const denied = failure(connection.request("ask", EMPTY, 5_000, text));
+    await link.next(/^PUB ask /);
+    link.send(`-ERR 'Permissions Violation for Publish to "ask"'\r\n`);
+    expect((await denied).code).toBe("PERMISSIONS");
+    link.deliver("1", reply, "after all");
+    await connection.flush();
+    expect(late).toEqual(["after all"]);
   });
 
   test("a publish that nobody waits for is told, or taken by whoever knows it", async () => {

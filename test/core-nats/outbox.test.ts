@@ -129,6 +129,18 @@ describe("the outbox", () => {
     });
   });
 
+  test("copies what it is given, of any size: it may change before it has been taken over", () => {
+    for (const size of [10, 32 * KIB, 32 * KIB + 1, 200 * KIB]) {
+      const sink = new SlowSink();
+      const outbox = new Outbox(sink, nothing);
+      const payload = new Uint8Array(size).fill(120);
+      outbox.pub(bytesOf("PUB a "), payload);
+      outbox.flush();
+      payload.fill(0);
+      expect(latin1(concat(sink.writes)) === `PUB a ${size}\r\n${"x".repeat(size)}\r\n`).toBe(true);
+    }
+  });
+
   test("does not touch what it has written until that is taken over", () => {
     const sink = new SlowSink();
     const outbox = new Outbox(sink, nothing);

@@ -103,14 +103,6 @@ describeWithServer(
       await server!.down();
       expect(await endOf(connection)).toMatchObject({ code: "CONNECTION_LOST" });
     });
-
-    test("a limit that a reload changes is known without a new connection", async () => {
-      const connection = await open(await start("max_payload: 1000"));
-      const { writeFileSync } = await import("node:fs");
-      writeFileSync(`${server!.folder}/server.conf`, "max_payload: 2000");
-      process.kill(server!.pid, "SIGHUP");
-      await until("the new limit is known", () => connection.maxPayload === 2_000);
-    });
   },
   ["nats"],
 );

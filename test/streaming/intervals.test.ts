@@ -36,7 +36,7 @@ test("holds what a Set holds, in the order of arrival or out of it", async () =>
   });
 });
 
-test("closes exactly the gaps that are settled, and says which", async () => {
+test("says where the interval of a number ends, and where the next one begins", async () => {
   await forEachSeed(200, (random) => {
     const intervals = new Intervals();
     const model = new Set<number>();
@@ -46,13 +46,11 @@ test("closes exactly the gaps that are settled, and says which", async () => {
       intervals.add(n, () => 0);
       model.add(n);
     }
-    const waitedFor = random.int(1, range);
     const runs = runsOf(model);
-    const gaps = runs.slice(1).map((run, i) => ({ from: runs[i].to + 1, to: run.from - 1 }));
-    const closable = gaps.filter((gap) => waitedFor < gap.from || waitedFor > gap.to);
-    expect(intervals.closeGaps(1, (from, to) => waitedFor < from || waitedFor > to)).toEqual(closable);
-    for (const { from, to } of closable) for (let n = from; n <= to; n++) model.add(n);
-    check(intervals, model, range);
+    for (let n = 0; n <= range + 1; n++) {
+      expect(intervals.endOf(n)).toBe(runs.find((run) => run.from <= n && n <= run.to)?.to);
+      expect(intervals.after(n)?.start).toBe(runs.find((run) => run.from > n)?.from);
+    }
   });
 });
 
@@ -62,14 +60,11 @@ test("a gap is as old as the number above it, and splitting it makes neither par
   intervals.add(9, () => 20);
   intervals.add(5, () => 30);
   intervals.add(15, () => 40);
-  expect(intervals.closeGaps(20, () => true)).toEqual([]);
-  expect(intervals.closeGaps(21, () => true)).toEqual([
-    { from: 2, to: 4 },
-    { from: 6, to: 8 },
+  expect([1, 5, 9].map((n) => intervals.after(n))).toEqual([
+    { start: 5, since: 20 },
+    { start: 9, since: 20 },
+    { start: 15, since: 40 },
   ]);
-  expect(intervals.closeGaps(40, () => true)).toEqual([]);
-  expect(intervals.closeGaps(41, () => true)).toEqual([{ from: 10, to: 14 }]);
-  expect(intervals.first).toEqual({ start: 1, end: 15 });
 });
 
 test("renewed gaps count from then on", () => {
@@ -77,19 +72,18 @@ test("renewed gaps count from then on", () => {
   intervals.add(1, () => 10);
   intervals.add(3, () => 10);
   intervals.renewGaps(100);
-  expect(intervals.closeGaps(100, () => true)).toEqual([]);
-  expect(intervals.closeGaps(101, () => true)).toEqual([{ from: 2, to: 2 }]);
+  expect(intervals.after(1)).toEqual({ start: 3, since: 100 });
 });
 
-test("forgets the lowest interval above the unbroken run, and never the run", () => {
+test("forgets the lowest interval, and never the one that is to be kept", () => {
   const intervals = new Intervals();
-  expect(intervals.forgetSecond()).toBeUndefined();
+  expect(intervals.forgetLowest(2)).toBeUndefined();
   for (const n of [1, 2, 5, 6, 7, 9]) intervals.add(n, () => 0);
-  expect(intervals.forgetSecond()).toEqual({ from: 5, to: 7 });
+  expect(intervals.forgetLowest(2)).toEqual({ from: 5, to: 7 });
   check(intervals, new Set([1, 2, 9]), 12);
-  expect(intervals.forgetSecond()).toEqual({ from: 9, to: 9 });
-  expect(intervals.forgetSecond()).toBeUndefined();
-  check(intervals, new Set([1, 2]), 12);
+  expect(intervals.forgetLowest(9)).toEqual({ from: 1, to: 2 });
+  expect(intervals.forgetLowest(9)).toBeUndefined();
+  check(intervals, new Set([9]), 12);
   expect(intervals.add(6, () => 0)).toBe(true);
 });
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { connect } from "../../src/index.ts";
 import type { ConnectOptions, SubscribeOptions } from "../../src/index.ts";
-import { checkChannel, checkConnectOptions, checkPublishOptions, checkSubscribeOptions, checkTimeout } from "../../src/streaming/options.ts";
+import { checkChannel, checkConnectOptions, checkPublishOptions } from "../../src/streaming/options.ts";
+import { checkSubscribeOptions, checkTimeout } from "../../src/streaming/options.ts";
 import { FakeServer } from "../support/raw.ts";
 
 const needed = { clusterId: "test-cluster", clientId: "me" };

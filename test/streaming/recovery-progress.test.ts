@@ -23,6 +23,7 @@ beforeEach(() => {
 
 afterEach(() => {
   progress.stop();
+  vi.restoreAllMocks();
   vi.useRealTimers();
 });
 
@@ -58,6 +59,18 @@ describe("a gap", () => {
     expect(progress.cursor).toBe(3);
   });
 
+  test("stays open when this process stood still: what the server sent meanwhile is yet to be read", () => {
+    progress.established();
+    finish(1, 3);
+    vi.advanceTimersByTime(ackWait / 2);
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => now() + 100_000);
+    vi.advanceTimersByTime(2 * ackWait + unnoticed - 1);
+    expect(told).toEqual([]);
+    finish(2);
+    expect(progress.cursor).toBe(3);
+  });
+
   test("stays open for a message that was received and not finished, as long as it is delivered again", () => {
     progress.established();
     progress.receive(1, 1);
@@ -72,6 +85,20 @@ describe("a gap", () => {
     }
     expect(told).toEqual([]);
     expect(progress.isFinished(2)).toBe(false);
+  });
+});
+
+describe("a sequence that the cursor has gone past without it", () => {
+  test("is handled if it comes after all: another member of a queue group may have had it, and given it back", () => {
+    progress.established();
+    finish(1, 3, 5);
+    vi.advanceTimersByTime(10 * (2 * ackWait + unnoticed));
+    expect(told).toEqual(["skipped 2-2", "skipped 4-4"]);
+    expect(progress.cursor).toBe(5);
+    expect([1, 2, 3, 4, 5].filter((sequence) => progress.isFinished(sequence))).toEqual([1, 3, 5]);
+    finish(4);
+    expect(progress.isFinished(4)).toBe(true);
+    expect(progress.cursor).toBe(5);
   });
 });
 

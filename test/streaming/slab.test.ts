@@ -25,14 +25,14 @@ function bytesIn(kept: Kept): Uint8Array {
 
 /** Quick equality: the matcher's own is slow for large arrays. */
 function same(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  return a.length === b.length && !a.some((byte, i) => byte !== b[i]);
 }
 
 test("what is held stays as it was until it is released, whatever else comes and goes", async () => {
-  await forEachSeed(8, (random) => {
+  await forEachSeed(5, (random) => {
     const slabs = new Slabs();
     const all: Kept[] = [];
-    for (let step = 0; step < 600; step++) {
+    for (let step = 0; step < 400; step++) {
       if (all.length > 0 && random.bool(0.45)) {
         const [kept] = all.splice(random.int(0, all.length - 1), 1);
         expect(same(bytesIn(kept), kept.expected)).toBe(true);
@@ -53,7 +53,8 @@ test("what is held stays as it was until it is released, whatever else comes and
 
 test("text is UTF-8, short or long, and a lone surrogate is U+FFFD", () => {
   const slabs = new Slabs();
-  for (const text of ["", "a", "ä", "€".repeat(47), "x".repeat(48), "x".repeat(49), "x".repeat(47) + "ä", "\ud800", "𝄞".repeat(9_000)]) {
+  const around = ["€".repeat(47), "x".repeat(48), "x".repeat(49), `${"x".repeat(47)}ä`, "𝄞".repeat(9_000)];
+  for (const text of ["", "a", "ä", "\ud800", ...around]) {
     const kept = hold(slabs, text);
     expect(new TextDecoder().decode(bytesIn(kept))).toBe(text.replace("\ud800", "\ufffd"));
   }

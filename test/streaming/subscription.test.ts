@@ -44,7 +44,7 @@ describe("subscribing", () => {
     [{ sequence: 2 ** 53 - 1 }, { startPosition: StartPosition.SequenceStart, startSequence: 2n ** 53n - 1n }],
     [{ ago: 1_500 }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 1_500_000_000n }],
     [{ ago: 0.5 }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 1_000_000n }],
-    [{ time: new Date(8e15) }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 0n }],
+    [{ time: new Date(8e15) }, { startPosition: StartPosition.NewOnly, startTimeDelta: 0n }],
   ];
   test.each(positions)("asks to start at %o", async (startAt, expected) => {
     const client = await open(fake);
@@ -93,7 +93,8 @@ describe("subscribing", () => {
     expect(acks()).toEqual([1]);
   });
 
-  test.each(["a\r\nPUB x 0\r\n", "a b", "a.>", "a..b", "a\u0000"])("takes no answer with the ack inbox %j, and the true one still counts", async (ackInbox) => {
+  const impossible = ["a\r\nPUB x 0\r\n", "a b", "a.>", "a..b", "a\u0000"];
+  test.each(impossible)("takes no answer with the ack inbox %j, and the true one still counts", async (ackInbox) => {
     const client = await open(fake, { onStatus: statuses.onStatus });
     fake.onSubscribe = (ask) => {
       ask.answer(subscriptionResponse(ackInbox));

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { connect } from "../../src/index.ts";
 import { latin1 } from "../support/bytes.ts";
 import { open, optionsFor, Received, Statuses } from "../support/clients.ts";
@@ -203,6 +203,44 @@ describe("a session in doubt", () => {
     expect(fake.registrations.length).toBe(2);
     const [first, second] = fake.registrations.map(({ message }) => latin1(message.connID));
     expect(fake.publishes.map(({ message }) => latin1(message.connID))).toEqual([first, second]);
+  });
+});
+
+describe("a successor that holds the client ID", () => {
+  /** Lets the time of all timers pass, with what comes and goes on the links meanwhile, until the check holds. */
+  async function pass(what: string, check: () => boolean): Promise<void> {
+    for (let step = 0; step < 2_000; step++) {
+      if (check()) return;
+      for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(() => resolve()));
+      await vi.advanceTimersByTimeAsync(50);
+    }
+    expect.fail(`100 seconds passed without that ${what}`);
+  }
+
+  test("is told about and left in peace; publishes are refused, and it is tried again every 30 seconds", async () => {
+    const client = await open(fake, { onStatus: statuses.onStatus });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    fake.onPing = (ask) => ask.answer(pingResponse(replaced));
+    fake.onRegister = (ask) => ask.answer(connectResponse({ error: "stan: clientID already registered" }));
+    fake.link.destroy();
+    await pass("the link is lost", () => client.state !== "registered");
+    const waiting = client.publish("fake", "waits").then(() => "stored", (error: { code: string }) => error.code);
+    let outcome = "";
+    void waiting.then((code) => (outcome = code));
+    await pass("the publish is refused", () => outcome !== "");
+    expect(outcome).toBe("CLIENT_ID_IN_USE");
+    await expect(client.publish("fake", "at once")).rejects.toMatchObject({ code: "CLIENT_ID_IN_USE" });
+    expect(statuses.of("error").some(({ error }) => error.code === "CLIENT_ID_IN_USE")).toBe(true);
+    expect(fake.closes).toEqual([]);
+    expect(fake.publishes).toEqual([]);
+
+    const tries = fake.registrations.length;
+    await pass("it is tried twice more", () => fake.registrations.length === tries + 2);
+    fake.onRegister = (ask) => ask.answer(connectResponse());
+    await pass("the client is registered", () => client.state === "registered");
+    await client.publish("fake", "at last");
+    fake.onPing = (ask) => ask.answer(pingResponse());
   });
 });
 

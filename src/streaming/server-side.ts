@@ -1,0 +1,209 @@
+import { sleep } from "../core-nats/async.ts";
+import type { Connection } from "../core-nats/connection.ts";
+import { subjectRule } from "../core-nats/connection.ts";
+import { NatsError } from "../core-nats/errors.ts";
+import { nuid } from "../core-nats/nuid.ts";
+import { MsgProtoView, SubscriptionRequest, SubscriptionResponse, UnsubscribeRequest } from "../pb/protocol.ts";
+import { encode } from "../pb/wire.ts";
+import { classify } from "./errors.ts";
+import type { AnswerClass, StreamingErrorCode } from "./errors.ts";
+import type { Settings, SubscribeSettings } from "./options.ts";
+import type { Session } from "./session.ts";
+import { fromLast } from "./start-position.ts";
+import type { Registration, Supervisor } from "./supervisor.ts";
+
+/** Why the server could not be asked, or what it said. */
+export interface Failure {
+  readonly class: AnswerClass;
+  readonly code: StreamingErrorCode;
+  readonly text: string;
+  readonly cause: unknown;
+}
+
+interface Ghost {
+  readonly inbox: string;
+  /** To be unsubscribed, not closed: the server is to forget the durable. */
+  readonly forget: boolean;
+}
+
+const RETRY_DELAY = 250;
+const NONE: readonly never[] = [];
+
+/**
+ * What one subscription has to do with the server: asks for it, leaves it, and closes what is left over: a request
+ * that timed out may have been carried out, and a subscription that nobody wants gets its share of a queue group, or
+ * keeps a durable from being resumed.
+ */
+export class ServerSide {
+  readonly #settings: Settings;
+  readonly #supervisor: Supervisor;
+  readonly #subject: string;
+  readonly #options: SubscribeSettings;
+  /** Inboxes of subscriptions that the server may have and nobody wants. */
+  #ghosts: readonly Ghost[] = NONE;
+  /** Inboxes that were asked for and given up. */
+  #former: readonly string[] = NONE;
+  /** The session in which all these were asked for. Its end is theirs. */
+  #session: Session | undefined;
+
+  constructor(settings: Settings, supervisor: Supervisor, subject: string, options: SubscribeSettings) {
+    this.#settings = settings;
+    this.#supervisor = supervisor;
+    this.#subject = subject;
+    this.#options = options;
+  }
+
+  /** True while the server may have something that nobody wants. */
+  get haunted(): boolean {
+    return this.#ghosts.length > 0;
+  }
+
+  /** Forgets what was left over in another session. */
+  enter(session: Session): void {
+    if (this.#session === session) return;
+    this.#session = session;
+    this.#ghosts = NONE;
+    this.#former = NONE;
+  }
+
+  /** A new inbox to be asked for. */
+  inbox(): string {
+    return `${this.#settings.inboxPrefix}.${nuid()}`;
+  }
+
+  /** Asks for the subscription. `accepted` gets the ack inbox, in the turn in which the answer came, even if that was too late. */
+  subscribe(
+    { connection, session }: Registration,
+    inbox: string,
+    start: Pick<SubscriptionRequest, "startPosition" | "startSequence" | "startTimeDelta">,
+    accepted: (ackInbox: string) => void,
+  ): Promise<Failure | undefined> {
+    const { maxInFlight, ackWait, durable, queue } = this.#options;
+    const request = encode(SubscriptionRequest, {
+      clientID: this.#settings.clientId,
+      subject: this.#subject,
+      qGroup: queue,
+      inbox,
+      maxInFlight,
+      ackWaitInSecs: ackWait / 1000,
+      durableName: durable,
+      ...start,
+    });
+    return this.#request(connection, session.subjects.subRequests, request, accepted);
+  }
+
+  /** Closes the subscription of an inbox, or unsubscribes it: the server knows it by its ack inbox and by its delivery inbox. */
+  leave({ connection, session }: Registration, inbox: string, forget: boolean): Promise<Failure | undefined> {
+    const request = encode(UnsubscribeRequest, {
+      clientID: this.#settings.clientId,
+      subject: this.#subject,
+      inbox,
+      durableName: this.#options.durable,
+    });
+    const { unsubRequests, subCloseRequests } = session.subjects;
+    return this.#request(connection, forget ? unsubRequests : subCloseRequests, request, nothing);
+  }
+
+  /** Notes a subscription that is given up: `leftovers` closes it, or unsubscribes it. */
+  giveUp(inbox: string, ackInbox: string, forget: boolean): void {
+    this.#ghosts = [...this.#ghosts, { inbox: ackInbox || inbox, forget }];
+    this.#former = [...this.#former, inbox];
+  }
+
+  /** Takes everything that was given up for not closed after all. */
+  suspectAll(): void {
+    this.#ghosts = [...this.#ghosts, ...this.#former.map((inbox) => ({ inbox, forget: false }))];
+    this.#former = NONE;
+  }
+
+  /** Closes what the server may have and nobody wants. Resolves with false if that was not possible now. */
+  async leftovers(registration: Registration): Promise<boolean> {
+    for (const ghost of this.#ghosts) {
+      const failure = await this.leave(registration, ghost.inbox, ghost.forget);
+      if (failure !== undefined && (failure.class === "session-lost" || failure.class === "transient")) {
+        await this.#pause(registration, failure);
+        return false;
+      }
+      this.#ghosts = this.#ghosts.filter((other) => other !== ghost);
+    }
+    return true;
+  }
+
+  /**
+   * Shows the channel's last message to `look`, by a subscription of its own that is closed again; with nothing to
+   * show it is not called. Resolves with false if the server could not be asked now.
+   */
+  async last(registration: Registration, look: (view: MsgProtoView) => void): Promise<boolean> {
+    const { connection, session } = registration;
+    const view = new MsgProtoView();
+    const inbox = this.inbox();
+    const sid = connection.subscribe(inbox, {
+      deliver({ bytes, start, end }) {
+        try {
+          view.read(bytes, start, end);
+        } catch {
+          // Whoever sent this, it was not the streaming server.
+          return;
+        }
+        look(view);
+      },
+      denied: nothing,
+    });
+    const request = encode(SubscriptionRequest, {
+      clientID: this.#settings.clientId,
+      subject: this.#subject,
+      qGroup: "",
+      inbox,
+      maxInFlight: 1,
+      ackWaitInSecs: 30,
+      durableName: "",
+      ...fromLast,
+    });
+    const failure = await this.#request(connection, session.subjects.subRequests, request, nothing);
+    this.giveUp(inbox, "", false);
+    const closed = await this.leftovers(registration);
+    connection.unsubscribe(sid);
+    if (failure === undefined || failure.class === "permanent") return closed;
+    await this.#pause(registration, failure);
+    return false;
+  }
+
+  async #pause(registration: Registration, failure: Failure): Promise<void> {
+    if (failure.class === "session-lost") this.#supervisor.verify();
+    await sleep(RETRY_DELAY, registration.over);
+  }
+
+  /** Sends a request that a SubscriptionResponse answers. */
+  async #request(
+    connection: Connection,
+    subject: string,
+    request: Uint8Array,
+    accepted: (ackInbox: string) => void,
+  ): Promise<Failure | undefined> {
+    const read = (bytes: Uint8Array, start: number, end: number): SubscriptionResponse => {
+      const answer = SubscriptionResponse.read(bytes, start, end);
+      // An ack inbox is a subject that goes back onto the wire: an answer with an impossible one is no answer.
+      const rule = answer.ackInbox === "" ? undefined : subjectRule(answer.ackInbox, false);
+      if (rule !== undefined) throw new TypeError(`the ack inbox ${rule}`);
+      if (answer.error === "") accepted(answer.ackInbox);
+      return answer;
+    };
+    try {
+      const answer = await connection.request(subject, request, this.#settings.requestTimeout, read, nothing);
+      if (answer.error === "") return undefined;
+      return { class: classify(answer.error), code: "REFUSED", text: answer.error, cause: undefined };
+    } catch (error) {
+      if (!(error instanceof NatsError)) throw error;
+      if (error.code === "PERMISSIONS") return denied(error);
+      const unheard = error.code === "NO_RESPONDERS";
+      return { class: unheard ? "session-lost" : "transient", code: "NO_SERVER", text: error.message, cause: error };
+    }
+  }
+}
+
+/** The NATS server denied one of the subjects: that is for good. */
+export function denied(error: NatsError): Failure {
+  return { class: "permanent", code: "NOT_PERMITTED", text: error.message, cause: error };
+}
+
+function nothing(): void {}

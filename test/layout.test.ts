@@ -1,0 +1,178 @@
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+
+// The rules of the source tree, read from the source itself.
+
+interface Import {
+  /** Path of the file below src, and of what it imports, or the name of a module of the host. */
+  readonly from: string;
+  readonly to: string;
+  /** False: only types, of which nothing is left at run time. */
+  readonly value: boolean;
+}
+
+const src = resolve("src");
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder)
+    .flatMap((name) => {
+      const path = join(folder, name);
+      return statSync(path).isDirectory() ? filesBelow(path) : [path];
+    })
+    .sort();
+}
+
+/** Without comments; what is in strings stays, and none of them holds what looks like a comment's begin. */
+function codeOf(path: string): string {
+  return readFileSync(path, "utf8")
+    .replace(/\/\*[^]*?\*\//g, "")
+    .replace(/(^|\s)\/\/.*$/gm, "$1");
+}
+
+const paths = filesBelow(src).filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
+const modules = paths.map((path) => ({ name: relative(src, path).replaceAll("\\", "/"), path, code: codeOf(path) }));
+
+function importsOf({ name, path, code }: (typeof modules)[number]): Import[] {
+  const found: Import[] = [];
+  const add = (target: string, value: boolean): void => {
+    const to = target.startsWith(".") ? relative(src, resolve(dirname(path), target)).replaceAll("\\", "/") : target;
+    found.push({ from: name, to, value });
+  };
+  const statements = code.matchAll(/\b(?:import|export)\s+(type\s)?[\w\s{},*]*?\bfrom\s*"([^"]+)"/g);
+  for (const [, type, target] of statements) add(target, type === undefined);
+  for (const [, target] of code.matchAll(/\bimport\s*"([^"]+)"/g)) add(target, true);
+  for (const [, target] of code.matchAll(/\brequire\(\s*"([^"]+)"\s*\)/g)) add(target, true);
+  for (const [, before, target] of code.matchAll(/(typeof\s+|:\s*)?\bimport\(\s*"([^"]+)"\s*\)/g)) add(target, before === undefined);
+  return found;
+}
+
+const imports = modules.flatMap(importsOf);
+const folderOf = (file: string): string => (file.includes("/") ? file.slice(0, file.indexOf("/")) : "index");
+
+describe("imports", () => {
+  test("are all found: none is computed, and none is of another form", () => {
+    expect(modules.length).toBeGreaterThan(20);
+    for (const { name, code } of modules) {
+      const words = [...code.matchAll(/\bfrom\s*"|\bimport\s*"|\bimport\(|\brequire\(/g)].length;
+      expect(imports.filter(({ from }) => from === name).length, name).toBe(words);
+    }
+  });
+
+  const mayImport: Record<string, readonly string[]> = {
+    pb: ["pb"],
+    "core-nats": ["core-nats"],
+    streaming: ["streaming", "core-nats", "pb"],
+    testing: ["testing", "core-nats", "pb"],
+    index: ["streaming", "core-nats"],
+  };
+
+  test("go from streaming to core-nats and pb, and never back", () => {
+    const own = imports.filter(({ to }) => !to.startsWith("node:"));
+    for (const { from, to } of own) expect(mayImport[folderOf(from)] ?? [], `${from} imports ${to}`).toContain(folderOf(to));
+    const known = ["index.ts", "runtime.d.ts", "tsconfig.json", ...Object.keys(mayImport)];
+    expect(readdirSync(src).filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  test("name files that exist, with their extension", () => {
+    for (const { from, to } of imports) {
+      if (!to.startsWith("node:")) expect(existsSync(join(src, to)) && to.endsWith(".ts"), `${from} imports ${to}`).toBe(true);
+    }
+  });
+
+  test("reach the host through one file of the library: sockets, and elsewhere node:crypto alone", () => {
+    const ofHost = imports.filter(({ to }) => !/^[\w-]+(\/[\w-]+)*\.ts$/.test(to));
+    const pairs = new Set(ofHost.map(({ from, to }) => `${from} ${to}`));
+    const allowed = ["core-nats/socket.ts node:net", "core-nats/socket.ts node:tls", "core-nats/auth.ts node:crypto"];
+    // The embedded server listens.
+    const listening = ["testing/listener.ts node:net"];
+    expect([...pairs].filter((pair) => !listening.includes(pair)).sort()).toEqual(allowed.sort());
+    // Loaded when they are used, and not by importing the library.
+    for (const { from, to, value } of ofHost) {
+      if (!value || to === "node:net") continue;
+      expect(modules.find(({ name }) => name === from)!.code, from).not.toMatch(new RegExp(`^import (?!type).*"${to}"`, "m"));
+    }
+  });
+
+  test("form no circles at run time", () => {
+    // Types are another matter: a message knows its subscription and the subscription its messages. Nothing of that is
+    // left in what runs, and order of loading cannot depend on it.
+    const next = new Map<string, string[]>();
+    for (const { from, to, value } of imports) if (value) next.set(from, [...(next.get(from) ?? []), to]);
+    const done = new Set<string>();
+    const visit = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) expect.fail([...path.slice(path.indexOf(file)), file].join(" -> "));
+      if (done.has(file)) return;
+      for (const to of next.get(file) ?? []) visit(to, [...path, file]);
+      done.add(file);
+    };
+    for (const { name } of modules) visit(name, []);
+    expect(done.size).toBeGreaterThanOrEqual(modules.length);
+  });
+});
+
+describe("the source", () => {
+  test("compiles no text, reads no environment, and prints nothing but the one warning", () => {
+    for (const { name, code } of modules) {
+      expect(code, name).not.toMatch(/\beval\b|\bnew Function\b|\bFunction\(/);
+      expect(code, name).not.toMatch(/\bprocess\b\s*[.[]/);
+      const printed = [...code.matchAll(/\bconsole\b\s*[.[]\s*\w*/g)].map(([text]) => text);
+      expect(printed, name).toEqual(name === "streaming/status.ts" ? ["console.warn"] : []);
+    }
+  });
+
+  test("escapes its types nowhere", () => {
+    for (const { name, path, code } of modules) {
+      expect(code, name).not.toMatch(/(:|\bas|<|\|)\s*any\b/);
+      expect(readFileSync(path, "utf8"), name).not.toMatch(/@ts-(ignore|expect-error|nocheck)|eslint|prettier-ignore/);
+      expect(code, name).not.toMatch(/\b(enum|namespace)\s+\w+\s*\{/);
+    }
+  });
+
+  test("has a docstring at every name that the package exports", () => {
+    const entries = modules.filter(({ name }) => name === "index.ts" || name === "testing/index.ts");
+    let checked = 0;
+    for (const { name: entry, path, code } of entries) {
+      for (const [, names, target] of code.matchAll(/\bexport\s+(?:type\s+)?\{([^}]*)\}\s*from\s*"([^"]+)"/g)) {
+        const text = readFileSync(resolve(dirname(path), target), "utf8");
+        for (const name of names.split(",").map((part) => part.trim().replace(/^type\s+/, ""))) {
+          if (name === "") continue;
+          const declared = new RegExp(`^export (abstract |async )*(class|function|interface|type|const) ${name}\\b`, "m").exec(text);
+          expect(declared, `${entry} exports ${name}`).not.toBeNull();
+          expect(text.slice(0, declared!.index).endsWith("*/\n"), `${name} has a docstring`).toBe(true);
+          checked++;
+        }
+      }
+    }
+    expect(checked).toBeGreaterThan(15);
+  });
+});
+
+interface Manifest {
+  readonly [field: string]: unknown;
+  readonly devDependencies: Record<string, string>;
+  readonly scripts: Record<string, string>;
+}
+
+describe("the package", () => {
+  const manifest = JSON.parse(readFileSync("package.json", "utf8")) as Manifest;
+
+  test("depends on nothing; to work on it takes typescript and vitest", () => {
+    expect(Object.keys(manifest).filter((field) => /dependenc/i.test(field))).toEqual(["devDependencies"]);
+    expect(Object.keys(manifest.devDependencies).sort()).toEqual(["typescript", "vitest"]);
+  });
+
+  test("runs nothing when it is installed", () => {
+    const hooks = /^(pre|post)?(install|prepare)$|^prepublish$/;
+    expect(Object.keys(manifest.scripts).filter((name) => hooks.test(name))).toEqual([]);
+    for (const field of ["bin", "gypfile", "binary", "man"]) expect(manifest[field], field).toBeUndefined();
+  });
+
+  test("has nothing but tools of development in its lock file", () => {
+    type Locked = Record<string, { dev?: boolean; devOptional?: boolean }>;
+    const lock = JSON.parse(readFileSync("package-lock.json", "utf8")) as { packages: Locked };
+    const others = Object.entries(lock.packages).filter(([name]) => name !== "");
+    expect(others.filter(([, { dev, devOptional }]) => dev !== true && devOptional !== true)).toEqual([]);
+    expect(others.length).toBeGreaterThan(2);
+  });
+});

@@ -1,0 +1,76 @@
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import type { PubMsg } from "../../src/pb/protocol.ts";
+import { open } from "../support/clients.ts";
+import { type Ask, FakeStreaming, pingResponse, pubAck } from "../support/fake-streaming.ts";
+import { until } from "../support/until.ts";
+
+let fake: FakeStreaming;
+
+beforeEach(async () => {
+  fake = await FakeStreaming.start();
+  onTestFinished(() => fake.stop());
+});
+
+/** The first publish is heard and never answered; the next one is told that nobody is in charge; then another server is. */
+function takeover(): void {
+  fake.onPublish = () => {
+    fake.onPublish = (ask) => {
+      fake.onPublish = acknowledge;
+      ask.unheard();
+    };
+  };
+}
+
+function acknowledge(ask: Ask<PubMsg>): void {
+  ask.answer(pubAck(ask.message.guid));
+}
+
+describe("a publish that a server had heard whose place another one has taken", () => {
+  test("is unconfirmed soon after, not only when its time is up", async () => {
+    takeover();
+    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000 });
+    const [first, second] = await Promise.allSettled([client.publish("fake", "one"), client.publish("fake", "two")]);
+    expect(first).toMatchObject({ reason: { code: "UNCONFIRMED" } });
+    expect(second.status).toBe("fulfilled");
+  });
+
+  test("does not keep others from being sent, however full the window was", async () => {
+    takeover();
+    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000, maxPubAcksInFlight: 2 });
+    const settled = await Promise.allSettled(["one", "two", "three"].map((text) => client.publish("fake", text)));
+    expect(settled.map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled"]);
+  });
+
+  test("is sent again, where that is wished", async () => {
+    takeover();
+    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000, resendUnconfirmed: true });
+    await Promise.all([client.publish("fake", "one"), client.publish("fake", "two")]);
+    expect(fake.publishes.map((ask) => ask.message.data.length)).toEqual([3, 3, 3, 3]);
+  });
+
+  test("is unconfirmed, too, where nothing told of it but a ping that was not answered", async () => {
+    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000, pingInterval: 1_000 });
+    // As a leader does that is frozen: it hears all, and says nothing.
+    fake.onPublish = () => undefined;
+    fake.onPing = () => {
+      fake.onPing = (ask) => ask.answer(pingResponse());
+    };
+    await expect(client.publish("fake", "one")).rejects.toMatchObject({ code: "UNCONFIRMED" });
+  });
+
+  test("is stored, when its ack comes after all, if only soon", async () => {
+    const unanswered: Ask<PubMsg>[] = [];
+    takeover();
+    const hear = fake.onPublish;
+    fake.onPublish = (ask) => {
+      unanswered.push(ask);
+      hear(ask);
+    };
+    const client = await open(fake, { publishTimeout: 3_600_000 });
+    const first = client.publish("fake", "one");
+    await client.publish("fake", "two");
+    await until("the first was heard", () => unanswered.length === 1);
+    acknowledge(unanswered[0]!);
+    await first;
+  });
+});
