@@ -1,6 +1,7 @@
 // What tests, bench and examples use of Node beyond src/runtime.d.ts. Written by hand in place of @types/node.
 
 declare const __dirname: string;
+declare const __filename: string;
 
 declare function setInterval(callback: () => void, milliseconds: number): Timer;
 declare function clearInterval(timer: Timer | undefined): void;
@@ -10,6 +11,10 @@ declare function require(path: string): unknown;
 declare function atob(base64: string): string;
 declare function btoa(bytes: string): string;
 declare const Buffer: { from(text: string): Uint8Array };
+
+interface TextDecoder {
+  decode(bytes: Uint8Array, options: { stream?: boolean }): string;
+}
 
 interface WritableText {
   readonly isTTY?: boolean;
@@ -26,16 +31,24 @@ declare const process: {
   readonly platform: string;
   readonly version: string;
   readonly versions: Record<string, string | undefined>;
+  readonly stdin: AsyncIterable<Uint8Array>;
   readonly stdout: WritableText;
   readonly stderr: WritableText;
   cwd(): string;
   exit(code?: number): never;
   kill(pid: number, signal: string | 0): true;
   cpuUsage(since?: { user: number; system: number }): { user: number; system: number };
+  /** `maxRSS` is the peak so far, in KiB. */
+  resourceUsage(): { maxRSS: number; voluntaryContextSwitches: number };
+  /** To the process that has forked this one. */
+  send(message: unknown): boolean;
+  disconnect(): void;
   memoryUsage(): { rss: number; heapUsed: number; heapTotal: number; external: number; arrayBuffers: number };
   getActiveResourcesInfo(): string[];
   listenerCount(event: string): number;
   on(event: "exit", listener: (code: number) => void): void;
+  on(event: "message", listener: (message: unknown) => void): void;
+  on(event: "disconnect", listener: () => void): void;
   on(event: "SIGINT" | "SIGTERM" | "SIGHUP", listener: (signal: string) => void): void;
   on(event: "uncaughtException" | "unhandledRejection" | "warning", listener: (error: unknown) => void): void;
   off(event: string, listener: (value: never) => void): void;
@@ -44,6 +57,7 @@ declare const process: {
 interface FetchedResponse {
   readonly ok: boolean;
   readonly status: number;
+  readonly body: AsyncIterable<Uint8Array>;
   text(): Promise<string>;
   json(): Promise<unknown>;
 }
@@ -94,9 +108,14 @@ declare module "node:child_process" {
     readonly stdin: { write(text: string): boolean; end(): void } | null;
     readonly stdout: ReadableText | null;
     readonly stderr: ReadableText | null;
+    /** By file descriptor. */
+    readonly stdio: readonly ((ReadableText & { write(text: string): boolean }) | null)[];
+    send(message: unknown): boolean;
+    disconnect(): void;
     kill(signal?: string): boolean;
     on(event: "exit" | "close", listener: (code: number | null, signal: string | null) => void): this;
     on(event: "error", listener: (error: Error) => void): this;
+    on(event: "message", listener: (message: unknown) => void): this;
     once(event: "exit" | "close", listener: (code: number | null, signal: string | null) => void): this;
     once(event: "error", listener: (error: Error) => void): this;
     unref(): void;
@@ -107,6 +126,7 @@ declare module "node:child_process" {
     stdio?: readonly ("ignore" | "pipe" | "inherit")[];
   }
   export function spawn(command: string, args: readonly string[], options?: SpawnOptions): ChildProcess;
+  export function fork(program: string, args: readonly string[], options?: { execArgv?: readonly string[]; env?: Record<string, string | undefined> }): ChildProcess;
   export function spawnSync(
     command: string,
     args: readonly string[],
@@ -125,10 +145,11 @@ declare module "node:fs" {
   export const constants: { readonly X_OK: number };
   export function copyFileSync(from: string, to: string): void;
   export function cpSync(from: string, to: string, options: { recursive?: boolean; filter?: (from: string) => boolean }): void;
+  export function createReadStream(path: string): AsyncIterable<Uint8Array>;
   export function existsSync(path: string): boolean;
   export function mkdirSync(path: string, options?: { recursive?: boolean }): void;
   export function mkdtempSync(prefix: string): string;
-  export function readdirSync(path: string): string[];
+  export function readdirSync(path: string, options?: { recursive?: boolean }): string[];
   export function readFileSync(path: string): Uint8Array;
   export function readFileSync(path: string, encoding: "utf8"): string;
   export function renameSync(from: string, to: string): void;
@@ -143,6 +164,24 @@ declare module "node:fs" {
 }
 
 declare module "node:http" {
+  export interface Incoming {
+    readonly url: string;
+    readonly method: string;
+  }
+  export interface Outgoing {
+    writeHead(status: number, headers: Record<string, string>): this;
+    write(text: string): boolean;
+    end(text?: string): void;
+    on(event: "close", listener: () => void): this;
+  }
+  export interface HttpServer {
+    listen(port: number, host: string, listening?: () => void): this;
+    address(): { port: number };
+    closeAllConnections(): void;
+    close(closed?: () => void): this;
+    on(event: "error", listener: (error: Error) => void): this;
+  }
+  export function createServer(listener: (request: Incoming, response: Outgoing) => void): HttpServer;
   export interface Response {
     readonly statusCode: number;
     setEncoding(encoding: "utf8"): this;
@@ -216,4 +255,11 @@ declare module "node:dns" {
   type Found = (error: Error | null, addresses: { address: string; family: 4 | 6 }[]) => void;
   const dns: { lookup(host: string, options: { all?: boolean }, found: Found): void };
   export default dns;
+}
+
+/** There with --expose-gc. */
+declare function gc(): void;
+
+declare module "node:async_hooks" {
+  export function createHook(hooks: { init?(id: number, type: string): void; before?(id: number): void }): { enable(): void; disable(): void };
 }

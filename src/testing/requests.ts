@@ -1,0 +1,59 @@
+const LF = 10;
+const CR = 13;
+/** The arguments of one line, in bytes: the default of nats-server. */
+const LONGEST_ARGUMENTS = 4096;
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The end of a connection, by the client's fault. The message is the text of -ERR; empty: the link just closes. */
+export class Violation extends Error {}
+
+/** Takes one operation: its verb in upper case, the rest of the line, and the payload, which is valid during the call only. */
+export type Perform = (verb: string, rest: string, payload: Uint8Array) => void;
+
+/**
+ * Performs all operations that are whole, of the bytes that a NATS client sends. Returns how many bytes they took; throws a
+ * `Violation` at what the server does not put up with.
+ */
+export function parse(bytes: Uint8Array, maxPayload: number, perform: Perform): number {
+  for (let start = 0; ; ) {
+    const newline = bytes.indexOf(LF, start);
+    const length = (newline < 0 ? bytes.length : newline) - start;
+    if (length > 2 * LONGEST_ARGUMENTS) throw new Violation("maximum control line exceeded");
+    if (newline < 0) return start;
+    const line = decoder.decode(bytes.subarray(start, newline)).trimEnd();
+    const verb = /^[A-Za-z+-]*/.exec(line)![0].toUpperCase();
+    const rest = line.slice(verb.length);
+    if (rest.length > LONGEST_ARGUMENTS + 1) throw new Violation("maximum control line exceeded");
+    const size = verb === "PUB" ? digits(words(rest, 2, 3).at(-1)!) : 0;
+    if (size > maxPayload) throw new Violation("Maximum Payload Violation");
+    const end = newline + 1 + size;
+    const next = verb === "PUB" ? end + 2 : end;
+    if (next > bytes.length) return start;
+    if (verb === "PUB" && (bytes[end] !== CR || bytes[end + 1] !== LF)) throw new Violation("Unknown Protocol Operation");
+    perform(verb, rest, bytes.subarray(newline + 1, end));
+    start = next;
+  }
+}
+
+/** The words of the rest of a line. */
+export function words(rest: string, least: number, most: number): string[] {
+  const [before, ...all] = rest.split(/[ \t]+/);
+  if (before !== "" || all.length === 0) throw new Violation("Unknown Protocol Operation");
+  if (all.length < least || all.length > most) throw new Violation("");
+  return all;
+}
+
+/** A number of a line. */
+export function digits(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new Violation("");
+  return Number(text);
+}
+
+/** The fields of CONNECT. */
+export function json(rest: string): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(rest)) as Record<string, unknown>;
+  } catch {
+    throw new Violation("");
+  }
+}

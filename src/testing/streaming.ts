@@ -1,0 +1,350 @@
+import { nuid } from "../core-nats/nuid.ts";
+import * as pb from "../pb/protocol.ts";
+import { type Codec, encode, textOf } from "../pb/wire.ts";
+import { Channel, type Stored } from "./channel.ts";
+import type { Alarm, Clock } from "./clock.ts";
+import type { Faults, Swallowed } from "./faults.ts";
+import { Group, type Member } from "./group.ts";
+import type { Interest, Subjects } from "./subjects.ts";
+
+/** How long the owner of a client ID has to answer when another client wants the ID. Milliseconds. */
+const CHALLENGE_TIMEOUT = 500;
+const IN_USE = "stan: clientID already registered";
+const NOTHING = new Uint8Array(0);
+
+type Optional<T> = { [K in keyof T]?: T[K] | undefined };
+
+/** How a streaming server behaves. All of it may be left out. */
+export interface StreamingOptions {
+  /** Default "test-cluster". */
+  clusterId?: string | undefined;
+  /**
+   * Every `interval` milliseconds (30 000) a client has `timeout` (10 000) to answer; after more than `failCount` (10)
+   * failures in a row it is forgotten.
+   */
+  heartbeat?: Optional<{ interval: number; timeout: number; failCount: number }> | undefined;
+  /** Default 100 `channels`; in each 1 000 `subscriptions` and 1 000 000 `messages`; 1 MiB of `payload`. */
+  limits?: Optional<{ channels: number; subscriptions: number; messages: number; payload: number }> | undefined;
+}
+
+/** @internal A registered client. */
+export interface Session {
+  readonly clientId: string;
+  readonly connId: string;
+  readonly heartbeatInbox: string;
+  /** How many heartbeats in a row it has not answered, and what rings for the next one. */
+  failures: number;
+  alarm: Alarm | undefined;
+  readonly members: Map<Member, { readonly group: Group; readonly acks: Interest }>;
+}
+
+/** @internal The streaming server: a client of the NATS server in this process. It handles every request to its end at once. */
+export class Streaming {
+  readonly channels = new Map<string, Channel>();
+  readonly sessions = new Map<string, Session>();
+  readonly #subjects: Subjects;
+  readonly #clock: Clock;
+  readonly #faults: Faults;
+  readonly #options: StreamingOptions;
+  readonly #byConnId = new Map<string, Session>();
+  /** Client IDs whose owners are being asked whether they are still there. */
+  readonly #challenged = new Set<string>();
+  readonly #interests = new Set<Interest>();
+  /** When the last of what is delayed will be sent. */
+  #lastDelayed = 0;
+
+  constructor(subjects: Subjects, clock: Clock, faults: Faults, options: StreamingOptions) {
+    this.#subjects = subjects;
+    this.#clock = clock;
+    this.#faults = faults;
+    this.#options = options;
+    this.#listen(this.#subject("discover"), (payload, reply) => this.#connect(payload, reply));
+    this.#listen(this.#subject("discover", ".pings"), (payload, reply) => this.#ping(payload, reply));
+    this.#listen(this.#subject("pub", ".>"), (payload, reply) => this.#publish(payload, reply));
+    this.#listen(this.#subject("sub"), (payload, reply) => this.#subscribe(payload, reply));
+    this.#listen(this.#subject("unsub"), (payload, reply) => this.#unsubscribe(payload, reply, true));
+    this.#listen(this.#subject("subclose"), (payload, reply) => this.#unsubscribe(payload, reply, false));
+    this.#listen(this.#subject("close"), (payload, reply) => this.#close(payload, reply));
+  }
+
+  /** Whether it listens at all: one that is not in charge does not. */
+  listen(on: boolean): void {
+    for (const interest of this.#interests) this.#subjects[on ? "add" : "remove"](interest);
+  }
+
+  #connect(payload: Uint8Array, reply: string): void {
+    const request = read(pb.ConnectRequest, payload);
+    const id = request?.clientID ?? "";
+    const owner = this.sessions.get(id);
+    let error = this.#faults.refusal("connect");
+    if (!request?.heartbeatInbox) error = "stan: invalid connection request";
+    else if (!/^[\w-]+$/.test(id)) error = "stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed";
+    else if (this.#challenged.has(id)) error = IN_USE;
+    if (request === undefined || error !== "" || owner === undefined) return this.#register(request, error, reply);
+    this.#challenged.add(id);
+    this.#ask(owner.heartbeatInbox, CHALLENGE_TIMEOUT, (answered) => {
+      this.#challenged.delete(id);
+      if (!answered && this.sessions.get(id) === owner) this.forget(owner);
+      this.#register(request, answered ? IN_USE : "", reply);
+    });
+  }
+
+  #register(request: pb.ConnectRequest | undefined, error: string, reply: string): void {
+    const answer = { ...pb.ConnectResponse.read(NOTHING), error };
+    if (error === "" && request !== undefined) {
+      const { clientID: clientId, heartbeatInbox, protocol, pingInterval, pingMaxOut } = request;
+      const connId = keyOf(request.connID);
+      const session: Session = { clientId, connId, heartbeatInbox, failures: 0, alarm: undefined, members: new Map() };
+      this.sessions.set(clientId, session);
+      if (connId !== "") this.#byConnId.set(connId, session);
+      this.#watch(session);
+      answer.protocol = 1;
+      answer.pubPrefix = this.#subject("pub");
+      answer.subRequests = this.#subject("sub");
+      answer.unsubRequests = this.#subject("unsub");
+      answer.subCloseRequests = this.#subject("subclose");
+      answer.closeRequests = this.#subject("close");
+      const pings = { pingRequests: this.#subject("discover", ".pings"), pingInterval, pingMaxOut };
+      if (protocol >= 1) Object.assign(answer, pings);
+    }
+    this.#answer("ConnectResponse", reply, pb.ConnectResponse, answer);
+  }
+
+  #ping(payload: Uint8Array, reply: string): void {
+    const request = read(pb.Ping, payload);
+    if (request === undefined || payload.length === 0) return;
+    const session = this.#byConnId.get(keyOf(request.connID));
+    // A client that is back is to be asked soon, so that redeliveries go on.
+    if (session !== undefined && session.failures > 0) this.#watch(session, 1);
+    const error = session === undefined ? "client has been replaced or is no longer registered" : "";
+    this.#answer("PingResponse", reply, pb.PingResponse, { error });
+  }
+
+  /** Sends the next heartbeat, in so many milliseconds if they are given, and those after it. */
+  #watch(session: Session, wait?: number): void {
+    const { interval = 30_000, timeout = 10_000, failCount = 10 } = this.#options.heartbeat ?? {};
+    this.#clock.cancel(session.alarm);
+    session.alarm = this.#clock.at(this.#clock.now() + (wait ?? interval), () => {
+      this.#ask(session.heartbeatInbox, timeout, (answered) => {
+        if (this.sessions.get(session.clientId) !== session) return;
+        session.failures = answered ? 0 : session.failures + 1;
+        if (session.failures > failCount) this.forget(session);
+        else this.#watch(session);
+      });
+    });
+  }
+
+  /** Sends an empty request. `done` is told whether it was answered; if nobody listens, at once. */
+  #ask(inbox: string, timeout: number, done: (answered: boolean) => void): void {
+    const settle = (answered: boolean): void => {
+      this.#ignore(interest);
+      this.#clock.cancel(alarm);
+      done(answered);
+    };
+    const reply = `_INBOX.${nuid()}`;
+    const interest = this.#listen(reply, () => {
+      if (!this.#faults.swallows("Heartbeat")) settle(true);
+    });
+    const alarm = this.#clock.at(this.#clock.now() + timeout, () => settle(false));
+    if (this.#subjects.publish(inbox, reply, NOTHING) === 0) settle(false);
+  }
+
+  #close(payload: Uint8Array, reply: string): void {
+    const request = read(pb.CloseRequest, payload);
+    const session = this.sessions.get(request?.clientID ?? "");
+    let error = this.#faults.refusal("close");
+    if (request === undefined) error = "stan: invalid close request";
+    else if (session === undefined) error = "stan: unknown clientID";
+    else if (error === "") this.forget(session);
+    this.#answer("CloseResponse", reply, pb.CloseResponse, { error });
+  }
+
+  /** Forgets a client: its subscriptions are closed, and durables are kept. */
+  forget(session: Session): void {
+    this.#clock.cancel(session.alarm);
+    this.sessions.delete(session.clientId);
+    if (this.#byConnId.get(session.connId) === session) this.#byConnId.delete(session.connId);
+    for (const member of session.members.keys()) this.#part(session, member, false);
+  }
+
+  #publish(payload: Uint8Array, reply: string): void {
+    const message = read(pb.PubMsg, payload);
+    // Servers send each other control messages here, which are not answered. They are of a number and texts, as this is.
+    if (message === undefined && read(pb.MsgProto, payload) !== undefined) return;
+    const { guid, subject, connID, clientID, data, reply: stored } = message ?? pb.PubMsg.read(NOTHING);
+    const known = connID.length > 0 ? this.#byConnId.has(keyOf(connID)) : this.sessions.has(clientID);
+    let error = this.#faults.refusal("publish");
+    if (guid === "" || !isChannelName(subject) || !known) error = "stan: invalid publish request";
+    const result = error === "" ? this.store(subject, data, stored) : error;
+    this.#answer("PubAck", reply, pb.PubAck, { guid, error: typeof result === "string" ? result : "" });
+  }
+
+  /** Stores a message and sends it to whoever may get it; or tells why not. */
+  store(name: string, data: Uint8Array, reply: string): Stored | string {
+    const channel = this.#channel(name);
+    if (typeof channel === "string") return channel;
+    const stored = channel.store(data, reply, this.#timestamp(), this.#options.limits?.messages ?? 1_000_000);
+    for (const group of channel.groups.values()) group.fill();
+    return stored;
+  }
+
+  /** The channel, made if need be, or why there is none. */
+  #channel(name: string): Channel | string {
+    const known = this.channels.get(name);
+    if (known !== undefined) return known;
+    const like = [...this.channels.keys()].find((other) => other.toLowerCase() === name.toLowerCase());
+    if (like !== undefined) {
+      return `rejecting channel "${name}" because channel "${like}" alreay exists (different cases not allowed)`;
+    }
+    if (this.channels.size >= (this.#options.limits?.channels ?? 100)) return "too many channels";
+    const channel = new Channel();
+    this.channels.set(name, channel);
+    return channel;
+  }
+
+  #subscribe(payload: Uint8Array, reply: string): void {
+    const request = read(pb.SubscriptionRequest, payload);
+    const session = this.sessions.get(request?.clientID ?? "");
+    const group = this.#group(request, session);
+    if (request === undefined || session === undefined || typeof group === "string") {
+      return this.#answer("SubscriptionResponse", reply, pb.SubscriptionResponse, { ackInbox: "", error: String(group) });
+    }
+    const ackInbox = `_INBOX.${nuid()}`;
+    const durable = request.durableName !== "";
+    const member: Member = { request, ackInbox, session, durable, pending: new Map(), alarm: undefined, online: true };
+    const acks = this.#listen(ackInbox, (bytes) => {
+      const ack = read(pb.Ack, bytes);
+      if (ack?.subject !== request.subject || this.#faults.swallows("Ack")) return;
+      group.acknowledge(member, Number(ack.sequence));
+    });
+    session.members.set(member, { group, acks });
+    this.#answer("SubscriptionResponse", reply, pb.SubscriptionResponse, { ackInbox, error: "" });
+    group.join(member);
+  }
+
+  /** The group that a subscription belongs to, made if need be, or why it is refused. */
+  #group(request: pb.SubscriptionRequest | undefined, session: Session | undefined): Group | string {
+    if (request === undefined) return "stan: invalid subscription request";
+    const { clientID, subject, durableName: durable, qGroup: queue, startPosition } = request;
+    if (clientID === "") return "stan: clientID missing";
+    if (request.ackWaitInSecs <= 0) return "stan: invalid ack wait time, should be >= 1s";
+    if (request.maxInFlight <= 0) return "stan: invalid MaxInflight, should be >= 1";
+    if (startPosition < 0 || startPosition > pb.StartPosition.First) return "stan: invalid start position";
+    if (!isChannelName(subject)) return "stan: invalid subject";
+    if (session === undefined) return "stan: unknown clientID";
+    const refusal = this.#faults.refusal("subscribe");
+    const channel = refusal === "" ? this.#channel(subject) : refusal;
+    if (typeof channel === "string") return channel;
+    if (queue !== "" && durable.includes(":")) {
+      return "stan: durable name of a durable queue subscriber can't contain the character ':'";
+    }
+    const name = groupName(clientID, durable, queue);
+    const known = channel.groups.get(name);
+    if (known?.absent !== undefined) return known;
+    if (known !== undefined && queue === "") return "stan: duplicate durable registration";
+    let count = 0;
+    for (const { members, absent } of channel.groups.values()) count += absent === undefined ? members.length : 1;
+    if (count >= (this.#options.limits?.subscriptions ?? 1_000)) return "too many subscriptions per channel";
+    const deliver = this.#deliver.bind(this, subject);
+    const group = known ?? new Group(name, channel, queue !== "", this.#start(channel, request), this.#clock, deliver);
+    channel.groups.set(name, group);
+    return group;
+  }
+
+  /** The sequence at which a new position starts. */
+  #start(channel: Channel, { startPosition, startSequence, startTimeDelta }: pb.SubscriptionRequest): number {
+    const { first, last } = channel;
+    if (startPosition === pb.StartPosition.First) return first;
+    if (startPosition === pb.StartPosition.LastReceived) return Math.max(last, first);
+    if (startPosition === pb.StartPosition.TimeDeltaStart) return channel.since(this.#timestamp() - startTimeDelta);
+    if (startPosition === pb.StartPosition.NewOnly) return last + 1;
+    return Math.max(first, Math.min(Number(startSequence), last + 1));
+  }
+
+  #unsubscribe(payload: Uint8Array, reply: string, forget: boolean): void {
+    const request = read(pb.UnsubscribeRequest, payload);
+    const channel = this.channels.get(request?.subject ?? "");
+    const session = this.sessions.get(request?.clientID ?? "");
+    const members = [...(channel?.groups.values() ?? [])].flatMap((group) => group.members);
+    // By its ack inbox, or else by the inbox of its deliveries.
+    let member = members.find(({ ackInbox }) => ackInbox === request?.inbox);
+    member ??= members.find(({ request: { inbox } }) => inbox === request?.inbox);
+    let error = this.#faults.refusal("unsubscribe");
+    if (request === undefined) error = "stan: invalid unsubscribe request";
+    else if (channel === undefined) error = "stan: unknown channel";
+    else if (member === undefined) error = "stan: invalid subscription";
+    else if (!session?.members.has(member)) error = "stan: unknown clientID";
+    else if (error === "") this.#part(session, member, forget);
+    this.#answer("SubscriptionResponse", reply, pb.SubscriptionResponse, { ackInbox: "", error });
+  }
+
+  #part(session: Session, member: Member, forget: boolean): void {
+    const { group, acks } = session.members.get(member)!;
+    session.members.delete(member);
+    this.#ignore(acks);
+    if (group.leave(member, forget)) group.channel.groups.delete(group.name);
+  }
+
+  #deliver(subject: string, member: Member, message: Stored, redeliveryCount: number): void {
+    const { data, reply, timestamp } = message;
+    const head = { sequence: BigInt(message.sequence), redelivered: redeliveryCount > 0, redeliveryCount, CRC32: 0 };
+    this.#send("MsgProto", member.request.inbox, encode(pb.MsgProto, { ...head, subject, reply, data, timestamp }));
+  }
+
+  #answer<M>(what: Swallowed, reply: string, codec: Codec<M>, message: M): void {
+    if (reply !== "") this.#send(what, reply, encode(codec, message));
+  }
+
+  #send(what: Swallowed, subject: string, bytes: Uint8Array): void {
+    if (this.#faults.swallows(what)) return;
+    const now = this.#clock.now();
+    // Never before what was delayed earlier.
+    this.#lastDelayed = Math.max(this.#lastDelayed, now + this.#faults.delay);
+    if (this.#lastDelayed === now) this.#subjects.publish(subject, "", bytes);
+    else this.#clock.at(this.#lastDelayed, () => this.#subjects.publish(subject, "", bytes));
+  }
+
+  #listen(subject: string, handle: (payload: Uint8Array, reply: string) => void): Interest {
+    const interest = { subject, queue: "", deliver: (_: string, reply: string, bytes: Uint8Array) => handle(bytes, reply) };
+    this.#interests.add(interest);
+    this.#subjects.add(interest);
+    return interest;
+  }
+
+  #ignore(interest: Interest): void {
+    this.#interests.delete(interest);
+    this.#subjects.remove(interest);
+  }
+
+  #subject(request: string, more = ""): string {
+    return `_STAN.${request}.${this.#options.clusterId ?? "test-cluster"}${more}`;
+  }
+
+  #timestamp(): bigint {
+    return BigInt(Math.floor(this.#clock.now() * 1000)) * 1000n;
+  }
+}
+
+/** Whether the server takes this for a channel. */
+function isChannelName(name: string): boolean {
+  return !/[/*>]/.test(name) && name.split(".").every((token) => token !== "");
+}
+
+/** By what a group is found again. The queue group `D:q` is the durable one of D and q (seen in 0.25.6). */
+function groupName(clientId: string, durable: string, queue: string): string | symbol {
+  if (queue !== "") return `queue ${durable === "" ? queue : `${durable}:${queue}`}`;
+  return durable === "" ? Symbol() : `durable ${clientId} ${durable}`;
+}
+
+/** Undefined: the bytes are no such message. */
+function read<M>(codec: { read(bytes: Uint8Array): M }, bytes: Uint8Array): M | undefined {
+  try {
+    return codec.read(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function keyOf(connId: Uint8Array): string {
+  return textOf(connId, 0, connId.length);
+}
