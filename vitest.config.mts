@@ -3,7 +3,6 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/chaos/**"],
     globalSetup: "test/support/setup.ts",
     reporters: ["default", "./test/support/reporter.ts"],
     pool: "forks",

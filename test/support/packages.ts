@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import type { Found } from "./binaries.ts";
 import { cacheFolder, fillOnce } from "./cache.ts";
 
@@ -12,23 +13,24 @@ export function installPackage(spec: string): Found {
   const folder = packageFolder(spec);
   const problem = fillOnce(folder, (aside) => {
     mkdirSync(aside, { recursive: true });
-    return npm(["install", "--no-save", "--fetch-retries=0", "--prefix", aside, spec]);
+    return npm(["install", "--no-save", "--fetch-retries=0", "--prefix", aside, spec]) ?? withoutProgram(aside);
   });
   return problem === undefined ? { path: folder } : { missing: `${spec}: ${problem}` };
 }
 
-/** As `installPackage`, of a package that is there already: never installs. */
-export function findPackage(spec: string): Found {
-  const folder = packageFolder(spec);
-  return existsSync(folder) ? { path: folder } : { missing: `${spec} is not installed` };
+/** Runs npm. Returns what went wrong, if anything did. */
+export function npm(args: readonly string[]): string | undefined {
+  const run = spawnSync("npm", [...args, "--no-audit", "--no-fund"], { encoding: "utf8", timeout: 10 * 60_000 });
+  if (run.status === 0) return undefined;
+  const said = run.stderr.replaceAll("npm error ", "").trim().split("\n").slice(0, 4).join(", ");
+  return `npm ${args[0]} failed: ${run.error?.message ?? said}`;
 }
 
-/** Runs npm, in `cwd` if given. Returns what went wrong, if anything did. */
-export function npm(args: readonly string[], cwd?: string): string | undefined {
-  const options = { encoding: "utf8", timeout: 10 * 60_000 } as const;
-  const run = spawnSync("npm", [...args, "--no-audit", "--no-fund"], cwd === undefined ? options : { ...options, cwd });
-  if (run.status === 0) return undefined;
-  return `npm ${args[0]} failed: ${run.error?.message ?? run.stderr.trim().slice(-2_000)}`;
+/** What tells that npm has been set up to run no install scripts, by which some packages get their executables. */
+function withoutProgram(folder: string): string | undefined {
+  const bin = join(folder, "node_modules", ".bin");
+  const missing = existsSync(bin) ? readdirSync(bin).filter((name) => !existsSync(join(bin, name))) : [];
+  return missing.length === 0 ? undefined : `npm has installed no ${missing.join(", ")}`;
 }
 
 function packageFolder(spec: string): string {

@@ -19,10 +19,10 @@ export interface Tarball {
 /** What does not belong to a clean clone. */
 const UNTRACKED: readonly string[] = [".git", ".cache", "node_modules", "dist", "build"];
 
-/** Copies this project into a folder, as a clean clone with its dependencies installed, and packs it there. */
-export function pack(folder: string): Tarball {
+/** Copies this project, or a copy of it, to `clone` in a folder, as a clean clone with its dependencies installed, and packs that. */
+export function pack(folder: string, from = root): Tarball {
   const clone = join(folder, "clone");
-  cpSync(root, clone, { recursive: true, filter: (from) => !UNTRACKED.includes(basename(from)) });
+  cpSync(from, clone, { recursive: true, filter: (path) => !UNTRACKED.includes(basename(path)) });
   symlinkSync(join(root, "node_modules"), join(clone, "node_modules"));
   const run = spawnSync("npm", ["pack", "--json", "--pack-destination", folder], { encoding: "utf8", cwd: clone });
   if (run.status !== 0) throw new Error(`npm pack failed: ${run.error?.message ?? run.stdout + run.stderr}`);

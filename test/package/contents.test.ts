@@ -1,0 +1,144 @@
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { install, pack, root } from "../support/tarball.ts";
+import type { Tarball } from "../support/tarball.ts";
+
+/** What the package holds beyond its compiled modules. */
+const TEXTS = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"];
+const MOST_FILES = 80;
+/** Bytes. */
+const MOST_UNPACKED = 320_000;
+const MOST_TESTING = 80_000;
+
+interface Manifest {
+  readonly main: string;
+  readonly types: string;
+  readonly exports: Record<string, string | { readonly types: string; readonly default: string }>;
+  readonly typesVersions: Record<string, Record<string, readonly string[]>>;
+  readonly scripts: Record<string, string>;
+  readonly sideEffects: unknown;
+  readonly [field: string]: unknown;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-package-"));
+const installed = join(folder, "one", "node_modules", "nats-streaming-client");
+let tarball: Tarball;
+let manifest: Manifest;
+
+beforeAll(() => {
+  mkdirSync(join(folder, "one"));
+  tarball = pack(join(folder, "one"));
+  install(tarball, join(folder, "one"));
+  manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as Manifest;
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** All files below a folder, as paths relative to it. */
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true }).filter((path) => statSync(join(folder, path)).isFile());
+}
+
+/** The declaration files that are reached from those given, themselves included. */
+function reached(files: readonly string[]): Set<string> {
+  const all = new Set(files);
+  for (const file of all) {
+    const text = readFileSync(join(installed, file), "utf8");
+    for (const [, path] of text.matchAll(/(?:from |import\()"(\.[^"]+)"/g)) {
+      all.add(join(dirname(file), path!.replace(/\.ts$/, ".d.ts")));
+    }
+  }
+  return all;
+}
+
+test("the package is the compiled modules, the declarations of what is public, and four texts", () => {
+  const modules = filesIn(join(root, "src")).filter((path) => path.endsWith(".ts") && !path.endsWith(".d.ts"));
+  const compiled = modules.map((path) => `dist/${path.replace(/\.ts$/, ".js")}`);
+  const entries = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [] : [target.types.replace("./", "")]));
+  const expected = [...TEXTS, ...compiled, ...reached(entries)];
+  expect(tarball.files.map(({ path }) => path).sort()).toEqual(expected.sort());
+  expect(filesIn(installed).sort()).toEqual(expected.sort());
+});
+
+test("the package is small", () => {
+  const testing = tarball.files.filter(({ path }) => path.startsWith("dist/testing/"));
+  expect(tarball.files.length).toBeLessThanOrEqual(MOST_FILES);
+  expect(tarball.unpackedSize).toBeLessThanOrEqual(MOST_UNPACKED);
+  expect(testing.reduce((sum, { size }) => sum + size, 0)).toBeLessThanOrEqual(MOST_TESTING);
+});
+
+test("nothing in the package can be executed, and nothing tells where it was built", () => {
+  for (const { path, mode } of tarball.files) expect(mode & 0o111, path).toBe(0);
+  for (const path of filesIn(installed)) expect(readFileSync(join(installed, path), "utf8"), path).not.toContain(root);
+});
+
+test("installing the package brings in nothing else and runs nothing", () => {
+  expect(readdirSync(join(folder, "one", "node_modules")).filter((name) => !name.startsWith("."))).toEqual([
+    "nats-streaming-client",
+  ]);
+  for (const field of ["dependencies", "peerDependencies", "optionalDependencies", "bundleDependencies", "bin", "gypfile"]) {
+    expect(manifest[field], field).toBeUndefined();
+  }
+  for (const script of ["preinstall", "install", "postinstall", "prepare"]) expect(manifest.scripts[script], script).toBeUndefined();
+});
+
+test("old and new ways to look up a module find the same files, and they are there", () => {
+  const { main, types, exports, typesVersions } = manifest;
+  expect(exports["."]).toEqual({ types, default: main });
+  // TypeScript's "node10" knows no exports.
+  const testing = exports["./testing"] as { types: string };
+  expect(typesVersions).toEqual({ "*": { testing: [testing.types] } });
+  const targets = Object.values(exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));
+  for (const target of targets) expect(filesIn(installed), target).toContain(target.replace("./", ""));
+  // The first condition that fits counts.
+  for (const target of Object.values(exports)) if (typeof target === "object") expect(Object.keys(target)).toEqual(["types", "default"]);
+});
+
+test("two builds from clean clones are equal, byte by byte", () => {
+  mkdirSync(join(folder, "two"));
+  const second = pack(join(folder, "two"), join(folder, "one", "clone"));
+  install(second, join(folder, "two"));
+  const other = join(folder, "two", "node_modules", "nats-streaming-client");
+  const digests = (place: string): string[] =>
+    filesIn(place)
+      .sort()
+      .map((path) => `${path} ${createHash("sha256").update(readFileSync(join(place, path))).digest("hex")}`);
+  expect(digests(other)).toEqual(digests(installed));
+  expect(second.integrity).toBe(tarball.integrity);
+});
+
+test("loading the package has no side effects, as the manifest says: the host's objects, listeners and timers are as before", () => {
+  expect(manifest.sideEffects).toBe(false);
+  const program = `
+    const ownProperties = (object) => Reflect.ownKeys(object).map((key) => {
+      const { value, get, set } = Object.getOwnPropertyDescriptor(object, key);
+      return [key, value, get, set];
+    });
+    // Many of them are made when they are first asked for, which is not to be taken for a change.
+    const globals = Object.getOwnPropertyNames(globalThis).map((name) => [name, globalThis[name]]);
+    const objects = globals
+      .filter(([, value]) => typeof value === "function" || (typeof value === "object" && value !== null))
+      .flatMap(([name, value]) => [[name, value], ...(value.prototype ? [[name + ".prototype", value.prototype]] : [])]);
+    const look = () => new Map([
+      ...objects.map(([name, object]) => [name, ownProperties(object)]),
+      ["listeners", process.eventNames().map((name) => [name, process.listenerCount(name)])],
+      ["resources", process.getActiveResourcesInfo()],
+      ["environment", Object.entries(process.env)],
+    ]);
+    const same = (a, b) =>
+      Object.is(a, b) || (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((part, i) => same(part, b[i])));
+    const before = look();
+    require("nats-streaming-client");
+    require("nats-streaming-client/testing");
+    const after = look();
+    const changed = [...before.keys()].filter((name) => !same(before.get(name), after.get(name)));
+    console.log(JSON.stringify({ looked: before.size > 100, changed }));`;
+  writeFileSync(join(folder, "one", "effects.cjs"), program);
+  const flags = ["--pending-deprecation", "effects.cjs"];
+  const run = spawnSync(process.execPath, flags, { encoding: "utf8", cwd: join(folder, "one") });
+  expect({ stderr: run.stderr, status: run.status }).toEqual({ stderr: "", status: 0 });
+  expect(JSON.parse(run.stdout)).toEqual({ looked: true, changed: [] });
+});

@@ -1,0 +1,121 @@
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { user, userSeed } from "../support/nkeys.ts";
+import { Proxy } from "../support/proxy.ts";
+import { StreamingServer } from "../support/server.ts";
+import { install, pack, root } from "../support/tarball.ts";
+import type { Runtime, Way } from "./runtimes.ts";
+
+/** What the smoke suite checks, in its order; "exit": the program ends by itself, and well. */
+export const checks = ["connect", "publish", "consume", "reconnect", "TLS", "testing", "exit"] as const;
+
+/** What came of a run of the smoke suite. */
+export interface Outcome {
+  /** The checks that passed: all, or those before the one that failed. */
+  readonly passed: readonly string[];
+  /** What it printed, if not all passed. */
+  readonly problem: string | undefined;
+}
+
+/** A run that takes longer has failed. Milliseconds. */
+const TIMEOUT = 30_000;
+
+const here = join(root, "test", "runtimes");
+const scripts = ["smoke.cjs", "by-import.mjs", "by-require.cjs", "by-import.test.mjs", "by-require.test.cjs"];
+
+/** A user's project with the packed library installed, and the servers that its programs talk to. */
+export class Trial {
+  readonly #folder: string;
+  readonly #project: string;
+  readonly #server: StreamingServer;
+  readonly #proxy: Proxy;
+  readonly #tlsServer: StreamingServer;
+  #runs = 0;
+
+  private constructor(folder: string, project: string, server: StreamingServer, proxy: Proxy, tlsServer: StreamingServer) {
+    this.#folder = folder;
+    this.#project = project;
+    this.#server = server;
+    this.#proxy = proxy;
+    this.#tlsServer = tlsServer;
+  }
+
+  /** Packs the library, installs it, and starts the servers. */
+  static async start(): Promise<Trial> {
+    const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-runtimes-"));
+    const project = join(folder, "project");
+    install(pack(folder), project);
+    for (const script of scripts) copyFileSync(join(here, script), join(project, script));
+    mkdirSync(join(folder, "bundle"));
+    const server = await StreamingServer.start();
+    return new Trial(folder, project, server, await Proxy.start(server.port), await startTls(folder));
+  }
+
+  /** Runs the smoke suite in a runtime. `bins` are the folders of its executables. Several may run at once. */
+  async run(runtime: Runtime, way: Way, bins: readonly string[]): Promise<Outcome> {
+    const name = `${runtime.name}-${way}-${++this.#runs}`.replaceAll(".", "-");
+    const orders = {
+      url: this.#proxy.url,
+      tlsUrl: `nats://localhost:${this.#tlsServer.port}`,
+      ca: readFileSync(pem("ca"), "utf8"),
+      nkeySeed: userSeed,
+      clusterId: this.#server.clusterId,
+      clientId: name,
+      channel: name,
+    };
+    const [program, ...args] = runtime.command(way, this.#project, bins);
+    const passed: string[] = [];
+    let printed = "";
+    const ending = await new Promise<string>((resolve) => {
+      const child = spawn(program!, args, {
+        cwd: this.#project,
+        env: { PATH: process.env["PATH"], HOME: this.#folder, SMOKE: JSON.stringify(orders) },
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      const late = setTimeout(() => child.kill("SIGKILL"), TIMEOUT);
+      let line = "";
+      child.stdout!.setEncoding("utf8").on("data", (text) => {
+        printed += text;
+        const lines = (line + text).split("\n");
+        line = lines.pop()!;
+        for (const [, said] of lines.map((line) => /^smoke: (.*)$/.exec(line) ?? [])) {
+          if (said === "cut!") this.#proxy.cut();
+          else if (said !== undefined) passed.push(said);
+        }
+      });
+      child.stderr!.setEncoding("utf8").on("data", (text) => (printed += text));
+      child.once("error", (error) => resolve(error.message));
+      child.once("close", (code, signal) => {
+        clearTimeout(late);
+        resolve(code === 0 ? "" : signal === null ? `exit code ${code}` : `${signal} after ${TIMEOUT} ms at the latest`);
+      });
+    });
+    if (ending === "" && passed.length > 0) passed.push("exit");
+    return { passed, problem: passed.length === checks.length ? undefined : `${printed}${ending}` };
+  }
+
+  /** Stops the servers and removes all files. */
+  async stop(): Promise<void> {
+    await this.#proxy.stop();
+    await Promise.all([this.#server.stop(), this.#tlsServer.stop()]);
+    rmSync(this.#folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** A server that demands TLS and an nkey. */
+function startTls(folder: string): Promise<StreamingServer> {
+  const seedFile = join(folder, "streaming.nk");
+  writeFileSync(seedFile, userSeed);
+  return StreamingServer.start({
+    config: `tls { cert_file: ${pem("server")}, key_file: ${pem("server-key")}, timeout: 5 }
+      authorization { users: [ { nkey: ${user} } ] }
+      streaming { id: test-cluster, nkey_seed_file: ${seedFile}, tls { client_ca: ${pem("ca")}, server_name: localhost } }`,
+    args: ["-secure"],
+  });
+}
+
+function pem(name: string): string {
+  return join(root, "test", "fixtures", "tls", `${name}.pem`);
+}

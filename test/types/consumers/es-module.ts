@@ -1,0 +1,166 @@
+// A consumer that uses every public name, as an ES module, where the compiler knows no host at all.
+import { Client, connect, Message, Messages, NatsError, StreamingError, Subscription } from "nats-streaming-client";
+import type {
+  ConnectOptions,
+  Credentials,
+  DrainReport,
+  MessageHandler,
+  NatsErrorCode,
+  PublishManyOptions,
+  PublishOptions,
+  Signal,
+  StartAt,
+  Status,
+  StreamingErrorCode,
+  SubscribeOptions,
+  TlsOptions,
+} from "nats-streaming-client";
+
+const signal: Signal = {
+  aborted: false,
+  reason: undefined,
+  addEventListener: () => undefined,
+  removeEventListener: () => undefined,
+};
+
+const tls: TlsOptions = {
+  ca: ["-----BEGIN CERTIFICATE-----", new Uint8Array(1)],
+  cert: undefined,
+  key: undefined,
+  passphrase: undefined,
+  servername: "localhost",
+  handshakeFirst: true,
+};
+
+const credentials: readonly Credentials[] = [
+  { user: "user", pass: "pass" },
+  { token: "token" },
+  { nkeySeed: "SU" },
+  { creds: "-----BEGIN NATS USER JWT-----" },
+];
+
+function name(status: Status): string {
+  switch (status.type) {
+    case "registered":
+      return status.resumed ? "resumed" : "anew";
+    case "disconnected":
+      return status.error.code;
+    case "subscribed":
+      return `${status.subscription.subject} ${status.resumed} ${status.from ?? 0}`;
+    case "gap":
+      return `${status.subscription.subject} ${status.from} ${status.to} ${status.reason}`;
+    case "handler-failed":
+      return `${status.message.sequence} ${String(status.error)}`;
+    case "redelivered-often":
+      return `${status.message.redeliveryCount}`;
+    case "error":
+      return `${status.error.message} ${status.subscription?.subject ?? ""}`;
+    default:
+      return status.type;
+  }
+}
+
+export const all: Required<ConnectOptions> = {
+  clusterId: "test-cluster",
+  clientId: "consumer",
+  servers: ["nats://127.0.0.1:4222", "tls://localhost"],
+  auth: async () => credentials[0] ?? { token: "" },
+  tls,
+  connectTimeout: 5_000,
+  requestTimeout: 2_000,
+  publishTimeout: 30_000,
+  maxPubAcksInFlight: 16_384,
+  maxPubBytesInFlight: 8_388_608,
+  maxQueuedBytes: 16_777_216,
+  maxWaitingBytes: 67_108_864,
+  resendUnconfirmed: false,
+  pingInterval: 5_000,
+  pingMaxOut: 3,
+  waitOnFirstConnect: true,
+  reconnectDelay: (attempt: number) => attempt * 100,
+  inboxPrefix: "_INBOX",
+  discoverPrefix: "_STAN.discover",
+  onStatus: (status) => void name(status),
+  signal,
+};
+
+const starts: readonly StartAt[] = [
+  "newOnly",
+  "lastReceived",
+  "first",
+  { sequence: 1 },
+  { time: new Date(0) },
+  { ago: 1_000 },
+];
+
+const everything: Required<SubscribeOptions> = {
+  startAt: starts[0],
+  durable: "durable",
+  queue: "queue",
+  maxInFlight: 10,
+  concurrency: 10,
+  ackWait: 30_000,
+  manualAck: true,
+};
+
+const handler: MessageHandler = async (message: Message): Promise<boolean> => {
+  const data: Uint8Array = message.data;
+  const timestamp: bigint = message.timestamp;
+  const order = message.json<{ id: number }>();
+  const line = [message.subject, message.reply, message.sequence, message.time.getTime(), message.text(), order.id];
+  return message.redelivered && message.redeliveryCount > 1 && line.length > data.length + Number(timestamp) && message.ack();
+};
+
+export async function main(): Promise<number> {
+  const minimal: ConnectOptions = { clusterId: "test-cluster", clientId: "consumer" };
+  const client: Client = await connect(minimal);
+  const state: "disconnected" | "connected" | "registered" | "closed" = client.state;
+  const publishing: PublishOptions = { reply: "reply", signal };
+  await client.publish("orders", "text", publishing);
+  await client.publish("orders", new Uint8Array(8));
+  const several: PublishManyOptions = { reply: "reply", onStored: (n: number) => (stored = n) };
+  let stored: number = await client.publishMany("orders", ["one", new Uint8Array(1)], several);
+  stored += await client.publishMany("orders", lines());
+  const subscription: Subscription = await client.subscribe("orders", handler, everything);
+  await client.subscribe("orders", () => undefined);
+  const cause: StreamingError | undefined = await subscription.closed;
+  await subscription.close();
+  await subscription.unsubscribe();
+  const report: DrainReport = await subscription.drain({ timeout: 1_000 });
+  const messages: Messages = await client.messages("orders", { startAt: { sequence: 7 }, manualAck: true });
+  for await (const message of messages) if (!message.ack()) break;
+  await messages.subscription.close();
+  await client.drain();
+  await client.close();
+  await client.closed;
+  return report.unconfirmed + report.unhandled.length + stored + state.length + (client.ready ? 1 : 0) + (cause ? 1 : 0);
+}
+
+async function* lines(): AsyncGenerator<string> {
+  yield "line";
+}
+
+/** Every code has its answer: a new one would not compile. */
+const done: Record<StreamingErrorCode, "no" | "unknown"> = {
+  CONNECT_FAILED: "no",
+  AUTH_FAILED: "no",
+  NO_SERVER: "no",
+  CLIENT_ID_IN_USE: "no",
+  REFUSED: "no",
+  NOT_PERMITTED: "no",
+  NOT_SENT: "no",
+  QUEUE_FULL: "no",
+  TOO_LARGE: "no",
+  ABORTED: "no",
+  CLOSED: "no",
+  UNCONFIRMED: "unknown",
+};
+
+export function explain(error: unknown): string {
+  if (error instanceof StreamingError) return `${error.code} ${done[error.code]} ${error.message} ${String(error.cause)}`;
+  if (error instanceof NatsError) {
+    const code: NatsErrorCode = error.code;
+    return code;
+  }
+  return error instanceof Message || error instanceof Messages || error instanceof Client ? "a value" : String(error);
+}
