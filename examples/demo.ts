@@ -1,19 +1,21 @@
 // The main job, end to end: publishes the lines of a file, consumes them with a durable queue group of two members, and
 // compares what came back with the file.
 //
-//   npm run demo -- [file] [--server nats://host:port] [--cluster test-cluster]
+//   npm run demo -- [file] [--real | --server nats://host:port] [--cluster test-cluster]
 //
-// Without a file it takes one of this repository; without --server it starts a nats-streaming-server of its own. In a
-// program of yours, "../src/index.ts" is "nats-streaming-client".
+// Without a file it takes one of this repository. The server is the one for tests, in this process, which needs nothing;
+// with --real a nats-streaming-server that is started for it, found or installed by Go; with --server one that runs. In a
+// program of yours, "../src/index.ts" is "nats-streaming-client", and "../src/testing/server.ts" is its "/testing".
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { connect } from "../src/index.ts";
 import type { Client, Message, Status } from "../src/index.ts";
+import { StreamingServer as EmbeddedServer } from "../src/testing/server.ts";
 import { binaries, findBinary, installBinary } from "../test/support/binaries.ts";
-import { StreamingServer } from "../test/support/server.ts";
+import { StreamingServer as RealServer } from "../test/support/server.ts";
 
-const USAGE = "usage: npm run demo -- [file] [--server nats://host:port] [--cluster test-cluster]";
+const USAGE = "usage: npm run demo -- [file] [--real | --server nats://host:port] [--cluster test-cluster]";
 /** A real file with lines of all sorts; npm runs scripts in the folder where it is. */
 const DEFAULT_FILE = "package-lock.json";
 /** Shared by all runs, since servers keep a channel for good, and 100 of them by default. Runs tell their messages by `reply`. */
@@ -28,29 +30,29 @@ const interruption = new AbortController();
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
-    options: { server: { type: "string" }, cluster: { type: "string" }, help: { type: "boolean" } },
+    options: { real: { type: "boolean" }, server: { type: "string" }, cluster: { type: "string" }, help: { type: "boolean" } },
     allowPositionals: true,
   });
-  if (values.help === true || positionals.length > 1) {
+  const { real = false, server, cluster: clusterId = "test-cluster" } = values;
+  if (values.help === true || positionals.length > 1 || (real && server !== undefined)) {
     process.stdout.write(`${USAGE}\n`);
     process.exitCode = values.help === true ? 0 : 1;
     return;
   }
   const file = positionals[0] ?? DEFAULT_FILE;
   const lines = linesOf(file);
-  const clusterId = values.cluster ?? "test-cluster";
-  const own = values.server === undefined ? await startServer(clusterId) : undefined;
+  const own = server !== undefined ? undefined : real ? await startReal(clusterId) : await startEmbedded(clusterId);
   try {
     interrupted();
-    const url = values.server ?? own!.url;
+    const servers = server ?? own!.url;
     const client = await connect({
       clusterId,
       clientId: `demo-${process.pid}`,
-      servers: url,
+      servers,
       onStatus: report,
       signal: interruption.signal,
     });
-    const shown = url.replace(/\/\/[^@,]*@/g, "//");
+    const shown = `${own?.title ?? ""}${servers.replace(/\/\/[^@,]*@/g, "//")}`;
     process.stdout.write(`${basename(file)}: ${count(lines.length)} lines by way of ${shown}, channel ${CHANNEL}\n`);
     try {
       process.stdout.write(`${await roundTrip(client, lines)}\n`);
@@ -141,16 +143,30 @@ function linesOf(file: string): Uint8Array[] {
   return lines;
 }
 
-async function startServer(clusterId: string): Promise<StreamingServer> {
+/** A server that runs for this program alone, and what it is. */
+interface OwnServer {
+  readonly title: string;
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+// Both without limits: by default the oldest of more than a million messages would go, consumed or not.
+
+async function startEmbedded(clusterId: string): Promise<OwnServer> {
+  const server = await EmbeddedServer.start({ clusterId, limits: { messages: Infinity } });
+  return { title: "the server for tests at ", url: server.url, stop: () => server.stop() };
+}
+
+async function startReal(clusterId: string): Promise<OwnServer> {
   const spec = binaries.streaming;
   if ("missing" in findBinary(spec)) process.stdout.write(`installing ${spec.name} ${spec.version} with go, once; this takes a minute\n`);
   const found = installBinary(spec);
   interrupted();
   if ("missing" in found) {
-    throw new Error(`no server to run: ${found.missing}. Install Go, set ${spec.variable}, or use a running server by --server`);
+    throw new Error(`no server to run: ${found.missing}. Install Go, set ${spec.variable}, use a running server by --server, or leave out --real`);
   }
-  // Without limits: by default the oldest of more than a million messages would go, consumed or not.
-  return StreamingServer.start({ clusterId, args: ["-mm", "0", "-mb", "0"] });
+  const server = await RealServer.start({ clusterId, args: ["-mm", "0", "-mb", "0"] });
+  return { title: `${spec.name} ${spec.version} at `, url: server.url, stop: () => server.stop() };
 }
 
 /** Calls `look` now and then, which returns how far things are. Rejects when they stand still, and at an interruption. */

@@ -1,81 +1,25 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { allBlocks, type Block, blocksOf, compileBlocks, documents, makePlace, textOf } from "./support/documents.ts";
 
 const root = join(__dirname, "..");
-const documents = ["README.md", "CHANGELOG.md", ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`)];
-/** Inside the repository, so that the examples find vitest; its name is ignored by git. */
-let folder = "";
-
-/** What the examples use of Node, in place of the reader's @types/node. */
-const HOST = `
-declare const console: Record<"log" | "info" | "warn" | "error", (...values: unknown[]) => void>;
-declare const performance: { now(): number };
-declare const process: { env: Record<string, string | undefined>; exitCode: number | undefined; on(event: string, listener: () => void): void };
-declare function setTimeout(callback: () => void, milliseconds: number): unknown;
-declare module "node:fs" { export function readFileSync(path: string, encoding: "utf8"): string; }
-`;
-
-interface Block {
-  /** "README.md:20", where its first line is. */
-  readonly where: string;
-  readonly code: string;
-}
-
-/** The blocks of a document that are marked as TypeScript. */
-function blocksOf(document: string, text: string): Block[] {
-  const blocks: Block[] = [];
-  for (const match of text.matchAll(/^```ts\n(.*?)^```$/gms)) {
-    blocks.push({ where: `${document}:${text.slice(0, match.index).split("\n").length + 1}`, code: match[1]! });
-  }
-  return blocks;
-}
-
-function tsc(args: readonly string[], cwd: string): string {
-  const run = spawnSync(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), ...args], { encoding: "utf8", cwd });
-  if (run.error !== undefined) throw run.error;
-  return run.stdout + run.stderr;
-}
-
-/** Type-checks blocks as a user of the package would, each a module of its own. Returns the compiler's complaints. */
-function check(blocks: readonly Block[]): string {
-  const place = mkdtempSync(join(folder, "check-"));
-  const entries = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { exports: Record<string, { types?: string } | string> };
-  const paths: Record<string, string[]> = {};
-  for (const [subpath, entry] of Object.entries(entries.exports)) {
-    if (typeof entry === "string" || entry.types === undefined) continue;
-    paths[`nats-streaming-client${subpath.slice(1)}`] = [join(folder, entry.types)];
-  }
-  const compilerOptions = {
-    target: "es2022", lib: ["es2022"], types: [], module: "nodenext", strict: true, exactOptionalPropertyTypes: true,
-    noEmit: true, skipLibCheck: true, paths,
-  };
-  writeFileSync(join(place, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.mts", "host.d.ts"] }));
-  writeFileSync(join(place, "host.d.ts"), HOST);
-  blocks.forEach(({ code }, i) => writeFileSync(join(place, `block-${i}.mts`), `${code}\nexport {};\n`));
-  return tsc(["-p", ".", "--pretty", "false"], place).replace(/block-(\d+)\.mts\((\d+),/g, (_, i: string, line: string) => {
-    const [document, first] = blocks[Number(i)]!.where.split(":");
-    return `${document}:${Number(first) + Number(line) - 1} (`;
-  });
-}
-
-const textOf = (document: string): string => readFileSync(join(root, document), "utf8");
 
 describe("the documents", () => {
+  let place = "";
+  const check = (blocks: readonly Block[]): string => compileBlocks(mkdtempSync(join(place, "check-")), blocks);
+
   beforeAll(() => {
-    mkdirSync(join(root, ".cache"), { recursive: true });
-    folder = mkdtempSync(join(root, ".cache", "docs-"));
-    // Declarations of the sources as they are now; what dist/ holds may be of yesterday.
-    tsc(["-p", "src", "--outDir", join(folder, "dist")], root);
+    place = makePlace();
   });
 
   afterAll(() => {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(place, { recursive: true, force: true });
   });
 
   test("have TypeScript examples that compile against the package", () => {
-    const blocks = documents.flatMap((document) => blocksOf(document, textOf(document)));
+    // Those for NestJS need it: test/docs/nestjs.test.ts.
+    const blocks = allBlocks().filter(({ info }) => !info.startsWith("nestjs"));
     expect(blocks.map(({ where }) => where)).toContainEqual(expect.stringMatching(/^README\.md:/));
     expect(check(blocks)).toBe("");
   });
@@ -84,6 +28,10 @@ describe("the documents", () => {
     const text = 'Text.\n\n```ts\nimport { connect } from "nats-streaming-client";\nawait connect({ clusterId: "a", clientID: "b" });\n```\n';
     const complaints = check(blocksOf("docs/wrong.md", text));
     expect(complaints).toMatch(/^docs\/wrong\.md:5 \(.*clientID/);
+  });
+
+  test("say of every example that can be run what it prints, and mark no other", () => {
+    for (const { where, info, output } of allBlocks()) expect(output !== undefined, where).toBe(info === "run");
   });
 });
 
@@ -156,4 +104,64 @@ describe("docs/design.md", () => {
       }
     }
   });
+});
+
+describe("docs/errors.md", () => {
+  const text = textOf("docs/errors.md");
+  const [codes, causes] = text.split(/^## (?:The codes|Causes)$/m).slice(1);
+
+  test("has a heading for each code, in the order of the source, and says of each whether it was done, and what to do", () => {
+    const sections = codes!.split(/^### /m).slice(1);
+    const expected = membersOf("src/streaming/errors.ts", /StreamingErrorCode =\n(.*?);/s, /"(\w+)"/g);
+    expect(sections.map((section) => /^`(\w+)`\n/.exec(section)?.[1])).toEqual(expected);
+    for (const section of sections) {
+      const code = section.slice(1, section.indexOf("`", 1));
+      expect(/^- \*\*Done\?\*\* (\S+)/m.exec(section)?.[1], code).toBe(code === "UNCONFIRMED" ? "**Unknown.**" : "No.");
+      expect(section, code).toMatch(/^- \*\*Where:\*\* /m);
+      expect(section, code).toMatch(/^- \*\*What to do:\*\* /m);
+    }
+  });
+
+  test("has every cause, with the words of its source", () => {
+    const rows = (text: string): string[] => [...text.matchAll(/\| (`[A-Z]\w+` \| .*) \|$/gm)].map((match) => match[1]!);
+    expect(rows(causes!)).toHaveLength(membersOf("src/core-nats/errors.ts", /NatsErrorCode =\n(.*?);/s, /"(\w+)"/g).length);
+    expect(rows(causes!)).toEqual(rows(textOf("src/core-nats/errors.ts")));
+  });
+});
+
+describe("docs/migrating.md", () => {
+  test("names no option, member or status of this library that does not exist", () => {
+    const sources = ["client", "options", "subscription", "message", "status"].map((name) => textOf(`src/streaming/${name}.ts`)).join("\n");
+    // The right column of its tables is about this library.
+    const cells = [...textOf("docs/migrating.md").matchAll(/^\| .* \| (.*) \|$/gm)].map((match) => match[1]!);
+    expect(cells.length).toBeGreaterThan(60);
+    const names = cells.flatMap((cell) => [...cell.matchAll(/`(?:client\.|message\.|subscription\.)?([a-z]\w+)(?:\(|: |`)/g)].map((match) => match[1]!));
+    for (const name of names) expect(new RegExp(`\\b${name}\\b`).test(sources), name).toBe(true);
+  });
+});
+
+describe("SECURITY.md", () => {
+  const claims = [...textOf("SECURITY.md").matchAll(/^\| (?!(?:it cannot|it does not|-+) ?\|)(.*)\|$/gm)].map((match) => match[1]!);
+
+  test("names for each claim a test that exists", () => {
+    expect(claims.length).toBeGreaterThan(30);
+    for (const claim of claims) {
+      const [, file, title] = /\| `(test\/[\w/.-]+\.test\.ts)` “(.*)” $/.exec(claim) ?? [];
+      expect(file, claim).toBeDefined();
+      expect(textOf(file!), claim).toContain(`"${title}"`);
+    }
+  });
+});
+
+test("the documents link to headings that are there", () => {
+  const slugs = (document: string): string[] =>
+    [...textOf(document).replace(/^```.*?^```/gms, "").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+      heading!.toLowerCase().replace(/[^\w\- ]/g, "").replaceAll(" ", "-"),
+    );
+  for (const document of documents) {
+    for (const [, target, anchor] of textOf(document).matchAll(/\]\((?!https?:)([^)#]*)#([^)]+)\)/g)) {
+      const linked = target === "" ? document : relative(root, join(root, document, "..", target!));
+      expect(slugs(linked), `${document} links to ${target}#${anchor}`).toContain(anchor);
+    }
+  }
 });

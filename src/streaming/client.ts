@@ -9,6 +9,7 @@ import { publishMany } from "./publish-many.ts";
 import { Publisher } from "./publisher.ts";
 import { Shares } from "./share.ts";
 import { Slots } from "./slots.ts";
+import type { ClientStats } from "./stats.ts";
 import { teller } from "./status.ts";
 import type { Tell } from "./status.ts";
 import { Subscription } from "./subscription.ts";
@@ -94,6 +95,16 @@ export class Client {
     if (this.state !== "registered" || this.#draining) return false;
     for (const subscription of this.#subscriptions) if (subscription.state !== "subscribed") return false;
     return true;
+  }
+
+  /** What the client has done so far, and what is under way. Cheap: numbers that are kept anyway. */
+  stats(): ClientStats {
+    return {
+      ...this.#publisher.stats(),
+      subscriptions: this.#subscriptions.size,
+      waitingBytes: this.#household.waiting.bytes,
+      ...this.#supervisor.stats(),
+    };
   }
 
   /**

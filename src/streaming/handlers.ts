@@ -48,6 +48,16 @@ export class Handlers {
     this.#events = events;
   }
 
+  /** Handlers that run. */
+  get running(): number {
+    return this.#running?.size ?? 0;
+  }
+
+  /** Messages that wait for one. */
+  get waiting(): number {
+    return this.#waiting?.length ?? 0;
+  }
+
   /** True once `stop` was called: nothing is taken any more. */
   get stopped(): boolean {
     return this.#stopped;

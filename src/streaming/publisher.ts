@@ -15,6 +15,7 @@ import { Channel, Publish, Stage } from "./publish.ts";
 import { Queue } from "./queue.ts";
 import { Signals } from "./signals.ts";
 import { Slabs } from "./slab.ts";
+import type { ClientStats } from "./stats.ts";
 import type { Tell } from "./status.ts";
 import type { Dependent, Registration } from "./supervisor.ts";
 import { Unsettled } from "./unsettled.ts";
@@ -58,8 +59,14 @@ export class Publisher implements Dependent, Receiver {
   #refusal: StreamingError | undefined;
   #deaf: StreamingError | undefined;
   #closed = false;
+  #stored = 0;
+  #rejected = 0;
+  #unconfirmed = 0;
   readonly #room: Deferred<void>[] = [];
   #quiet: Deferred<void> | undefined;
+  /** Of the promise that was made last. */
+  #resolve!: () => void;
+  #reject!: (error: unknown) => void;
 
   constructor(settings: Settings, tell: Tell, verify: (error?: StreamingError) => void) {
     this.#settings = settings;
@@ -70,7 +77,28 @@ export class Publisher implements Dependent, Receiver {
 
   /** See `Client.publish`. */
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): Promise<void> {
-    return new Promise((resolve, reject) => this.accept(subject, data, options, resolve, reject));
+    const promise = new Promise<void>(this.#capture);
+    this.accept(subject, data, options, this.#resolve, this.#reject);
+    return promise;
+  }
+
+  /** One for all promises: measured, a function made for each takes a fifth of the CPU where 16 384 are in flight. */
+  readonly #capture = (resolve: () => void, reject: (error: unknown) => void): void => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  };
+
+  /** See `Client.stats`. */
+  stats(): Pick<ClientStats, "stored" | "rejected" | "unconfirmed" | "inFlight" | "inFlightBytes" | "queued" | "queuedBytes"> {
+    return {
+      stored: this.#stored,
+      rejected: this.#rejected,
+      unconfirmed: this.#unconfirmed,
+      inFlight: this.#inFlight.count,
+      inFlightBytes: this.#inFlight.bytes,
+      queued: this.#waiting,
+      queuedBytes: this.#queuedBytes,
+    };
   }
 
   /** True while something waits for its turn: whoever publishes many waits for `roomy`. */
@@ -123,7 +151,7 @@ export class Publisher implements Dependent, Receiver {
     if (signal !== undefined) this.#signals.add(publish, signal);
 
     if (this.#waiting === 0 && this.#registration !== undefined && this.#hasWindow(publish)) {
-      this.#send(publish, this.#registration);
+      this.#send(publish, this.#registration, data);
     } else {
       this.#wait(publish);
     }
@@ -164,8 +192,8 @@ export class Publisher implements Dependent, Receiver {
     return count === 0 || (count < maxPubAcksInFlight && bytes + publish.end - publish.start <= maxPubBytesInFlight);
   }
 
-  /** Encodes a publish straight into the outgoing bytes. */
-  #send(publish: Publish, registration: Registration): void {
+  /** Encodes a publish straight into the outgoing bytes. `given` is its data as the caller has it, during the call only. */
+  #send(publish: Publish, registration: Registration, given?: string | Uint8Array): void {
     const { channel, slab, start, end, reply } = publish;
     const { connection, session } = registration;
     const { clientId } = this.#settings;
@@ -190,7 +218,7 @@ export class Publisher implements Dependent, Receiver {
     const { bytes } = outbox;
     at = PubMsg.writeHead(head, length, bytes, at);
     if (attached) outbox.attach(slab.bytes.subarray(start, end));
-    else if (length > SHORT) bytes.set(slab.bytes.subarray(start, end), at);
+    else if (length > SHORT) bytes.set(typeof given === "object" ? given : slab.bytes.subarray(start, end), at);
     else for (let i = 0; i < length; i++) bytes[at + i] = slab.bytes[start + i];
   }
 
@@ -222,6 +250,7 @@ export class Publisher implements Dependent, Receiver {
 
   #acknowledged(publish: Publish): void {
     this.#settle(publish);
+    this.#stored++;
     publish.resolve();
     if (this.#waiting > 0) this.#pump();
   }
@@ -435,6 +464,8 @@ export class Publisher implements Dependent, Receiver {
     this.#settle(publish);
     // Whatever happened to this sending, an earlier one may have been stored.
     const known = publish.perhapsStored ? "UNCONFIRMED" : code;
+    if (known === "UNCONFIRMED") this.#unconfirmed++;
+    else this.#rejected++;
     publish.reject(failure(known, publish.channel.subject, reason, cause));
   }
 

@@ -14,9 +14,9 @@ const EMPTY = new Uint8Array(0);
 
 /**
  * What a ping says of a session. Only `gone` is final: `nobody` (a 503: no leader, a standby, a server that is down)
- * and `silent` mean that nobody in charge was reached.
+ * and `silent` mean that nobody in charge was reached; `denied`, that the NATS server does not let us ask.
  */
-export type Verdict = "alive" | "gone" | "nobody" | "silent";
+export type Verdict = "alive" | "gone" | "nobody" | "silent" | "denied";
 
 /**
  * One registration with the streaming server: its client ID, a connection ID and a heartbeat inbox, both fresh. It
@@ -27,6 +27,7 @@ export class Session {
   readonly #inbox: string;
   readonly #settings: Settings;
   #subjects: ConnectResponse | undefined;
+  #mayPing = true;
   #heard: { connection: Connection; sid: number } | undefined;
   #denied: NatsError | undefined;
 
@@ -41,9 +42,9 @@ export class Session {
     return this.#subjects;
   }
 
-  /** False for a server of protocol 0: nothing tells whether such a session still lives. */
+  /** False for a server of protocol 0, and once a ping was denied: nothing tells whether such a session still lives. */
   get canPing(): boolean {
-    return this.#subjects !== undefined && this.#subjects.pingRequests !== "";
+    return this.#mayPing && this.#subjects !== undefined && this.#subjects.pingRequests !== "";
   }
 
   /** Answers heartbeats on this connection from now on. */
@@ -93,7 +94,12 @@ export class Session {
       const answer = await connection.request(this.subjects.pingRequests, request, timeout, PingResponse.read);
       return answer.error === "" ? "alive" : "gone";
     } catch (error) {
-      return error instanceof NatsError && error.code === "NO_RESPONDERS" ? "nobody" : "silent";
+      const code = error instanceof NatsError ? error.code : undefined;
+      if (code === "PERMISSIONS") {
+        this.#mayPing = false;
+        return "denied";
+      }
+      return code === "NO_RESPONDERS" ? "nobody" : "silent";
     }
   }
 

@@ -64,7 +64,9 @@ function problem(status: Status): string | undefined {
 }
 
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  // Frameworks throw plain objects with a message, too.
+  const { message } = Object(error) as { message?: unknown };
+  const text = typeof message === "string" ? message : String(error);
   return text.replace(/\s+/g, " ");
 }
 

@@ -19,6 +19,7 @@ import type { Session } from "./session.ts";
 import type { Share, Shares } from "./share.ts";
 import type { Slots } from "./slots.ts";
 import { fromFirst, fromSequence, fromStart } from "./start-position.ts";
+import type { SubscriptionStats } from "./stats.ts";
 import type { Tell } from "./status.ts";
 import type { Registration, Supervisor } from "./supervisor.ts";
 
@@ -98,6 +99,11 @@ export class Subscription {
   /** The last acks, in a ring. */
   #recentAcks: number[] | undefined;
   #recentAck = 0;
+  #received = 0;
+  #redelivered = 0;
+  #handled = 0;
+  #failed = 0;
+  #acknowledged = 0;
 
   private constructor(household: Household, subject: string, handler: MessageHandler, settings: SubscribeSettings) {
     const { waiting, shares, supervisor } = household;
@@ -135,6 +141,20 @@ export class Subscription {
       if (this.#state.name === "closed") this.#over.resolve(this.#state.error);
     }
     return this.#over.promise;
+  }
+
+  /** What the subscription has done so far, and what is under way. Cheap: numbers that are kept anyway. */
+  stats(): SubscriptionStats {
+    return {
+      received: this.#received,
+      redelivered: this.#redelivered,
+      handled: this.#handled,
+      failed: this.#failed,
+      acknowledged: this.#acknowledged,
+      running: this.#handlers.running,
+      waiting: this.#handlers.waiting,
+      highest: this.#share.progress.highest,
+    };
   }
 
   /** @internal */
@@ -201,6 +221,8 @@ export class Subscription {
       this.#report("REFUSED", "a message with an impossible sequence was dropped");
       return;
     }
+    this.#received++;
+    if (view.redelivered) this.#redelivered++;
     const { progress } = this.#share;
     if (!progress.receive(sequence, timeOf(view))) {
       this.#beginAnew(place.session);
@@ -219,11 +241,13 @@ export class Subscription {
 
   /** @internal */
   handled(message: Message): void {
+    this.#handled++;
     if (this.#settings.manualAck || !message.ack()) message.release();
   }
 
   /** @internal */
   failed(message: Message, error: unknown): void {
+    this.#failed++;
     message.release();
     this.#household.tell({ type: "handler-failed", subscription: this, message, error });
   }
@@ -242,6 +266,7 @@ export class Subscription {
   }
 
   #sendAck(sequence: number): void {
+    this.#acknowledged++;
     (this.#recentAcks ??= [])[this.#recentAck] = sequence;
     this.#recentAck = this.#recentAck + 1 < Math.min(this.#settings.maxInFlight, MOST_REPEATED_ACKS) ? this.#recentAck + 1 : 0;
     this.#place?.acknowledge(this.subject, sequence);

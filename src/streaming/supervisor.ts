@@ -10,6 +10,7 @@ import type { Server } from "../core-nats/servers.ts";
 import { StreamingError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { Session } from "./session.ts";
+import type { ClientStats } from "./stats.ts";
 import type { Tell } from "./status.ts";
 
 /** A session on a connection, from its registration or verification until one of the two is lost. */
@@ -50,7 +51,8 @@ interface Registering extends Registration {
 }
 
 /** Pings that must be answered definitely are repeated this often: a new leader is found soon after it serves. */
-const VERIFY_INTERVAL = 250;
+const VERIFY_INTERVAL = 100;
+const VERIFY_TIMEOUT = 1_000;
 /** The server takes 500 ms to find out whether the owner of a client ID is alive, and refuses all others meanwhile. */
 const IN_USE_DELAY = 600;
 const IN_USE_TRIES = 10;
@@ -82,6 +84,11 @@ export class Supervisor {
   #attempt = 0;
   /** What was told last of this outage: it is told once, not at each attempt. */
   #told: string | undefined;
+  #connections = 0;
+  #registrations = 0;
+  #resumptions = 0;
+  #registeredAt = 0;
+  #pongAt = 0;
   #doubt = new Lifetime();
   #lameDuck = false;
 
@@ -109,6 +116,17 @@ export class Supervisor {
     const { registration } = this.#state;
     // What ends it wakes the loop and its dependents alike: whoever comes before the loop must not find it once more.
     return registration.over.aborted || registration.connection.ended.aborted ? undefined : registration;
+  }
+
+  /** See `Client.stats`. */
+  stats(): Pick<ClientStats, "connections" | "registrations" | "resumptions" | "registeredAt" | "pongAt"> {
+    return {
+      connections: this.#connections,
+      registrations: this.#registrations,
+      resumptions: this.#resumptions,
+      registeredAt: this.#registeredAt,
+      pongAt: this.#pongAt,
+    };
   }
 
   /** Resolves with the registration as soon as there is one; with undefined once `ending` ends. */
@@ -173,6 +191,7 @@ export class Supervisor {
       if (closing.aborted) return { name: "closed", error: undefined };
       try {
         const connection = await this.#dial(server);
+        this.#connections++;
         return { name: "connected", connection, session, registration: undefined };
       } catch (error) {
         failures.push(error instanceof NatsError ? error : new NatsError("CONNECT", `${server.label}: ${String(error)}`, error));
@@ -251,9 +270,11 @@ export class Supervisor {
       if (news && asked === UNHEARD / VERIFY_INTERVAL) {
         this.#tellOnce(new StreamingError("NO_SERVER", "ping: connected, but no streaming server is in charge"));
       }
-      void session.ping(connection, 4 * VERIFY_INTERVAL).then((answer) => {
-        if (answer !== "alive" && answer !== "gone") return;
-        verdict ??= answer;
+      void session.ping(connection, VERIFY_TIMEOUT).then((answer) => {
+        if (answer === "denied") this.#tellOfDeniedPing(session);
+        if (answer === "nobody" || answer === "silent") return;
+        // Nobody can tell whether it lives: registering anew is sure.
+        verdict ??= answer === "alive" ? "alive" : "gone";
         definite.abort();
       });
       await sleep(VERIFY_INTERVAL, definite, connection.ended, closing);
@@ -311,6 +332,9 @@ export class Supervisor {
     const doubt = this.#doubt;
     if (this.#lameDuck) doubt.abort();
     this.#everRegistered = true;
+    this.#registeredAt = this.#pongAt = Date.now();
+    if (resumed) this.#resumptions++;
+    else this.#registrations++;
     this.#told = undefined;
     this.#first.resolve();
     this.#tell({ type: "registered", resumed });
@@ -357,6 +381,11 @@ export class Supervisor {
       if (signals.some((signal) => signal.aborted)) continue;
       const verdict = await asked;
       if (verdict === "gone") return "gone";
+      if (verdict === "denied") {
+        this.#tellOfDeniedPing(session);
+        continue;
+      }
+      if (verdict === "alive") this.#pongAt = Date.now();
       if (verdict === "alive" && missed > 0) {
         // The one that answers need not be the one that did not: what that one had heard may be lost with it.
         for (const dependent of this.#dependents()) dependent.resume(registration);
@@ -417,6 +446,12 @@ export class Supervisor {
     if (connection === undefined) return { name: "disconnected", session, last: undefined };
     connection.end(new NatsError("CLOSED", "an unexpected failure"));
     return this.#unconnected(connection, session, registration);
+  }
+
+  /** Not the end of it: heartbeats keep the session alive, but its loss will be noticed by a publish alone. */
+  #tellOfDeniedPing(session: Session): void {
+    const text = `ping: the NATS server does not permit ${session.subjects.pingRequests}: a lost session is not noticed soon`;
+    this.#tellOnce(new StreamingError("NOT_PERMITTED", text));
   }
 
   #tellOnce(error: StreamingError): void {

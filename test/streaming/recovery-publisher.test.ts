@@ -28,7 +28,7 @@ function acknowledge(ask: Ask<PubMsg>): void {
 describe("a publish that a server had heard whose place another one has taken", () => {
   test("is unconfirmed soon after, not only when its time is up", async () => {
     takeover();
-    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000 });
+    const client = await open(fake, { requestTimeout: 500, publishTimeout: 3_600_000 });
     const [first, second] = await Promise.allSettled([client.publish("fake", "one"), client.publish("fake", "two")]);
     expect(first).toMatchObject({ reason: { code: "UNCONFIRMED" } });
     expect(second.status).toBe("fulfilled");
@@ -36,20 +36,20 @@ describe("a publish that a server had heard whose place another one has taken", 
 
   test("does not keep others from being sent, however full the window was", async () => {
     takeover();
-    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000, maxPubAcksInFlight: 2 });
+    const client = await open(fake, { requestTimeout: 500, publishTimeout: 3_600_000, maxPubAcksInFlight: 2 });
     const settled = await Promise.allSettled(["one", "two", "three"].map((text) => client.publish("fake", text)));
     expect(settled.map(({ status }) => status)).toEqual(["rejected", "fulfilled", "fulfilled"]);
   });
 
   test("is sent again, where that is wished", async () => {
     takeover();
-    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000, resendUnconfirmed: true });
+    const client = await open(fake, { requestTimeout: 500, publishTimeout: 3_600_000, resendUnconfirmed: true });
     await Promise.all([client.publish("fake", "one"), client.publish("fake", "two")]);
     expect(fake.publishes.map((ask) => ask.message.data.length)).toEqual([3, 3, 3, 3]);
   });
 
   test("is unconfirmed, too, where nothing told of it but a ping that was not answered", async () => {
-    const client = await open(fake, { requestTimeout: 100, publishTimeout: 3_600_000, pingInterval: 1_000 });
+    const client = await open(fake, { requestTimeout: 500, publishTimeout: 3_600_000, pingInterval: 1_000 });
     // As a leader does that is frozen: it hears all, and says nothing.
     fake.onPublish = () => undefined;
     fake.onPing = () => {

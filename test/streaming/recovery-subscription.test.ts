@@ -22,7 +22,7 @@ function loseSession(): void {
 
 describe("what was asked for and is not wanted any more", () => {
   test("is closed on the server when the subscription is closed while the answer is awaited", async () => {
-    const client = await open(fake, { requestTimeout: 100 });
+    const client = await open(fake, { requestTimeout: 500 });
     const subscription = await client.subscribe("fake", () => undefined, { durable: "d" });
     const unanswered: string[] = [];
     fake.onSubscribe = (ask) => void unanswered.push(ask.message.inbox);
@@ -34,7 +34,7 @@ describe("what was asked for and is not wanted any more", () => {
   });
 
   test("is closed once more when its acceptance comes after all", async () => {
-    const client = await open(fake, { requestTimeout: 50 });
+    const client = await open(fake, { requestTimeout: 500 });
     const asks: Ask<SubscriptionRequest>[] = [];
     fake.onSubscribe = (ask) => {
       asks.push(ask);
@@ -50,7 +50,7 @@ describe("what was asked for and is not wanted any more", () => {
   });
 
   test("is not claimed to be forgotten when the client ended before the server was told", async () => {
-    const client = await open(fake, { requestTimeout: 200 });
+    const client = await open(fake, { requestTimeout: 500 });
     const subscription = await client.subscribe("fake", () => undefined, { durable: "d" });
     let asked = 0;
     fake.onSubscribe = () => void asked++;

@@ -274,3 +274,27 @@ describe("the end", () => {
     expect(fake.closes).toEqual([]);
   });
 });
+
+describe("a server that does not permit pings", () => {
+  beforeEach(() => {
+    fake.onPing = (ask) => ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
+  });
+
+  test("is told of once, and does not put the session in question", async () => {
+    const client = await open(fake, { pingInterval: 1_000, pingMaxOut: 2, onStatus: statuses.onStatus });
+    await until("it is told", () => statuses.of("error").length > 0);
+    expect(statuses.of("error").map(({ error }) => error.code)).toEqual(["NOT_PERMITTED"]);
+    expect(statuses.of("error")[0]!.error.message).toContain(fake.pings[0]!.subject);
+    await client.publish("fake", "1");
+    expect(client.state).toBe("registered");
+  });
+
+  test("is registered with anew after an outage, since nobody tells whether the session lives", async () => {
+    const client = await open(fake, { onStatus: statuses.onStatus });
+    fake.link.destroy();
+    await until("it is registered again", () => statuses.of("registered").length === 2);
+    expect(statuses.of("registered")[1]).toMatchObject({ resumed: false });
+    expect(fake.registrations.length).toBe(2);
+    await client.publish("fake", "1");
+  });
+});

@@ -1,0 +1,117 @@
+// A pool of worker processes that share the jobs of a channel: a durable queue group.
+//
+//   node build/examples/workers.js [--workers 2] [--jobs jobs] [--server nats://host:port] [--cluster test-cluster]
+//
+// `npm run programs` compiles it. Each job is done by one worker, and given to another one if that worker dies. Pools on
+// several machines share the same jobs, too. A job that fails is tried again after `--ack-wait` seconds, and after
+// `--tries` it goes to the channel `<jobs>.dead`, with the reason. SIGTERM or Ctrl-C: jobs that run are finished first.
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { parseArgs } from "node:util";
+import { connect } from "../src/index.ts";
+import type { Client, Message } from "../src/index.ts";
+
+const GROUP = "workers";
+/** Jobs that a worker does at once. */
+const CONCURRENCY = 4;
+/** A worker that died is replaced after so long. Milliseconds. */
+const RESTART_DELAY = 500;
+/** How long the jobs that run may take after a SIGTERM. Milliseconds. */
+const DEADLINE = 20_000;
+
+const { values } = parseArgs({
+  options: {
+    workers: { type: "string" },
+    jobs: { type: "string" },
+    tries: { type: "string" },
+    "ack-wait": { type: "string" },
+    server: { type: "string" },
+    cluster: { type: "string" },
+  },
+  allowPositionals: false,
+});
+const jobs = values.jobs ?? "jobs";
+const tries = Number(values.tries ?? 3);
+
+/** Your work goes here. Throwing means "not done". */
+async function work(job: string): Promise<void> {
+  if (job === "impossible") throw new Error("this cannot be done");
+  await new Promise<void>((resolve) => setTimeout(resolve, 10));
+}
+
+// --- a worker ---
+
+async function workUntilTold(): Promise<void> {
+  const client = await connect({
+    clusterId: values.cluster ?? "test-cluster",
+    clientId: `worker-${process.pid}`,
+    servers: values.server,
+    // With one worker, or a hundred: who is started before the server waits for it.
+    waitOnFirstConnect: true,
+  });
+  process.on("SIGTERM", () => void leave(client));
+  const options = { queue: GROUP, durable: GROUP, startAt: "first", concurrency: CONCURRENCY } as const;
+  await client.subscribe(jobs, (message) => handle(client, message), { ...options, ackWait: Number(values["ack-wait"] ?? 30) * 1000 });
+  say("ready");
+}
+
+/** When this resolves the job is acknowledged; when it rejects, it comes again. */
+async function handle(client: Client, message: Message): Promise<void> {
+  const job = message.text();
+  try {
+    await work(job);
+  } catch (error) {
+    if (message.redeliveryCount + 1 < tries) throw error;
+    // Stored elsewhere first, and then acknowledged: at no time is it nowhere.
+    await client.publish(`${jobs}.dead`, JSON.stringify({ job, sequence: message.sequence, reason: String(error) }));
+    say(`gave up ${job}`);
+    return;
+  }
+  say(`did ${job}`);
+}
+
+async function leave(client: Client): Promise<void> {
+  const { unhandled, unconfirmed } = await client.drain({ timeout: DEADLINE });
+  say(`left, with ${unhandled.length} jobs for the others`);
+  process.exit(unconfirmed === 0 ? 0 : 1);
+}
+
+function say(what: string): void {
+  process.stdout.write(`${process.pid} ${what}\n`);
+}
+
+// --- the pool ---
+
+function supervise(): void {
+  const workers = new Set<ChildProcess>();
+  let leaving = false;
+  const start = (): void => {
+    if (leaving) return;
+    const worker = fork(__filename, process.argv.slice(2), { env: { ...process.env, WORKER: "1" } });
+    workers.add(worker);
+    worker.once("exit", (code, signal) => {
+      workers.delete(worker);
+      if (leaving) return;
+      say(`worker ${worker.pid} died (${signal ?? code})`);
+      setTimeout(start, RESTART_DELAY);
+    });
+  };
+  for (let i = Number(values.workers ?? 2); i > 0; i--) start();
+  const stop = (): void => {
+    leaving = true;
+    for (const worker of workers) worker.kill("SIGTERM");
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+}
+
+if (process.env["WORKER"] === undefined) {
+  supervise();
+} else {
+  // Ctrl-C reaches all processes of a terminal; the pool tells its workers itself.
+  process.on("SIGINT", () => undefined);
+  workUntilTold().catch((error: unknown) => {
+    process.stderr.write(`worker: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  });
+}

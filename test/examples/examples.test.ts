@@ -1,0 +1,163 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fresh, open, publishAll, read } from "../support/clients.ts";
+import { channelPage, subscriptionPages } from "../support/monitor.ts";
+import { type Program, start } from "../support/program.ts";
+import { freePorts } from "../support/ports.ts";
+import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { until } from "../support/until.ts";
+
+const root = join(__dirname, "..", "..");
+const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-examples-"));
+
+beforeAll(() => {
+  const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+  // Not into build/, where others may be running what this would overwrite.
+  spawnSync(process.execPath, [compiler, "-p", "bench", "--outDir", join(folder, "build")], { encoding: "utf8", cwd: root });
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describeWithServer("the examples", () => {
+  const server = serverForSuite({ args: ["-mc", "0"] });
+  const run = (name: string, ...args: string[]): Program =>
+    start(join(folder, "build", "examples", `${name}.js`), [...args, "--server", server().url]);
+
+  describe("pub and sub", () => {
+    test("a text that is published is printed, by a subscriber that was there before", async () => {
+      const channel = fresh("channel");
+      const sub = run("sub", channel, "--count", "1");
+      await until("it is subscribed", async () => (await subscriptionPages(server(), channel)).length === 1);
+      expect(await run("pub", channel, "two of the blue ones").ended).toMatchObject({ code: 0, out: "1 stored\n", err: "" });
+      const { code, out } = await sub.ended;
+      expect(code).toBe(0);
+      expect(out).toMatch(/^#1 \d{4}-\d\d-\d\dT[\d:.]+Z two of the blue ones\n$/);
+    });
+
+    test("the lines of stdin are published, and a durable prints each once, over two runs", async () => {
+      const channel = fresh("channel");
+      const pub = run("pub", channel);
+      pub.give("one\n\nthree: zwölf\nfour");
+      expect(await pub.ended).toMatchObject({ code: 0, out: "4 stored\n", err: "" });
+      const durable = ["--from", "first", "--durable", "printer", "--client", fresh("client"), "--count", "2"];
+      const texts = (out: string): string[] => [...out.matchAll(/^#\d+ \S+ (?:\(delivery \d+\) )?(.*)$/gm)].map((match) => match[1]!);
+      expect(texts((await run("sub", channel, ...durable).ended).out)).toEqual(["one", ""]);
+      expect(texts((await run("sub", channel, ...durable).ended).out)).toEqual(["three: zwölf", "four"]);
+    });
+
+    test("a signal ends the subscriber, which leaves nothing behind but what a durable is", async () => {
+      const channel = fresh("channel");
+      const sub = run("sub", channel, "--from", "first");
+      await until("it is subscribed", async () => (await subscriptionPages(server(), channel)).length === 1);
+      sub.kill("SIGINT");
+      expect(await sub.ended).toMatchObject({ code: 0, out: "", err: "" });
+      expect(await subscriptionPages(server(), channel)).toEqual([]);
+    });
+
+    test("wrong arguments are told, with code 1", async () => {
+      expect(await run("pub").ended).toMatchObject({ code: 1, err: expect.stringMatching(/^pub: usage: /) });
+      expect(await run("pub", "a channel", "x").ended).toMatchObject({ code: 1, err: expect.stringMatching(/^pub: subject must/) });
+      expect(await run("sub", "c", "--from", "yesterday").ended).toMatchObject({ code: 1, err: expect.stringMatching(/^sub: startAt\.time/) });
+    });
+  });
+
+  describe("load-file", () => {
+    test("stores every line, of any length and of any bytes, in the order of the file", async () => {
+      const channel = fresh("channel");
+      const lines = Array.from({ length: 2_000 }, (_, i) => `${i} ${"x".repeat((i * 37) % 500)}`);
+      lines[1_000] = "y".repeat(200_000);
+      const file = join(folder, "lines.txt");
+      writeFileSync(file, lines.join("\n"));
+      const { code, out, err } = await run("load-file", file, channel).ended;
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(out).toMatch(/^2,000 lines stored in \S+ in \d+\.\d s\n$/);
+      const messages = await read(await open(server()), channel, lines.length);
+      expect(messages.map((message) => message.text())).toEqual(lines);
+    });
+
+    test("stops at a line that cannot be stored, and says how many are", async () => {
+      const channel = fresh("channel");
+      const file = join(folder, "large.txt");
+      writeFileSync(file, `one\ntwo\n${"x".repeat(1_100_000)}\nfour\n`);
+      const { code, err } = await run("load-file", file, channel).ended;
+      expect(code).toBe(1);
+      expect(err).toMatch(/^load-file: 2 lines are stored, then: publish \S+: .*max_payload/);
+      expect(await channelPage(server(), channel)).toMatchObject({ msgs: 2 });
+    });
+  });
+
+  describe("workers", () => {
+    test("do every job, though one of them is killed; an impossible one ends among the dead; and they leave when told", async () => {
+      const jobs = fresh("jobs");
+      const client = await open(server());
+      const pool = run("workers", "--jobs", jobs, "--ack-wait", "1", "--tries", "2");
+      await pool.printed(/ready\n(.|\n)* ready\n/);
+      const texts = Array.from({ length: 100 }, (_, i) => `job ${i}.`);
+      texts[50] = "impossible";
+      await publishAll(client, jobs, texts.slice(0, 60));
+      await pool.printed(/did job 20\./);
+      process.kill(Number(/^(\d+) did /m.exec(pool.out())![1]), "SIGKILL");
+      await publishAll(client, jobs, texts.slice(60));
+      await pool.printed(/worker \d+ died \(SIGKILL\)/);
+      await until("all jobs are done", () => texts.every((text) => text === "impossible" || pool.out().includes(` did ${text}\n`)));
+      await pool.printed(/gave up impossible/);
+      const [dead] = await read(client, `${jobs}.dead`, 1);
+      expect(dead!.json()).toEqual({ job: "impossible", sequence: 51, reason: "Error: this cannot be done" });
+
+      // The third worker takes the place of the one that was killed; a signal before it is there would not be for it.
+      await until("the third worker is ready", () => pool.out().split(" ready\n").length - 1 === 3);
+      pool.kill("SIGTERM");
+      const { code, out, err } = await pool.ended;
+      expect(code).toBe(0);
+      // Nothing at all if the one that was killed had it.
+      expect(err).toMatch(/^(nats-streaming-client worker-\d+: \S+: the handler of message 51 failed: this cannot be done\n)?$/);
+      expect(out.match(/left, with 0 jobs for the others/g)).toHaveLength(2);
+      // The server still takes the one that was killed for alive, and has given its jobs to the others all the same.
+      expect((await subscriptionPages(server(), jobs)).map((page) => page.pending_count)).toEqual([0]);
+    });
+  });
+
+  describe("the service", () => {
+    interface Line {
+      readonly event: string;
+      readonly [detail: string]: unknown;
+    }
+    const linesOf = (service: Program): Line[] => service.out().split("\n").slice(0, -1).map((line) => JSON.parse(line) as Line);
+    const health = async (service: Program, path: string): Promise<string> => {
+      const { port } = linesOf(service).find(({ event }) => event === "health")!;
+      const response = await fetch(`http://127.0.0.1:${String(port)}/${path}`);
+      return `${response.status} ${await response.text()}`;
+    };
+
+    test("makes an invoice of every order, is ready meanwhile, and stops when told with nothing left undone", async () => {
+      const service = run("service", "--every", "5", "--port", "0");
+      await until("ten invoices are made", () => linesOf(service).filter(({ event }) => event === "invoice").length >= 10);
+      expect(await health(service, "ready")).toBe("200 registered\n");
+      service.kill("SIGTERM");
+      const { code, err } = await service.ended;
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(linesOf(service).at(-1)).toEqual({ event: "stopped", unhandled: expect.any(Number) as number, unconfirmed: 0 });
+
+      // Every order that is stored has its invoice, but for those that were left to the next one.
+      const orders = (await channelPage(server(), "orders"))!.msgs;
+      const invoices = (await channelPage(server(), "invoices"))!.msgs;
+      const pending = (await subscriptionPages(server(), "orders"))[0]!.pending_count;
+      expect(invoices).toBe(orders - pending);
+    });
+
+    test("waits for a server that is not there, alive and told so, until it is stopped", async () => {
+      const [port] = await freePorts(1);
+      const service = start(join(folder, "build", "examples", "service.js"), ["--server", `nats://127.0.0.1:${port}`]);
+      await service.printed(/"code":"CONNECT_FAILED"/);
+      service.kill("SIGTERM");
+      const { code } = await service.ended;
+      expect(code).toBe(1);
+      expect(linesOf(service).at(-1)).toMatchObject({ event: "failed", reason: expect.stringContaining("aborted") as string });
+    });
+  });
+});
