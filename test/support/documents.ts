@@ -75,6 +75,8 @@ export function makePlace(): string {
   const place = mkdtempSync(join(root, ".cache", "docs-"));
   const installed = join(place, "node_modules", "nats-streaming-client");
   mkdirSync(installed, { recursive: true });
+  // A package of its own: within this one, its name would stand for what dist/ holds.
+  writeFileSync(join(place, "package.json"), JSON.stringify({ private: true }));
   copyFileSync(join(root, "package.json"), join(installed, "package.json"));
   tsc(["-p", "src", "--outDir", join(installed, "dist")], root);
   return place;
