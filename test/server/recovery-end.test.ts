@@ -29,7 +29,7 @@ for (const event of ["unhandledRejection", "uncaughtException"]) process.on(even
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 (async () => {
   const client = await connect({
-    clusterId: "test-cluster", clientId, servers: url, requestTimeout: 300, publishTimeout: 60_000, pingInterval: 1_000, onStatus() {},
+    clusterId: "test-cluster", clientId, servers: url, requestTimeout: 1_000, publishTimeout: 60_000, pingInterval: 1_000, onStatus() {},
   });
   for (const options of [{}, { durable: "d" }, { queue: "q" }, { queue: "q", durable: "d" }]) {
     await client.subscribe(clientId, () => undefined, { ackWait: 1_000, ...options });

@@ -1,0 +1,158 @@
+/** What is known of a message: how its publish ended. */
+export type Outcome =
+  /** Not settled. */
+  | "pending"
+  /** Resolved: it is stored. */
+  | "stored"
+  /** Rejected with `UNCONFIRMED`, or a part of a `publishMany` that failed: it may be stored. */
+  | "unknown"
+  /** Rejected with any other code: it is not stored. */
+  | "refused";
+
+/** A message as a log holds it. */
+export interface Logged {
+  readonly sequence: number;
+  readonly id: string;
+}
+
+/** What the oracle found. */
+export interface Verdict {
+  readonly messages: number;
+  readonly lost: number;
+  /** What a store that forgets had when it was told to: stored, and not handled everywhere. */
+  readonly lostWithStore: number;
+  readonly unknown: number;
+  /** Handled to the end more than once by one that should have handled it once. */
+  readonly duplicates: number;
+  readonly redelivered: number;
+}
+
+/**
+ * The handlers of one subscription, or of the members of one queue group in one client. Watches over the promise that one
+ * message has one run at a time, and none after one that ended well, for as long as its client is the same.
+ */
+export class View {
+  /** The views of one name handle a channel together. */
+  readonly name: string;
+  readonly handled = new Map<string, number>();
+  redelivered = 0;
+  /** How often it was told that the channel began anew. */
+  toldAnew = 0;
+  readonly #running = new Set<string>();
+  readonly #finished = new Set<string>();
+  readonly #violation: (text: string) => void;
+
+  constructor(name: string, violation: (text: string) => void) {
+    this.name = name;
+    this.#violation = violation;
+  }
+
+  /** A handler starts. `key` tells a stored message from all others, also from one with its number in an earlier life of the channel. */
+  begin(key: string, id: string, redelivered: boolean): void {
+    if (redelivered) this.redelivered++;
+    if (this.#running.has(key)) this.#violation(`${this.name}: two handlers at once for ${id} (${key})`);
+    if (this.#finished.has(key)) this.#violation(`${this.name}: ${id} (${key}) is handled again, though it is finished`);
+    this.#running.add(key);
+  }
+
+  end(key: string, id: string, well: boolean): void {
+    this.#running.delete(key);
+    if (!well) return;
+    this.#finished.add(key);
+    this.handled.set(id, (this.handled.get(id) ?? 0) + 1);
+  }
+}
+
+/** The oracle: what was published, and what became of it. */
+export class Ledger {
+  readonly violations: string[] = [];
+  readonly views: View[] = [];
+  readonly #outcomes = new Map<string, Outcome>();
+  /** What was published before the store lost all. */
+  readonly #excusable = new Set<string>();
+  #storeLosses = 0;
+
+  violation = (text: string): void => {
+    if (this.violations.length < 50) this.violations.push(text);
+  };
+
+  view(name: string): View {
+    const view = new View(name, this.violation);
+    this.views.push(view);
+    return view;
+  }
+
+  note(id: string, outcome: Outcome): void {
+    this.#outcomes.set(id, outcome);
+  }
+
+  /** The store has lost what it held, as a memory store does with its process: that is nobody's fault. */
+  storeLost(): void {
+    this.#storeLosses++;
+    for (const [id, outcome] of this.#outcomes) if (outcome !== "refused") this.#excusable.add(id);
+  }
+
+  get published(): number {
+    return this.#outcomes.size;
+  }
+
+  /** The ids in the log that some view has not handled, and that are not excused. */
+  missing(log: readonly Logged[]): string[] {
+    const missing: string[] = [];
+    for (const [name, handled] of this.#handledByName()) {
+      for (const { id } of log) if (!handled.has(id)) missing.push(`${name} has not handled ${id}`);
+    }
+    return missing;
+  }
+
+  /** Judges all, when everything has come to rest. */
+  judge(log: readonly Logged[]): Verdict {
+    const logged = new Map<string, number>();
+    for (const { id } of log) logged.set(id, (logged.get(id) ?? 0) + 1);
+    let lost = 0;
+    let lostWithStore = 0;
+    let unknown = 0;
+    for (const [id, outcome] of this.#outcomes) {
+      if (outcome === "pending") this.violation(`the publish of ${id} was never settled`);
+      if (outcome === "unknown") unknown++;
+      if (outcome === "refused" && logged.has(id)) this.violation(`${id} was rejected as not done, and is in the log`);
+      if (outcome === "stored" && !logged.has(id) && !this.#excusable.has(id)) {
+        lost++;
+        this.violation(`${id} was acknowledged, and is not in the log`);
+      }
+    }
+    for (const [id, times] of logged) {
+      if (!this.#outcomes.has(id)) this.violation(`${id} is in the log, and nobody published it`);
+      if (times > 1) this.violation(`${id} is ${times} times in the log`);
+    }
+    for (const text of this.missing(log)) {
+      lost++;
+      this.violation(text);
+    }
+    for (const [name, handled] of this.#handledByName()) {
+      let gone = 0;
+      for (const [id, outcome] of this.#outcomes) {
+        if (outcome !== "stored" || handled.has(id) || logged.has(id)) continue;
+        if (this.#excusable.has(id)) gone++;
+        else this.violation(`${name} has not handled ${id}, which is not in the log any more`);
+      }
+      lostWithStore += gone;
+      const told = this.views.some((view) => view.name === name && view.toldAnew > 0);
+      if (gone > 0 && !told) this.violation(`${name} has lost ${gone} messages with the store, and was not told`);
+    }
+    let duplicates = 0;
+    for (const handled of this.#handledByName().values()) for (const times of handled.values()) duplicates += times - 1;
+    const redelivered = this.views.reduce((sum, view) => sum + view.redelivered, 0);
+    return { messages: this.published, lost, lostWithStore, unknown, duplicates, redelivered };
+  }
+
+  #handledByName(): Map<string, Map<string, number>> {
+    const byName = new Map<string, Map<string, number>>();
+    for (const view of this.views) {
+      const handled = byName.get(view.name) ?? new Map<string, number>();
+      for (const [id, times] of view.handled) handled.set(id, (handled.get(id) ?? 0) + times);
+      byName.set(view.name, handled);
+    }
+    return byName;
+  }
+}

@@ -1,0 +1,288 @@
+import { type Client, connect, type ConnectOptions, type Message, type Status, StreamingError, type SubscribeOptions, type Subscription } from "../../src/index.ts";
+import type { Random } from "../support/random.ts";
+import { until } from "../support/until.ts";
+import { Ledger, type Logged, type Verdict, type View } from "./ledger.ts";
+import { Peer, textOf } from "./peer.ts";
+
+/** What a load connects to, and how. */
+export interface LoadOptions {
+  /** For the first client, and for the second, which has a member of the durable queue group. */
+  readonly servers: readonly [string | readonly string[], string | readonly string[]];
+  readonly connect?: Partial<ConnectOptions>;
+  readonly ackWait?: number;
+}
+
+/** What a scenario comes to. */
+export interface Result extends Verdict {
+  readonly outages: number;
+  /** Milliseconds from the moment at which it could succeed until a message is stored that was published after it. */
+  readonly recoveries: readonly number[];
+  readonly statuses: ReadonlyMap<string, number>;
+  readonly violations: readonly string[];
+}
+
+let loads = 0;
+
+/**
+ * Two clients under load: the first publishes, singly and in batches, and has a plain subscription, one from now on, a
+ * durable, a queue group of two and a member of a durable queue group; the second has the other member.
+ */
+export class Load {
+  readonly ledger = new Ledger();
+  readonly channel: string;
+  readonly clientIds: readonly [string, string];
+  readonly clients: Client[] = [];
+  readonly #random: Random;
+  readonly #options: LoadOptions;
+  readonly #subscriptions = new Map<Subscription, View>();
+  readonly #recent: string[] = [];
+  readonly #statuses = new Map<string, number>();
+  readonly #recoveries: number[] = [];
+  /** The last outage, until a message is stored that was published after it. */
+  #awaited: string | undefined;
+  #outages = 0;
+  #ids = 0;
+  #publishing = true;
+  #lanes: Promise<void>[] = [];
+  readonly #started = performance.now();
+
+  private constructor(random: Random, options: LoadOptions) {
+    this.#random = random;
+    this.#options = options;
+    const name = `chaos-${process.pid}-${++loads}`;
+    this.channel = name;
+    this.clientIds = [`${name}-a`, `${name}-b`];
+  }
+
+  static async start(random: Random, options: LoadOptions): Promise<Load> {
+    const load = new Load(random, options);
+    await bounded("the load has started", load.#start(), 30_000, () => load.dump());
+    return load;
+  }
+
+  async #start(): Promise<void> {
+    for (const [i, clientId] of this.clientIds.entries()) {
+      const name = i === 0 ? "a" : "b";
+      this.clients.push(
+        await connect({
+          clusterId: "test-cluster",
+          clientId,
+          servers: this.#options.servers[i]!,
+          pingInterval: 1_000,
+          pingMaxOut: 2,
+          requestTimeout: 1_000,
+          connectTimeout: 1_000,
+          publishTimeout: 15_000,
+          reconnectDelay: () => 50,
+          waitOnFirstConnect: true,
+          onStatus: (status) => this.#status(name, status),
+          ...this.#options.connect,
+        }),
+      );
+    }
+    const [first, second] = this.clients as [Client, Client];
+    const group = this.ledger.view("group");
+    await this.#subscribe(first, this.ledger.view("plain"), { startAt: "first" });
+    await this.#subscribe(first, this.ledger.view("new only"), {});
+    await this.#subscribe(first, this.ledger.view("durable"), { startAt: "first", durable: "durable" });
+    await this.#subscribe(first, group, { startAt: "first", queue: "group" });
+    await this.#subscribe(first, group, { startAt: "first", queue: "group" });
+    const shared: SubscribeOptions = { startAt: "first", queue: "group", durable: "shared" };
+    await this.#subscribe(first, this.ledger.view("durable group"), shared);
+    await this.#subscribe(second, this.ledger.view("durable group"), shared);
+    for (let i = 0; i < 4; i++) this.#lanes.push(this.#publishOneByOne(first));
+    this.#lanes.push(this.#publishBatches(first), this.#publishOneByOne(second));
+    const views = (): View[] => this.ledger.views;
+    await this.#until("all have handled something", () => views().every((view) => view.name === "durable group" || view.handled.size > 0), 10_000);
+  }
+
+  async #subscribe(client: Client, view: View, options: SubscribeOptions): Promise<void> {
+    const handler = async (message: Message): Promise<void> => {
+      const key = `${message.sequence}@${message.timestamp}`;
+      const id = message.text().split(" ", 1)[0]!;
+      view.begin(key, id, message.redelivered);
+      let well = false;
+      try {
+        if (this.#random.bool(0.2)) await pause(this.#random.int(0, 4));
+        if (this.#random.bool(0.005)) throw new Error("fails on purpose");
+        well = true;
+      } finally {
+        view.end(key, id, well);
+      }
+    };
+    const settings = { maxInFlight: 128, concurrency: 64, ackWait: this.#options.ackWait ?? 2_000, ...options };
+    this.#subscriptions.set(await client.subscribe(this.channel, handler, settings), view);
+  }
+
+  async #publishOneByOne(client: Client): Promise<void> {
+    while (this.#publishing) {
+      if (!(await this.#publishOne(client))) await pause(10);
+      await pause(this.#random.int(0, 6));
+    }
+  }
+
+  async #publishOne(client: Client): Promise<boolean> {
+    const { id, data } = this.#message();
+    try {
+      await client.publish(this.channel, data);
+      this.ledger.note(id, "stored");
+      return true;
+    } catch (error) {
+      this.#rejected([id], error);
+      return false;
+    }
+  }
+
+  async #publishBatches(client: Client): Promise<void> {
+    while (this.#publishing) {
+      const drawn: string[] = [];
+      const source = this.#batch(this.#random.int(5, 40), drawn);
+      try {
+        await client.publishMany(this.channel, source);
+        for (const id of drawn) this.ledger.note(id, "stored");
+      } catch (error) {
+        this.#rejected(drawn, new Error("a part of it may be stored", { cause: error }));
+        await pause(10);
+      }
+      await pause(this.#random.int(10, 50));
+    }
+  }
+
+  *#batch(size: number, drawn: string[]): Generator<string> {
+    for (let i = 0; i < size; i++) {
+      const { id, data } = this.#message();
+      drawn.push(id);
+      yield data;
+    }
+  }
+
+  #message(): { id: string; data: string } {
+    const id = `m${++this.#ids}`;
+    this.ledger.note(id, "pending");
+    const length = this.#random.bool(0.01) ? 20_000 : this.#random.int(10, 200);
+    return { id, data: `${id} ${"x".repeat(length)}` };
+  }
+
+  #rejected(ids: readonly string[], error: unknown): void {
+    const code = error instanceof StreamingError ? error.code : "UNCONFIRMED";
+    this.#count(`publish: ${code}`);
+    for (const id of ids) this.ledger.note(id, code === "UNCONFIRMED" ? "unknown" : "refused");
+  }
+
+  /** Something stood in the way until now, or was momentary, and happened now: takes the time until publishing goes on. */
+  healed(what: string): void {
+    this.#outages++;
+    this.#awaited = what;
+    this.log(`healed: ${what}`);
+    this.#lanes.push(this.#probe(performance.now()));
+  }
+
+  async #probe(since: number): Promise<void> {
+    while (!(await this.#publishOne(this.clients[0]!))) {
+      if (!this.#publishing) return;
+      await pause(5);
+    }
+    this.#recoveries.push(performance.now() - since);
+    this.#awaited = undefined;
+  }
+
+  /** Waits until a message is stored that was published after the last outage. */
+  async recovered(timeout = 60_000): Promise<void> {
+    await this.#until(`publishing goes on after ${this.#awaited}`, () => this.#awaited === undefined, timeout);
+  }
+
+  /** Waits until the second client, too, is ready, and all subscriptions are in place. */
+  async ready(timeout = 60_000): Promise<void> {
+    await this.#until("all is ready", () => this.clients.every((client) => client.ready), timeout);
+  }
+
+  async #until(what: string, check: () => boolean, timeout: number): Promise<void> {
+    await until(what, check, timeout).catch((error: Error) => {
+      throw new Error(`${error.message}\n  ${this.dump()}`);
+    });
+  }
+
+  /** Stops publishing, waits until all has come to rest, and judges it. `port`: of the NATS server behind all proxies. */
+  async finish(port: number): Promise<Result> {
+    const dump = (): string => this.dump();
+    this.#publishing = false;
+    await bounded("all publishes are settled", Promise.all(this.#lanes), 60_000, dump);
+    await this.ready();
+    const log = await this.#log(port);
+    await until("all that is stored is handled", () => this.ledger.missing(log).length === 0, 60_000).catch(() => undefined);
+    const [drained, closed] = this.clients as [Client, Client];
+    await bounded("a client is drained", drained.drain({ timeout: 5_000 }), 12_000, dump);
+    await bounded("a client is closed", closed.close(), 8_000, dump);
+    const verdict = this.ledger.judge(log);
+    if (this.#awaited !== undefined) this.ledger.violation(`publishing did not go on after ${this.#awaited}`);
+    const { violations } = this.ledger;
+    if (violations.length > 0) violations.push(dump());
+    return { ...verdict, outages: this.#outages, recoveries: this.#recoveries, statuses: this.#statuses, violations };
+  }
+
+  /** Ends everything, whatever state it is in. */
+  async abandon(): Promise<void> {
+    this.#publishing = false;
+    await Promise.all(this.clients.map((client) => client.close()));
+  }
+
+  async #log(port: number): Promise<Logged[]> {
+    const reader = await Peer.registerSoon(port, `${this.channel}-reader`);
+    const log = await bounded("the log is read", reader.read(this.channel), 60_000, () => this.dump());
+    await reader.leave();
+    return log.map((message) => ({ sequence: Number(message.sequence), id: textOf(message).split(" ", 1)[0]! }));
+  }
+
+  #status(client: string, status: Status): void {
+    this.#count(status.type === "error" ? `error: ${status.error.code}` : status.type);
+    if (status.type === "gap" && status.reason.includes("began anew")) {
+      const view = this.#subscriptions.get(status.subscription);
+      if (view !== undefined) view.toldAnew++;
+    }
+    if (status.type === "handler-failed" || status.type === "redelivered-often") return;
+    const words = "error" in status ? status.error.message : "reason" in status ? `${status.from}-${status.to} ${status.reason}` : "";
+    const view = "subscription" in status && status.subscription !== undefined ? this.#subscriptions.get(status.subscription)?.name : "";
+    const from = "from" in status ? `from ${status.from}` : "";
+    const resumed = "resumed" in status ? `resumed ${status.resumed}` : "";
+    this.#recent.push(`${this.#time()} ${client} ${status.type} ${[view, resumed, from, words].filter(Boolean).join(" ")}`);
+    if (this.#recent.length > 60) this.#recent.shift();
+  }
+
+  #count(what: string): void {
+    this.#statuses.set(what, (this.#statuses.get(what) ?? 0) + 1);
+  }
+
+  #time(): string {
+    return `${(performance.now() - this.#started).toFixed(0)} ms`;
+  }
+
+  /** Notes what a scenario does, for the dump. */
+  log(what: string): void {
+    this.#recent.push(`${this.#time()} * ${what}`);
+  }
+
+  /** The state of everything, for whoever has to find out why. */
+  dump(): string {
+    const clients = this.clients.map((client, i) => `client ${i}: ${client.state}, ready ${client.ready}`);
+    const subscriptions = [...this.#subscriptions].map(([subscription, view]) => `${view.name}: ${subscription.state}, ${view.handled.size} handled`);
+    const counts = [...this.#statuses].map(([what, count]) => `${what} ${count}`).join(", ");
+    return [...clients, ...subscriptions, counts, ...this.#recent, `${this.#time()} now`].join("\n  ");
+  }
+}
+
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/** Rejects, with the state of everything, when the promise takes too long: nothing may hang. */
+export async function bounded<T>(what: string, promise: Promise<T>, milliseconds: number, dump: () => string): Promise<T> {
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${milliseconds} ms in vain until ${what}\n  ${dump()}`)), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

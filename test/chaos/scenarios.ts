@@ -1,0 +1,433 @@
+import { connect } from "../../src/index.ts";
+import { binaries, type BinaryName, binaryPath } from "../support/binaries.ts";
+import type { Frame } from "../support/frames.ts";
+import { freePorts } from "../support/ports.ts";
+import { Proxy } from "../support/proxy.ts";
+import type { Random } from "../support/random.ts";
+import { NatsServer, startCluster, startFtPair, type StreamingGroup, StreamingServer, type StreamingServerOptions } from "../support/server.ts";
+import { until } from "../support/until.ts";
+import { bounded, Load, pause, type Result } from "./load.ts";
+import { Peer } from "./peer.ts";
+
+/** Something that goes wrong, again and again, under load. */
+export interface Scenario {
+  readonly name: string;
+  readonly needs: readonly BinaryName[];
+  /** `seconds`: for how long things go wrong, about. What is begun is finished, and something goes wrong once at least. */
+  run(random: Random, seconds: number): Promise<Result>;
+}
+
+/** What is undone when a scenario is over, however it ends. */
+class Cleanup {
+  readonly #steps: (() => Promise<unknown>)[] = [];
+
+  add<T extends { stop(): Promise<void> }>(thing: T): T {
+    this.#steps.push(() => thing.stop());
+    return thing;
+  }
+
+  async load(random: Random, options: Parameters<typeof Load.start>[1]): Promise<Load> {
+    const load = await Load.start(random, options);
+    this.#steps.push(() => load.abandon());
+    return load;
+  }
+
+  async run(): Promise<void> {
+    for (const step of this.#steps.reverse()) await step();
+  }
+}
+
+function scenario(
+  name: string,
+  body: (random: Random, seconds: number, cleanup: Cleanup) => Promise<Result>,
+  needs: readonly BinaryName[] = ["streaming"],
+): Scenario {
+  return {
+    name,
+    needs,
+    async run(random, seconds) {
+      const cleanup = new Cleanup();
+      try {
+        return await body(random, seconds, cleanup);
+      } finally {
+        await cleanup.run();
+      }
+    },
+  };
+}
+
+/** Does it once at least, and again until the time is over. */
+async function repeat(seconds: number, body: () => Promise<void>): Promise<void> {
+  const end = performance.now() + seconds * 1_000;
+  do await body();
+  while (performance.now() < end);
+}
+
+/** What a client must miss to be evicted, in a few seconds instead of minutes. */
+const impatient = { args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "2"] };
+
+/** A server, and a proxy for each of the two clients. */
+async function proxied(random: Random, cleanup: Cleanup, options: StreamingServerOptions = {}): Promise<{ server: StreamingServer; first: Proxy; second: Proxy; load: Load }> {
+  const server = cleanup.add(await StreamingServer.start(options));
+  const first = cleanup.add(await Proxy.start(server.port));
+  const second = cleanup.add(await Proxy.start(server.port));
+  const load = await cleanup.load(random, { servers: [first.url, second.url] });
+  return { server, first, second, load };
+}
+
+const cut = scenario("links cut", async (random, seconds, cleanup) => {
+  const { server, first, second, load } = await proxied(random, cleanup);
+  await repeat(seconds, async () => {
+    await pause(random.int(50, 800));
+    if (random.bool(0.3)) second.cut();
+    first.cut();
+    load.healed("a cut");
+    await load.recovered();
+  });
+  return load.finish(server.port);
+});
+
+const slow = scenario("links stalled, delayed, deaf in one direction", async (random, seconds, cleanup) => {
+  const { server, first, load } = await proxied(random, cleanup);
+  await repeat(seconds, async () => {
+    const kind = random.pick(["stall", "delay", "up", "down"] as const);
+    const time = random.int(100, 5_000);
+    load.log(`${kind} for ${time} ms`);
+    if (kind === "stall") first.stall();
+    else if (kind === "delay") first.delay(random.int(10, 300));
+    else first.blackHole(kind);
+    await pause(time);
+    first.heal();
+    load.healed(kind);
+    await load.recovered();
+    await pause(random.int(100, 500));
+  });
+  return load.finish(server.port);
+});
+
+const replaced = scenario("black hole, then replaced by another", async (random, seconds, cleanup) => {
+  const { server, first, load } = await proxied(random, cleanup);
+  await repeat(seconds, async () => {
+    await pause(300);
+    first.blackHole();
+    const peer = await Peer.registerSoon(server.port, load.clientIds[0]);
+    load.log("replaced");
+    await pause(random.int(0, 3_000));
+    first.cut();
+    first.heal();
+    await pause(random.int(0, 2_000));
+    await peer.leave();
+    load.healed("another had the client ID");
+    await load.recovered();
+    await load.ready();
+  });
+  return load.finish(server.port);
+});
+
+const evicted = scenario("black hole until evicted", async (random, seconds, cleanup) => {
+  const { server, first, second, load } = await proxied(random, cleanup, impatient);
+  await repeat(seconds, async () => {
+    await pause(300);
+    first.blackHole();
+    if (random.bool()) second.blackHole();
+    await until("it is evicted", async () => (await server.monitor(`streaming/clientsz?client=${load.clientIds[0]}`)) === undefined, 20_000);
+    first.heal();
+    second.heal();
+    load.healed("an eviction");
+    await load.recovered();
+    await load.ready();
+  });
+  return load.finish(server.port);
+});
+
+function restarted(store: "memory" | "file", signal: "SIGTERM" | "SIGKILL", binary?: BinaryName): Scenario {
+  const old = binary === undefined ? "" : ` ${binaries[binary].version}`;
+  return scenario(
+    `${store} store${old}, ${signal} and restart`,
+    async (random, seconds, cleanup) => {
+      const options = binary === undefined ? { store } : { store, binary: binaryPath(binaries[binary]) };
+      const { server, load } = await proxied(random, cleanup, options);
+      await repeat(seconds, async () => {
+        await pause(random.int(300, 1_000));
+        await server.down(signal);
+        if (store === "memory") load.ledger.storeLost();
+        await pause(random.int(0, 1_500));
+        await server.restart();
+        load.healed("a restart");
+        await load.recovered();
+        await load.ready();
+      });
+      return load.finish(server.port);
+    },
+    [binary ?? "streaming"],
+  );
+}
+
+const frozenServer = scenario("server frozen (SIGSTOP)", async (random, seconds, cleanup) => {
+  const { server, load } = await proxied(random, cleanup);
+  await repeat(seconds, async () => {
+    await pause(random.int(100, 500));
+    server.pause();
+    await pause(random.pick([300, 1_000, 2_500, 6_000]));
+    server.resume();
+    load.healed("a freeze");
+    await load.recovered();
+  });
+  return load.finish(server.port);
+});
+
+/** The event loop stands still, timers and all, while clocks and the rest of the world go on: what SIGSTOP does to a process. */
+const frozenClient = scenario("client frozen, briefly and until evicted", async (random, seconds, cleanup) => {
+  const { server, load } = await proxied(random, cleanup, impatient);
+  await repeat(seconds, async () => {
+    await pause(random.int(300, 1_000));
+    const time = random.pick([600, 2_500, 8_000]);
+    load.log(`frozen for ${time} ms`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time);
+    load.healed("a frozen client");
+    await load.recovered();
+    await load.ready();
+  });
+  return load.finish(server.port);
+});
+
+function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario {
+  return scenario(`raft cluster, ${what === "quorum lost" ? what : `leader ${what}`}`, async (random, seconds, cleanup) => {
+    const group = cleanup.add(await startCluster());
+    const urls = group.urls;
+    const load = await cleanup.load(random, { servers: [urls, urls], connect: { publishTimeout: 30_000 } });
+    await repeat(seconds, async () => {
+      await pause(random.int(500, 1_500));
+      const leader = await group.leader();
+      const down = what === "quorum lost" ? [leader, group.others(leader)[0]!] : [leader];
+      load.log(`${what} of the leader on port ${leader.port}`);
+      if (what === "SIGSTOP") leader.pause();
+      else await Promise.all(down.map((server) => server.down(what === "SIGTERM" ? what : "SIGKILL")));
+      if (what === "quorum lost") {
+        await pause(random.int(1_000, 4_000));
+        await Promise.all(down.map((server) => server.restart()));
+      }
+      await newLeader(group, what === "quorum lost" ? [] : down);
+      load.healed("another leads");
+      await load.recovered();
+      if (what === "SIGSTOP") leader.resume();
+      else if (what !== "quorum lost") await leader.restart();
+      await load.ready();
+    });
+    return load.finish(portOf(await group.leader()));
+  });
+}
+
+/** Waits until one leads that is none of these. */
+function newLeader(group: StreamingGroup, old: readonly StreamingServer[]): Promise<boolean> {
+  const others = group.servers.filter((server) => !old.includes(server));
+  return until("another leads", async () => (await Promise.all(others.map((server) => server.leads()))).includes(true), 30_000);
+}
+
+function portOf(server: StreamingServer): number {
+  return server.port;
+}
+
+const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cleanup) => {
+  const pair = cleanup.add(await startFtPair());
+  const load = await cleanup.load(random, { servers: [pair.urls, pair.urls] });
+  await repeat(seconds, async () => {
+    await pause(random.int(500, 1_500));
+    const active = await pair.leader();
+    await active.kill();
+    await newLeader(pair, [active]);
+    load.healed("a takeover");
+    await load.recovered();
+    await active.restart().catch(() => undefined);
+    await load.ready();
+  });
+  return load.finish(portOf(await pair.leader()));
+});
+
+const natsBounced = scenario(
+  "nats-server bounced under a streaming server",
+  async (random, seconds, cleanup) => {
+    const [port] = await freePorts(1);
+    const nats = cleanup.add(await NatsServer.start({ port: port! }));
+    cleanup.add(await StreamingServer.start({ natsUrl: nats.url }));
+    const load = await cleanup.load(random, { servers: [nats.url, nats.url] });
+    await repeat(seconds, async () => {
+      await pause(random.int(300, 1_000));
+      await nats.down(random.pick(["SIGTERM", "SIGKILL"]));
+      await pause(random.int(0, 1_000));
+      await nats.restart();
+      load.healed("a bounce");
+      await load.recovered();
+    });
+    return load.finish(nats.port);
+  },
+  ["streaming", "nats"],
+);
+
+function streamingRestarted(store: "memory" | "file"): Scenario {
+  return scenario(
+    `streaming server with ${store} store restarted behind a live nats-server`,
+    async (random, seconds, cleanup) => {
+      const nats = cleanup.add(await NatsServer.start());
+      const server = cleanup.add(await StreamingServer.start({ natsUrl: nats.url, store }));
+      const load = await cleanup.load(random, { servers: [nats.url, nats.url] });
+      await repeat(seconds, async () => {
+        await pause(random.int(300, 1_000));
+        await server.down(random.pick(["SIGTERM", "SIGKILL"]));
+        if (store === "memory") load.ledger.storeLost();
+        await pause(random.int(0, 1_500));
+        await server.restart();
+        load.healed("a restart behind NATS");
+        await load.recovered();
+        await load.ready();
+      });
+      return load.finish(nats.port);
+    },
+    ["streaming", "nats"],
+  );
+}
+
+/** The answers and messages that may be lost, each by itself. The client's subscriptions are asked for anew where that is what is answered. */
+const edibles: Record<string, { direction: "up" | "down"; wants: (frame: Frame) => boolean; provoke?: "session" | "link" }> = {
+  "a PubAck": { direction: "down", wants: (frame) => frame.subject.startsWith("_STAN.acks.") },
+  "a publish": { direction: "up", wants: (frame) => frame.subject.startsWith("_STAN.pub.") },
+  "an ack": { direction: "up", wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length > 0 },
+  "a heartbeat": { direction: "down", wants: (frame) => frame.verb === "MSG" && frame.reply !== "" && frame.payload.length === 0 },
+  "a heartbeat's answer": { direction: "up", wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length === 0 },
+  "a message": { direction: "down", wants: (frame) => frame.verb === "MSG" && frame.payload.length > 30 && frame.subject.split(".").length === 2 },
+  "a ping's answer": { direction: "down", wants: answer, provoke: "link" },
+  "a registration's answer": { direction: "down", wants: answer, provoke: "session" },
+};
+
+function answer(frame: Frame): boolean {
+  return frame.verb === "MSG" && frame.subject.startsWith("_INBOX.") && frame.subject.split(".").length === 3;
+}
+
+const eaten = scenario("answers eaten", async (random, seconds, cleanup) => {
+  const { server, first, load } = await proxied(random, cleanup, impatient);
+  const kinds = Object.keys(edibles);
+  let round = 0;
+  await repeat(seconds, async () => {
+    const kind = kinds[round++ % kinds.length]!;
+    const { direction, wants, provoke } = edibles[kind]!;
+    // Of the answers to a registration and all that follows it, any one may be the one: ping, registration, subscriptions, their ends.
+    const skip = provoke === "session" ? random.int(0, 12) : 0;
+    load.log(`${kind} is eaten${skip > 0 ? `, after ${skip} others` : ""}`);
+    let seen = 0;
+    if (provoke === "session") {
+      first.blackHole();
+      const peer = await Peer.registerSoon(server.port, load.clientIds[0]);
+      await peer.leave();
+    }
+    if (provoke !== undefined) first.heal();
+    const done = first.eat((frame) => wants(frame) && seen++ >= skip, direction, 1);
+    if (provoke !== undefined) first.cut();
+    await Promise.race([done, pause(3_000)]);
+    first.heal();
+    load.healed(kind);
+    await load.recovered();
+    await load.ready();
+  });
+  return load.finish(server.port);
+});
+
+const unsubscribed = scenario("answers to the end of a subscription eaten", async (random, seconds, cleanup) => {
+  const { server, first, load } = await proxied(random, cleanup);
+  await repeat(seconds, async () => {
+    const client = load.clients[0]!;
+    const channel = `${load.channel}-other`;
+    const before = await client.subscribe(channel, () => undefined, { durable: "other" });
+    const eaten = first.eat(answer, "down", 1);
+    const left = random.bool() ? before.close() : before.unsubscribe();
+    await eaten;
+    await left;
+    const page = await server.monitor<{ subscriptions?: { is_offline: boolean }[] }>(`streaming/channelsz?channel=${channel}&subs=1`);
+    if (page?.subscriptions?.some((subscription) => !subscription.is_offline)) load.ledger.violation("a subscription that was left is still online");
+    const lost = first.eat(answer, "down", 1);
+    const again = client.subscribe(channel, () => undefined, { durable: "other" });
+    await lost;
+    await (await again).close();
+    const options = { clusterId: "test-cluster", clientId: `${load.channel}-guest`, servers: first.url, requestTimeout: 1_000 };
+    const guest = await connect(options);
+    void first.eat(answer, "down", 2);
+    await bounded("a client has ended whose server does not say goodbye", guest.close(), 8_000, () => load.dump());
+    first.heal();
+    load.healed("eaten answers");
+    await load.recovered();
+  });
+  return load.finish(server.port);
+});
+
+const lameDuck = scenario(
+  "lame duck",
+  async (random, seconds, cleanup) => {
+    const [one, other, ...routes] = await freePorts(4);
+    const config = "lame_duck_duration: 30s\nlame_duck_grace_period: 1s\n";
+    const member = (port: number, own: number, peer: number): Promise<NatsServer> =>
+      NatsServer.start({ port, config, args: ["--cluster", `nats://127.0.0.1:${own}`, "--cluster_name", "duck", "--routes", `nats://127.0.0.1:${peer}`] });
+    const pair = [cleanup.add(await member(one!, routes[0]!, routes[1]!)), cleanup.add(await member(other!, routes[1]!, routes[0]!))];
+    const urls = pair.map((nats) => nats.url);
+    cleanup.add(await StreamingServer.start({ natsUrl: urls.join(",") }));
+    const load = await cleanup.load(random, { servers: [urls, urls] });
+    let round = 0;
+    await repeat(seconds, async () => {
+      await pause(random.int(300, 800));
+      const duck = pair[round++ % 2]!;
+      process.kill(duck.pid, "SIGUSR2");
+      load.healed("a lame duck");
+      await load.recovered();
+      await pause(1_500);
+      await duck.restart("SIGKILL");
+      await pause(2_500);
+      await load.ready();
+    });
+    return load.finish(pair[0]!.port);
+  },
+  ["streaming", "nats"],
+);
+
+const deleted = scenario("channel deleted for inactivity", async (random, seconds, cleanup) => {
+  const options = { args: ["-hbi", "1s", "-hbt", "500ms", "-hbf", "1", "-mi", "1s"] };
+  const { server, first, second, load } = await proxied(random, cleanup, options);
+  await repeat(seconds, async () => {
+    await pause(random.int(300, 800));
+    first.blackHole();
+    second.blackHole();
+    await until("the channel is deleted", async () => (await server.monitor(`streaming/channelsz?channel=${load.channel}`)) === undefined, 30_000);
+    load.ledger.storeLost();
+    first.heal();
+    second.heal();
+    load.healed("a channel that was deleted");
+    await load.recovered();
+    await load.ready();
+  });
+  return load.finish(server.port);
+});
+
+/** All of them, in the order in which they are run. */
+export const scenarios: readonly Scenario[] = [
+  cut,
+  slow,
+  replaced,
+  evicted,
+  restarted("memory", "SIGTERM"),
+  restarted("memory", "SIGKILL"),
+  restarted("file", "SIGTERM"),
+  restarted("file", "SIGKILL"),
+  frozenServer,
+  frozenClient,
+  raft("SIGKILL"),
+  raft("SIGTERM"),
+  raft("SIGSTOP"),
+  raft("quorum lost"),
+  ft,
+  natsBounced,
+  streamingRestarted("memory"),
+  streamingRestarted("file"),
+  eaten,
+  unsubscribed,
+  lameDuck,
+  deleted,
+  restarted("memory", "SIGKILL", "oldStreaming"),
+  restarted("file", "SIGKILL", "oldStreaming"),
+];
