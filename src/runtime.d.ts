@@ -7,7 +7,6 @@ declare function setImmediate(callback: () => void): unknown;
 declare function queueMicrotask(callback: () => void): void;
 
 interface Timer {
-  ref(): this;
   unref(): this;
 }
 
@@ -44,7 +43,10 @@ declare const TextEncoder: { new (): TextEncoder };
 interface TextDecoder {
   decode(bytes: Uint8Array): string;
 }
-declare const TextDecoder: { new (encoding?: string, options?: { fatal?: boolean; ignoreBOM?: boolean }): TextDecoder };
+interface TextDecoderOptions {
+  ignoreBOM?: boolean;
+}
+declare const TextDecoder: { new (encoding?: string, options?: TextDecoderOptions): TextDecoder };
 
 interface URL {
   readonly hostname: string;
@@ -64,9 +66,8 @@ declare module "node:net" {
     /** True for a TLS socket. */
     readonly encrypted?: boolean;
     readonly readableLength: number;
-    readonly remoteAddress?: string;
     on(event: "data", listener: (bytes: Uint8Array) => void): this;
-    on(event: "connect" | "secureConnect" | "end" | "close" | "drain", listener: () => void): this;
+    on(event: "connect" | "secureConnect" | "end" | "close", listener: () => void): this;
     on(event: "error", listener: (error: StreamError) => void): this;
     removeAllListeners(event?: string): this;
     write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
@@ -74,9 +75,6 @@ declare module "node:net" {
     destroy(): this;
     pause(): this;
     resume(): this;
-    setNoDelay(on: boolean): this;
-    ref(): this;
-    unref(): this;
   }
   export function connect(options: {
     host: string;

@@ -86,7 +86,7 @@ describe("docs/design.md", () => {
   const text = textOf("docs/design.md");
 
   test("names every file of the library, and no other", () => {
-    const files = ["pb", "core-nats", "streaming"].flatMap((layer) => readdirSync(join(root, "src", layer)).map((name) => `src/${layer}/${name}`));
+    const files = ["pb", "core-nats", "streaming", "testing"].flatMap((layer) => readdirSync(join(root, "src", layer)).map((name) => `src/${layer}/${name}`));
     const table = /^## What is where$(.*?)^## /ms.exec(text)?.[1] ?? "";
     const named = [...table.matchAll(/`(src\/[\w-]+\/[\w.-]+)`/g)].map((match) => match[1]!);
     expect(named.sort()).toEqual(files.sort());

@@ -16,6 +16,10 @@ interface TextDecoder {
   decode(bytes: Uint8Array, options: { stream?: boolean }): string;
 }
 
+interface TextDecoderOptions {
+  fatal?: boolean;
+}
+
 interface WritableText {
   readonly isTTY?: boolean;
   write(text: string): boolean;
@@ -71,6 +75,7 @@ declare module "node:net" {
     readonly bytesWritten: number;
     readonly writableLength: number;
     readonly closed: boolean;
+    on(event: "drain", listener: () => void): this;
     once(event: "connect" | "secureConnect" | "end" | "close" | "drain", listener: () => void): this;
     once(event: "error", listener: (error: Error) => void): this;
     write(text: string): boolean;
@@ -203,6 +208,7 @@ declare module "node:http" {
 declare module "node:os" {
   export function cpus(): { model: string }[];
   export function homedir(): string;
+  export function loadavg(): number[];
   export function tmpdir(): string;
   export function totalmem(): number;
 }

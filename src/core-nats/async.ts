@@ -8,6 +8,7 @@ export interface Deferred<T> {
   readonly reject: (error: unknown) => void;
 }
 
+/** A promise that is settled from outside. */
 export function deferred<T = void>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;

@@ -42,6 +42,7 @@ export interface ServerInfo {
   readonly connectUrls: unknown;
 }
 
+/** How a connection is opened and watched. */
 export interface ConnectionOptions {
   /** Tells operators who this is (CONNECT's `name`). */
   readonly name: string;
@@ -296,7 +297,8 @@ export class Connection {
         tls,
         {
           data: (bytes) => this.#data(bytes),
-          closed: (error) => this.end(this.#lastError ?? error ?? this.#unexplained()),
+          // Without an error it was this side that ended it, with a reason.
+          closed: (error) => error !== undefined && this.end(this.#lastError ?? error),
         },
         stop.lifetime,
       );
@@ -487,10 +489,6 @@ export class Connection {
     if (this.outbox.pending > LARGEST_BACKLOG) {
       this.end(new NatsError("STALE", `${this.server.label}: the server reads no more`));
     }
-  }
-
-  #unexplained(): NatsError {
-    return new NatsError("CONNECTION_LOST", `${this.server.label}: the server closed the connection without a reason`);
   }
 
   #over(reason: NatsError): void {

@@ -30,6 +30,7 @@ export type NatsErrorCode =
 
 /** An error of one connection to a NATS server. Reaches users as the `cause` of a `StreamingError`. */
 export class NatsError extends Error {
+  /** What happened. See `NatsErrorCode`. */
   readonly code: NatsErrorCode;
 
   constructor(code: NatsErrorCode, message: string, cause?: unknown) {

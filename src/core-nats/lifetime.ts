@@ -31,9 +31,10 @@ export class Lifetime implements Ending {
     this.#aborted = true;
     this.#reason = reason;
     const listeners = this.#listeners;
-    this.#listeners = undefined;
     if (typeof listeners === "function") listeners();
     else if (listeners !== undefined) for (const listener of listeners) listener();
+    // Not before: one that another takes away meanwhile must not be called.
+    this.#listeners = undefined;
   }
 
   addEventListener(_type: "abort", listener: () => void): void {

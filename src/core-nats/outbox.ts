@@ -104,10 +104,13 @@ export class Outbox {
     return at;
   }
 
-  /** The rest of a payload, sent from where it lies: the caller must not change it until it has been written out. Ends the PUB. */
-  attach(payload: Uint8Array): void {
+  /**
+   * The rest of a payload, sent from where it lies: the caller must not change it until it has been written out, which
+   * `written` tells, unless the outbox is closed before. Ends the PUB.
+   */
+  attach(payload: Uint8Array, written?: () => void): void {
     this.#turnOver(CHUNK);
-    this.#write(payload, undefined);
+    this.#write(payload, undefined, written);
     this.#finish(this.#room(2));
   }
 
@@ -116,9 +119,10 @@ export class Outbox {
     if (this.#end > 0) this.#turnOver(CHUNK);
   }
 
-  /** Forgets what has not been written. Whatever is sent from now on goes nowhere. */
+  /** Forgets what has not been written. Whatever is sent from now on goes nowhere, so publishes should wait. */
   close(): void {
     this.#closed = true;
+    this.#full = true;
     this.#end = 0;
     this.#unwritten = 0;
     this.#spares.length = 0;
@@ -158,7 +162,7 @@ export class Outbox {
     if (end > 0) this.#write(bytes.subarray(0, end), bytes);
   }
 
-  #write(bytes: Uint8Array, chunk: Uint8Array | undefined): void {
+  #write(bytes: Uint8Array, chunk: Uint8Array | undefined, written?: () => void): void {
     if (this.#closed) return;
     const length = bytes.length;
     this.#unwritten += length;
@@ -166,6 +170,7 @@ export class Outbox {
     this.#sink.write(bytes, () => {
       if (this.#closed) return;
       this.#unwritten -= length;
+      written?.();
       this.#writing--;
       if (chunk?.length === CHUNK && this.#spares.length < SPARES) this.#spares.push(chunk);
       if (this.#full && this.#unwritten <= LOW_WATER) {

@@ -21,7 +21,7 @@ const MOST_SIZE_DIGITS = 9;
 /** So many fit a number exactly. */
 const MOST_SID_DIGITS = 15;
 const SMALLEST_MEMORY = 512;
-const LARGEST_KEPT_MEMORY = 64 * 1024;
+const LARGEST_KEPT_MEMORY = 1024 * 1024;
 const LONGEST_EXCERPT = 32;
 
 const NO_BYTES = new Uint8Array(0);
@@ -415,7 +415,7 @@ class Collected {
     this.length = length;
   }
 
-  /** Memory of a usual size is kept for the next time, so that a stream of small messages allocates nothing. */
+  /** Memory up to the usual `max_payload` is kept for the next time, so that a stream of messages allocates nothing. */
   clear(): void {
     this.length = 0;
     if (this.bytes.length > LARGEST_KEPT_MEMORY) this.bytes = NO_BYTES;

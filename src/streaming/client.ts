@@ -3,7 +3,7 @@ import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError } from "./errors.ts";
 import type { MessageHandler } from "./handlers.ts";
 import { Messages } from "./messages.ts";
-import { checkChannel, checkConnectOptions, checkSubscribeOptions, checkTimeout } from "./options.ts";
+import { checkChannel, checkConnectOptions, checkMessagesOptions, checkSubscribeOptions, checkTimeout } from "./options.ts";
 import type { ConnectOptions, PublishManyOptions, PublishOptions, Settings, SubscribeOptions, SubscribeSettings } from "./options.ts";
 import { publishMany } from "./publish-many.ts";
 import { Publisher } from "./publisher.ts";
@@ -86,6 +86,7 @@ export class Client {
     }
   }
 
+  /** Where the client is on its way to the server: without a NATS server, with one, known to the streaming server, or ended. */
   get state(): "disconnected" | "connected" | "registered" | "closed" {
     return this.#supervisor.state;
   }
@@ -148,7 +149,7 @@ export class Client {
    */
   async messages(subject: string, options: Omit<SubscribeOptions, "concurrency"> = {}): Promise<Messages> {
     checkChannel(subject);
-    const settings = checkSubscribeOptions(options);
+    const settings = checkMessagesOptions(options);
     return Messages.start(settings.manualAck, (handler) =>
       this.#subscribe(subject, handler, { ...settings, concurrency: 1, manualAck: true }),
     );
@@ -162,16 +163,17 @@ export class Client {
   async drain(options: { timeout?: number | undefined } = {}): Promise<DrainReport> {
     const timeout = checkTimeout("timeout", options.timeout, 20_000);
     this.#draining = true;
+    const before = this.#publisher.stats().unconfirmed;
     const end = performance.now() + timeout;
     const left = (): number => Math.max(1, end - performance.now());
     const unhandled = await Promise.all([...this.#subscriptions].map((subscription) => subscription.finishHandlers(left())));
-    const unconfirmed = await this.#publisher.drain(left());
+    await this.#publisher.drain(left());
     if (this.state === "registered") {
       const closing = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
       await settledWithin(Math.min(left(), this.#settings.requestTimeout), closing);
     }
     await this.close();
-    return { unhandled: unhandled.flat(), unconfirmed };
+    return { unhandled: unhandled.flat(), unconfirmed: this.#publisher.stats().unconfirmed - before };
   }
 
   /**

@@ -37,6 +37,7 @@ export type StreamingErrorCode =
  * subject: reason"; `cause` is what lies below, often an error of the NATS connection.
  */
 export class StreamingError extends Error {
+  /** Was it done? See `StreamingErrorCode`. */
   readonly code: StreamingErrorCode;
 
   /** @internal */

@@ -108,23 +108,31 @@ export class Handlers {
 
   #start(message: Message): void {
     this.#events.begins(message);
-    let result: unknown;
+    if (this.#stopped) {
+      // Whoever was told of it has closed the subscription.
+      message.release();
+      return;
+    }
+    let promise: Promise<unknown> | undefined;
     try {
       // Not as a method: the handler is nothing of ours.
       const handler = this.#handler;
-      result = handler(message);
+      const result = handler(message);
+      // Made a true one: the `then` of others may throw, or settle twice.
+      if (isThenable(result)) promise = Promise.resolve(result);
     } catch (error) {
       this.#events.failed(message, error);
       return;
     }
-    if (!isThenable(result)) {
-      this.#events.handled(message);
-      return;
-    }
+    if (promise === undefined) this.#events.handled(message);
+    else this.#await(message, promise);
+  }
+
+  #await(message: Message, promise: Promise<unknown>): void {
     message.hold();
     const running = (this.#running ??= new Set());
     running.add(message);
-    result.then(
+    promise.then(
       () => {
         running.delete(message);
         this.#events.handled(message);
@@ -152,5 +160,6 @@ export class Handlers {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+  const may = (typeof value === "object" && value !== null) || typeof value === "function";
+  return may && "then" in value && typeof value.then === "function";
 }

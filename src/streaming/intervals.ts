@@ -18,11 +18,6 @@ export class Intervals {
     return i >= 0 && n <= this.#ends[i];
   }
 
-  /** The first interval's start, and its end: the unbroken run. Undefined for an empty set. */
-  get first(): { start: number; end: number } | undefined {
-    return this.#starts.length === 0 ? undefined : { start: this.#starts[0], end: this.#ends[0] };
-  }
-
   /** Adds a number. `now` dates the gap before it, if that makes a new one. Returns false if it was there. */
   add(n: number, now: () => number): boolean {
     if (this.#starts === NONE) {
@@ -71,13 +66,13 @@ export class Intervals {
     this.#since.fill(now);
   }
 
-  /** Forgets the lowest interval but the one that holds `keep`. Returns it. */
-  forgetLowest(keep: number): { from: number; to: number } | undefined {
+  /** Forgets so many of the lowest intervals, but not the first if it holds `keep`. Returns where they began and ended. */
+  forgetLowest(keep: number, count: number): { from: number; to: number } | undefined {
     const i = keep >= this.#starts[0] && keep <= this.#ends[0] ? 1 : 0;
     if (i >= this.#starts.length) return undefined;
-    const [from] = this.#starts.splice(i, 1);
-    const [to] = this.#ends.splice(i, 1);
-    this.#since.splice(i, 1);
+    const [from] = this.#starts.splice(i, count);
+    const to = this.#ends.splice(i, count).at(-1)!;
+    this.#since.splice(i, count);
     return { from, to };
   }
 

@@ -37,9 +37,9 @@ export interface ConnectOptions {
   maxPubAcksInFlight?: number | undefined;
   /** The same in bytes as sent; one message always passes. Default 8 MiB. */
   maxPubBytesInFlight?: number | undefined;
-  /** Bytes of publishes that wait for their turn; more are refused with `QUEUE_FULL`. Default 16 MiB. */
+  /** Bytes of publishes that wait for their turn, each with 256 more for its keep; more are refused with `QUEUE_FULL`. Default 16 MiB. */
   maxQueuedBytes?: number | undefined;
-  /** Bytes of received messages that wait for a handler; more are dropped, to be delivered again after `ackWait`. Default 64 MiB. */
+  /** Bytes of received messages that wait for a handler, each with 256 more for its keep; more are dropped, to be delivered again after `ackWait`. Default 64 MiB. */
   maxWaitingBytes?: number | undefined;
   /** True: a publish whose outcome is unknown is sent again, and may be stored twice. Default false: it rejects with `UNCONFIRMED`. */
   resendUnconfirmed?: boolean | undefined;
@@ -158,7 +158,7 @@ export function checkConnectOptions(options: ConnectOptions): Settings {
   }
   const { auth, tls, onStatus, reconnectDelay, signal } = options;
   if (auth !== undefined && typeof auth !== "function") checkCredentials(auth);
-  if (tls !== undefined && (typeof tls !== "object" || tls === null)) bad("tls", "must be an object", typeof tls);
+  if (tls !== undefined) checkTls(tls);
   if (onStatus !== undefined && typeof onStatus !== "function") bad("onStatus", "must be a function", onStatus);
   if (reconnectDelay !== undefined && typeof reconnectDelay !== "function") {
     bad("reconnectDelay", "must be a function", reconnectDelay);
@@ -210,6 +210,13 @@ export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSetti
   };
 }
 
+/** @internal @throws TypeError as for `subscribe`; there is one loop, and so no `concurrency` */
+export function checkMessagesOptions(options: Omit<SubscribeOptions, "concurrency">): SubscribeSettings {
+  const { concurrency } = Object(options) as SubscribeOptions;
+  if (concurrency !== undefined) throw new TypeError('messages has no option "concurrency"');
+  return checkSubscribeOptions(options);
+}
+
 /** @internal @throws TypeError unless the server takes it for a channel name, and it can be part of a NATS subject */
 export function checkChannel(subject: string): void {
   const rule = subjectRule(subject, false) ?? (subject.includes("/") ? "must have no /" : undefined);
@@ -254,11 +261,35 @@ const SUBSCRIBE_OPTIONS = new Set<string>([
   "startAt", "durable", "queue", "maxInFlight", "concurrency", "ackWait", "manualAck",
 ] satisfies (keyof SubscribeOptions)[]);
 
+const TLS_OPTIONS = new Set<string>([
+  "ca", "cert", "key", "passphrase", "servername", "handshakeFirst",
+] satisfies (keyof TlsOptions)[]);
+
 /** A misspelt option would be an option that silently does nothing. */
 function known(operation: string, options: object, names: Set<string>): void {
   for (const option of Object.keys(options)) {
     if (!names.has(option)) throw new TypeError(`${operation} has no option ${JSON.stringify(option.slice(0, 64))}`);
   }
+}
+
+/** What is in the PEM texts is seen when TLS begins; nothing of them, nor of the passphrase, is shown. */
+function checkTls(tls: TlsOptions): void {
+  if (typeof tls !== "object" || tls === null || Array.isArray(tls)) bad("tls", "must be an object", typeof tls);
+  known("tls", tls, TLS_OPTIONS);
+  const { ca, cert, key, passphrase, servername, handshakeFirst } = tls;
+  for (const authority of Array.isArray(ca) ? ca : [ca]) pem("tls.ca", authority);
+  pem("tls.cert", cert);
+  pem("tls.key", key);
+  if (passphrase !== undefined && typeof passphrase !== "string") bad("tls.passphrase", "must be a string", typeof passphrase);
+  if (servername !== undefined && (typeof servername !== "string" || !/^[^\s\p{Cc}\p{Z}\p{Cs}]{1,253}$/u.test(servername))) {
+    bad("tls.servername", "must be a host name or an IP address", servername);
+  }
+  boolean("tls.handshakeFirst", handshakeFirst);
+}
+
+function pem(option: string, value: unknown): void {
+  if (value === undefined || typeof value === "string" || ArrayBuffer.isView(value)) return;
+  bad(option, "must be a PEM text or its bytes", typeof value);
 }
 
 function startAt(value: StartAt | undefined): StartAt {

@@ -2,6 +2,11 @@ import { Intervals } from "./intervals.ts";
 
 /** So many intervals of finished sequences are remembered; beyond, the lowest are forgotten and may be handled again. */
 const MOST_INTERVALS = 10_000;
+/**
+ * So many at a time. In a queue group others have what is between, so that each message makes an interval: to forget
+ * one for each took 24 µs per message, thirty times what all else takes (measured on Node 20).
+ */
+const FORGOTTEN_AT_ONCE = 1_000;
 
 /** Marks a sequence that waits for a handler or is in one. Any other value says when it was last seen, unfinished. */
 const ACTIVE = 0;
@@ -133,7 +138,7 @@ export class Progress {
 
   #bound(): void {
     if (this.#finished.count > MOST_INTERVALS) {
-      const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest)!;
+      const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest, FORGOTTEN_AT_ONCE)!;
       this.#events.forgotten(from, to);
     }
     this.#watch();

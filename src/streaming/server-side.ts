@@ -27,6 +27,8 @@ interface Ghost {
 }
 
 const RETRY_DELAY = 250;
+/** A request that timed out may be carried out after it was closed, but not after many others were. */
+const MOST_FORMER = 10;
 const NONE: readonly never[] = [];
 
 /**
@@ -41,7 +43,7 @@ export class ServerSide {
   readonly #options: SubscribeSettings;
   /** Inboxes of subscriptions that the server may have and nobody wants. */
   #ghosts: readonly Ghost[] = NONE;
-  /** Inboxes that were asked for and given up. */
+  /** Inboxes that were asked for and given up last. */
   #former: readonly string[] = NONE;
   /** The session in which all these were asked for. Its end is theirs. */
   #session: Session | undefined;
@@ -92,7 +94,10 @@ export class ServerSide {
     return this.#request(connection, session.subjects.subRequests, request, accepted);
   }
 
-  /** Closes the subscription of an inbox, or unsubscribes it: the server knows it by its ack inbox and by its delivery inbox. */
+  /**
+   * Closes the subscription of an inbox, or unsubscribes it: the server knows it by its ack inbox, and by its delivery
+   * inbox as well (nats-streaming-server 0.17.0 by its ack inbox alone).
+   */
   leave({ connection, session }: Registration, inbox: string, forget: boolean): Promise<Failure | undefined> {
     const request = encode(UnsubscribeRequest, {
       clientID: this.#settings.clientId,
@@ -107,7 +112,7 @@ export class ServerSide {
   /** Notes a subscription that is given up: `leftovers` closes it, or unsubscribes it. */
   giveUp(inbox: string, ackInbox: string, forget: boolean): void {
     this.#ghosts = [...this.#ghosts, { inbox: ackInbox || inbox, forget }];
-    this.#former = [...this.#former, inbox];
+    this.#former = [...this.#former.slice(1 - MOST_FORMER), inbox];
   }
 
   /** Takes everything that was given up for not closed after all. */
@@ -159,8 +164,9 @@ export class ServerSide {
       durableName: "",
       ...fromLast,
     });
-    const failure = await this.#request(connection, session.subjects.subRequests, request, nothing);
-    this.giveUp(inbox, "", false);
+    let ackInbox = "";
+    const failure = await this.#request(connection, session.subjects.subRequests, request, (answered) => (ackInbox = answered));
+    this.giveUp(inbox, ackInbox, false);
     const closed = await this.leftovers(registration);
     connection.unsubscribe(sid);
     if (failure === undefined || failure.class === "permanent") return closed;

@@ -74,6 +74,7 @@ const view = new MsgProtoView();
  * `unsubscribe` or `drain`, with its client, or because the server refuses it for good.
  */
 export class Subscription {
+  /** The channel. */
   readonly subject: string;
 
   readonly #household: Household;
@@ -130,6 +131,7 @@ export class Subscription {
     return { subscription, ready: ready.promise };
   }
 
+  /** Where it is on its way: the client is not registered, the server is being asked, the server delivers, or it has ended. */
   get state(): "disconnected" | "connected" | "subscribed" | "closed" {
     return this.#state.name;
   }
@@ -177,15 +179,16 @@ export class Subscription {
   }
 
   /**
-   * Like `close`, and the server forgets a durable. Rejects with `CLOSED` if the client ended before the server was told.
+   * Like `close`, and the server forgets a durable. Rejects with `CLOSED` if the client ended before the server was told,
+   * or if a durable was closed before: it is still there, and can be subscribed to again.
    */
   async unsubscribe(): Promise<void> {
     this.#leave("unsubscribe");
     const error = await this.closed;
     if (error !== undefined) throw error;
-    if (!this.#left && this.#settings.durable !== "") {
-      throw new StreamingError("CLOSED", `unsubscribe ${this.subject}: the client ended before the server was told`);
-    }
+    if (this.#settings.durable === "" || (this.#left && this.#wish === "unsubscribe")) return;
+    const reason = this.#wish === "unsubscribe" ? "the client ended before the server was told" : "the subscription was closed before";
+    throw new StreamingError("CLOSED", `unsubscribe ${this.subject}: ${reason}`);
   }
 
   /**
@@ -351,7 +354,9 @@ export class Subscription {
     const { lifetime, release } = nothingToUndo ? within(ending, this.#leaving) : within(ending);
     const registration = await supervisor.registered(lifetime);
     release();
-    return registration === undefined ? this.#closed() : { name: "connected", registration };
+    if (registration !== undefined) return { name: "connected", registration };
+    // What was asked for meanwhile may be for the server to do: then it waits on.
+    return this.#mustForget && !ending.aborted ? { name: "disconnected" } : this.#closed();
   }
 
   async #connected({ registration }: State & { name: "connected" }): Promise<State> {
@@ -431,7 +436,7 @@ export class Subscription {
     const failure = await this.#server.subscribe(registration, place.inbox, this.#start(session, from), (ackInbox) => {
       if (this.#place !== place) {
         // Too late: given up, and perhaps closed before it was there.
-        if (!registration.over.aborted) void this.#server.leave(registration, place.inbox, false);
+        if (!registration.over.aborted) void this.#server.leave(registration, ackInbox, false);
         return;
       }
       // In the turn in which the answer came: messages may follow in the very same bytes.

@@ -490,9 +490,9 @@ describe("what the server refuses", () => {
   );
 
   test("a close without a reason is said to be one", async () => {
-    const { connection, link } = await pair();
+    const { connection, link, server } = await pair();
     link.end();
-    expect(await endOf(connection)).toMatchObject({ code: "CONNECTION_LOST" });
+    expect(await endOf(connection)).toMatchObject({ code: "CONNECTION_LOST", message: `127.0.0.1:${server.port} ended the connection` });
   });
 
   test.each([

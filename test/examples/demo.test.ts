@@ -1,10 +1,14 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { StreamingServer as EmbeddedServer } from "../../src/testing/server.ts";
+import { channelPage } from "../support/monitor.ts";
 import { freePorts } from "../support/ports.ts";
-import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { type Ended, start } from "../support/program.ts";
+import { StreamingServer as RealServer } from "../support/server.ts";
+import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
 const root = join(__dirname, "..", "..");
@@ -21,33 +25,9 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-interface Run {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** Runs the demo; `out` is what it has printed so far. */
-function start(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [program, ...args], {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let out = "";
-  let err = "";
-  child.stdout!.setEncoding("utf8").on("data", (text) => (out += text));
-  child.stderr!.setEncoding("utf8").on("data", (text) => (err += text));
-  const finished = new Promise<Run>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code, out, err }));
-  });
-  return { finished, out: () => out, kill: (signal: string) => child.kill(signal) };
-}
-
 /** Runs the demo to its end. */
-function demo(args: readonly string[], env: Record<string, string> = {}): Promise<Run> {
-  return start(args, env).finished;
+function demo(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  return start(program, args, env).ended;
 }
 
 function fileOf(name: string, content: string | Uint8Array): string {
@@ -57,18 +37,64 @@ function fileOf(name: string, content: string | Uint8Array): string {
 }
 
 /** What a failure looks like: nothing on stdout, one line with the reason, exit code 1. */
-function failure(reason: RegExp): Run {
-  return { code: 1, out: "", err: expect.stringMatching(new RegExp(`^demo: [^\n]*${reason.source}[^\n]*\n$`)) as string };
+function failure(reason: RegExp): Ended {
+  return { code: 1, signal: null, out: "", err: expect.stringMatching(new RegExp(`^demo: [^\n]*${reason.source}[^\n]*\n$`)) as string };
 }
 
-describeWithServer("the demo", () => {
-  const server = serverForSuite();
+/** A server, and how much there is of what a run may leave behind, and in the channel of the demo. */
+interface Server {
+  readonly url: string;
+  holds(): Promise<{ clients: number; subscriptions: number; messages: number }>;
+  stop(): Promise<void>;
+}
 
-  test("without arguments starts a server of its own and takes a file of the repository", async () => {
-    const run = await demo([]);
+async function embedded(): Promise<Server> {
+  const server = await EmbeddedServer.start();
+  return {
+    url: server.url,
+    async holds() {
+      const [subscriptions, messages] = [server.subscriptions("demo"), server.messages("demo")];
+      return { clients: server.clients.length, subscriptions: subscriptions.length, messages: messages.length };
+    },
+    stop: () => server.stop(),
+  };
+}
+
+async function real(): Promise<Server> {
+  const server = await RealServer.start();
+  return {
+    url: server.url,
+    async holds() {
+      const clients = await server.monitor<{ total: number }>("streaming/clientsz");
+      const channel = await channelPage(server, "demo");
+      return { clients: clients!.total, subscriptions: channel?.subscriptions?.length ?? 0, messages: channel?.msgs ?? 0 };
+    },
+    stop: () => server.stop(),
+  };
+}
+
+/** What the first and the last line say when all went well with a file of the repository. */
+const WELL = /^package-lock\.json: [\d,]{5,} lines by way of (.*) at nats:.*\n[\d,]{5,} messages .* received and equal .* messages\/s\n$/;
+
+test("without arguments the demo takes a file of the repository, and needs nothing but Node", async () => {
+  const run = await demo([], { PATH: "", HOME: folder, XDG_CACHE_HOME: folder });
+  expect(run).toMatchObject({ code: 0, err: "" });
+  expect(WELL.exec(run.out)?.[1]).toBe("the server for tests");
+});
+
+describeWithServer("the demo with --real", () => {
+  test("starts a nats-streaming-server of its own", async () => {
+    const run = await demo(["--real"]);
     expect(run).toMatchObject({ code: 0, err: "" });
-    expect(run.out).toMatch(/^package-lock\.json: [\d,]{5,} lines .*\n[\d,]{5,} messages .* received and equal .* messages\/s\n$/);
+    expect(WELL.exec(run.out)?.[1]).toBe("nats-streaming-server 0.25.6");
   });
+});
+
+describe("the demo, with an embedded server", () => suite(embedded));
+describeWithServer("the demo, with nats-streaming-server", () => suite(real));
+
+function suite(startServer: () => Promise<Server>): void {
+  const server = forSuite(startServer);
 
   test("takes a file's lines as they are: empty, not UTF-8, without an end", async () => {
     const file = fileOf("odd.txt", Uint8Array.from([0x61, 10, 10, 0xff, 0, 13, 10, 0x62]));
@@ -85,25 +111,17 @@ describeWithServer("the demo", () => {
       expect(run).toMatchObject({ code: 0, err: "" });
       expect(run.out).toContain("3,000 messages published, stored, received and equal");
     }
-    const clients = await server().monitor<{ total: number }>("streaming/clientsz");
-    expect(clients?.total).toBe(0);
-    const channel = await server().monitor<{ subscriptions?: unknown[] }>("streaming/channelsz?channel=demo&subs=1");
-    expect(channel?.subscriptions ?? []).toEqual([]);
+    expect(await server().holds()).toMatchObject({ clients: 0, subscriptions: 0 });
   });
 
   test("an interruption ends it with code 130, and its client and durable leave the server", async () => {
     const file = fileOf("long.txt", "a line\n".repeat(2_000_000));
-    const run = start([file, "--server", server().url]);
-    await until("it publishes", async () => {
-      const channel = await server().monitor<{ msgs: number }>("streaming/channelsz?channel=demo");
-      return run.out().includes("long.txt") && (channel?.msgs ?? 0) > 20_000;
-    });
+    const before = (await server().holds()).messages;
+    const run = start(program, [file, "--server", server().url]);
+    await until("it publishes", async () => (await server().holds()).messages > before + 20_000);
     run.kill("SIGINT");
-    expect(await run.finished).toMatchObject({ code: 130, err: "demo: interrupted\n" });
-    const clients = await server().monitor<{ total: number }>("streaming/clientsz");
-    expect(clients?.total).toBe(0);
-    const channel = await server().monitor<{ subscriptions?: unknown[] }>("streaming/channelsz?channel=demo&subs=1");
-    expect(channel?.subscriptions ?? []).toEqual([]);
+    expect(await run.ended).toMatchObject({ code: 130, err: "demo: interrupted\n" });
+    expect(await server().holds()).toMatchObject({ clients: 0, subscriptions: 0 });
   });
 
   test("prints no credentials of a server's URL", async () => {
@@ -125,27 +143,27 @@ describeWithServer("the demo", () => {
     const run = await demo([file, "--server", server().url, "--cluster", "no-such-cluster"]);
     expect(run).toEqual(failure(/no streaming server answers for cluster ID no-such-cluster/));
   });
-});
+}
 
-test("an unreachable server, a missing file, an empty file and unknown options end it with the reason and code 1", async () => {
+test("an unreachable server, a missing file, an empty file and wrong options end it with the reason and code 1", async () => {
   const [port] = await freePorts(1);
   const small = fileOf("a-line.txt", "a\n");
-  const [unreachable, missing, empty, unknown] = await Promise.all([
+  const [unreachable, missing, empty, unknown, both] = await Promise.all([
     demo([small, "--server", `nats://127.0.0.1:${port}`]),
     demo([join(folder, "missing.txt"), "--server", "nats://127.0.0.1:1"]),
     demo([fileOf("empty.txt", ""), "--server", "nats://127.0.0.1:1"]),
     demo(["--sever", "nats://127.0.0.1:1"]),
+    demo(["--real", "--server", "nats://127.0.0.1:1"]),
   ]);
   expect(unreachable).toEqual(failure(/cannot connect to 127\.0\.0\.1:\d+/));
   expect(missing).toEqual(failure(/cannot read .*missing\.txt/));
   expect(empty).toEqual(failure(/empty\.txt is empty/));
   expect(unknown).toEqual(failure(/Unknown option '--sever'/));
+  expect(both).toMatchObject({ code: 1, out: expect.stringMatching(/^usage: /) as string });
 });
 
-test("without a server to start it says what is missing, and what to do", async () => {
-  const run = await demo([], { NATS_STREAMING_SERVER: join(folder, "no-such-server") });
-  expect(run).toMatchObject({
-    code: 1,
-    err: expect.stringMatching(/^demo: no server to run: nats-streaming-server 0\.25\.6: .*no-such-server.* use a running server by --server\n$/),
-  });
+test("without a real server to start it says what is missing, and what to do", async () => {
+  const run = await demo(["--real"], { NATS_STREAMING_SERVER: join(folder, "no-such-server") });
+  const reason = /^demo: no server to run: nats-streaming-server 0\.25\.6: .*no-such-server.* by --server, or leave out --real\n$/;
+  expect(run).toMatchObject({ code: 1, err: expect.stringMatching(reason) as string });
 });

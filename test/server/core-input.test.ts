@@ -210,6 +210,45 @@ describe("secrets", () => {
     expectNoSecret(await connect({ ...optionsFor({ url: "" }), ...closed }).catch((reason: unknown) => reason));
   });
 
+  test("leave in CONNECT alone, which has these fields and no others, whatever the options", async () => {
+    const fake = await streaming({ nonce: "PXoWU7zWAMt75FY", auth_required: true });
+    const every = {
+      auth: { user: "someone", pass: CANARY },
+      connectTimeout: 5_000,
+      requestTimeout: 2_000,
+      publishTimeout: 30_000,
+      maxPubAcksInFlight: 10,
+      maxPubBytesInFlight: 10_000,
+      maxQueuedBytes: 10_000,
+      maxWaitingBytes: 10_000,
+      resendUnconfirmed: true,
+      pingInterval: 5_000,
+      pingMaxOut: 3,
+      waitOnFirstConnect: true,
+      inboxPrefix: "_IN",
+      signal: new AbortController().signal,
+      discoverPrefix: "_STAN.discover",
+    } satisfies Omit<ConnectOptions, "clusterId" | "clientId" | "servers" | "reconnectDelay" | "onStatus" | "tls">;
+    await open(fake, { ...every, clientId: "the-client" });
+    const [first] = await said(fake);
+    expect(first!.json).toEqual({
+      verbose: false,
+      pedantic: false,
+      tls_required: false,
+      name: "the-client",
+      lang: "typescript",
+      version: "0.1.0",
+      protocol: 1,
+      echo: true,
+      headers: true,
+      no_responders: true,
+      user: "someone",
+      pass: CANARY,
+    });
+    const rest = (await said(fake)).slice(1);
+    expect(JSON.stringify(rest)).not.toContain(CANARY);
+  });
+
   test("in TLS options are seen nowhere", async () => {
     const fake = await streaming();
     const tls = { cert: pem("client"), key: pem("client-key"), passphrase: CANARY, ca: pem("ca") };

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { binaries, binaryPath } from "../support/binaries.ts";
 import { fresh, open, proxyTo, publishAll, range, read, Received, Statuses } from "../support/clients.ts";
 import { subscriptionPages, untilAcknowledged } from "../support/monitor.ts";
 import { StreamingServer } from "../support/server.ts";
@@ -110,9 +111,12 @@ describeWithServer("after a link that was cut", () => {
   });
 });
 
-describeWithServer("after a restart of a server that keeps nothing", () => {
-  const server = forSuite(() => StreamingServer.start());
+for (const name of ["streaming", "oldStreaming"] as const) {
+  const title = `after a restart of a server that keeps nothing, of version ${binaries[name].version}`;
+  describeWithServer(title, () => restarts(forSuite(() => StreamingServer.start({ binary: binaryPath(binaries[name]) }))), [name]);
+}
 
+function restarts(server: () => StreamingServer): void {
   test("the client registers again, and publishers and every kind of subscription go on", async () => {
     const statuses = new Statuses();
     const client = await open(server(), { onStatus: statuses.onStatus });
@@ -187,4 +191,4 @@ describeWithServer("after a restart of a server that keeps nothing", () => {
     expect((await messages.next()).value?.text()).toBe("2");
     await messages.return();
   });
-});
+}

@@ -57,6 +57,7 @@ describe("calls with wrong arguments", () => {
     ["subscribe", (client) => client.subscribe("a", () => {}, null as unknown as SubscribeOptions)],
     ["messages", (client) => client.messages("")],
     ["messages", (client) => client.messages("a", { ackWait: 500 })],
+    ["messages", (client) => client.messages("a", { concurrency: 2 } as SubscribeOptions)],
     ["drain", (client) => client.drain({ timeout: -1 })],
   ];
 
@@ -215,6 +216,30 @@ describe("a drain", () => {
     expect(report.unconfirmed).toBe(1);
     expect(await lost).toMatchObject({ code: "UNCONFIRMED" });
     expect(client.state).toBe("closed");
+  });
+
+  test("counts those, too, whose ack was lost with the link while it waited", async () => {
+    const client = await open(fake);
+    fake.onPublish = (ask) => ask.link.destroy();
+    const lost = client.publish("fake", "x").then(() => undefined, (error: unknown) => error);
+    const report = await client.drain();
+    expect(await lost).toMatchObject({ code: "UNCONFIRMED" });
+    expect(report.unconfirmed).toBe(1);
+  });
+
+  test("counts those, too, that may be stored and wait to be sent again", async () => {
+    const client = await open(fake, { resendUnconfirmed: true });
+    const sent: string[] = [];
+    fake.onPublish = (ask) => {
+      sent.push(ask.message.guid);
+      fake.onPing = () => undefined;
+      ask.link.destroy();
+    };
+    const lost = client.publish("fake", "x").then(() => undefined, (error: unknown) => error);
+    await until("it is sent", () => sent.length === 1);
+    const report = await client.drain({ timeout: 50 });
+    expect(await lost).toMatchObject({ code: "UNCONFIRMED" });
+    expect(report.unconfirmed).toBe(1);
   });
 
   test("is what `await using` does", async () => {

@@ -1,33 +1,28 @@
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import type { Client, Messages, SubscribeOptions } from "../../src/index.ts";
-import { Ack } from "../../src/pb/protocol.ts";
-import { open } from "../support/clients.ts";
-import { FakeStreaming, msgProto, pingResponse, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
+import type { StreamingServer } from "../../src/testing/server.ts";
+import { embedded, open } from "../support/clients.ts";
 import { until } from "../support/until.ts";
 
-let fake: FakeStreaming;
+let server: StreamingServer;
 let client: Client;
 
 beforeEach(async () => {
-  fake = await FakeStreaming.start();
-  onTestFinished(() => fake.stop());
-  client = await open(fake);
+  server = await embedded();
+  client = await open(server, { clientId: "me" });
 });
 
+/** A loop over so many messages, by a durable: what it leaves is kept. */
 async function start(options: SubscribeOptions = {}, count = 0): Promise<Messages> {
-  const messages = await client.messages("fake", options);
-  deliver(1, count);
+  const messages = await client.messages("c", { durable: "d", ...options });
+  for (let sequence = 1; sequence <= count; sequence++) server.publish("c", `message ${sequence}`);
   return messages;
 }
 
-function deliver(first: number, last: number): void {
-  for (let sequence = first; sequence <= last; sequence++) fake.deliver(msgProto({ sequence: BigInt(sequence) }));
-}
-
-/** The sequences that were acknowledged, once all that was said before has arrived. */
-async function acked(): Promise<number[]> {
-  await client.close();
-  return fake.others.map(({ payload }) => Number(Ack.read(payload).sequence));
+/** The sequences that are not acknowledged, once all that was said before has arrived. */
+async function pending(): Promise<readonly number[]> {
+  await server.idle();
+  return server.subscriptions("c")[0]!.pending;
 }
 
 describe("a loop over messages", () => {
@@ -35,21 +30,18 @@ describe("a loop over messages", () => {
     const seen: number[] = [];
     for await (const message of await start({}, 5)) {
       seen.push(message.sequence);
-      if (message.sequence > 1) {
-        await until("the one before is acknowledged", () => fake.others.length === message.sequence - 1);
-      } else expect(fake.others).toEqual([]);
+      expect(await pending()).toEqual([1, 2, 3, 4, 5].slice(message.sequence - 1));
       if (message.sequence === 5) break;
     }
     expect(seen).toEqual([1, 2, 3, 4, 5]);
-    expect(await acked()).toEqual([1, 2, 3, 4]);
+    expect(await pending()).toEqual([5]);
   });
 
   test("left by break leaves its message unacknowledged and closes the subscription", async () => {
     const messages = await start({}, 2);
     for await (const message of messages) if (message.sequence === 2) break;
     expect(messages.subscription.state).toBe("closed");
-    expect(fake.leaves.map(({ subject }) => subject)).toEqual([subjects.subCloseRequests]);
-    expect(await acked()).toEqual([1]);
+    expect(server.subscriptions("c")).toMatchObject([{ online: false, pending: [2] }]);
   });
 
   test("left by throw does so, too", async () => {
@@ -59,7 +51,7 @@ describe("a loop over messages", () => {
     };
     await expect(loop()).rejects.toThrow(new RangeError("of the loop"));
     expect(messages.subscription.state).toBe("closed");
-    expect(await acked()).toEqual([1]);
+    expect(server.subscriptions("c")).toMatchObject([{ online: false, pending: [2] }]);
   });
 
   test("with manualAck acknowledges nothing by itself", async () => {
@@ -67,7 +59,7 @@ describe("a loop over messages", () => {
       if (message.sequence === 2) message.ack();
       if (message.sequence === 4) break;
     }
-    expect(await acked()).toEqual([2]);
+    expect(await pending()).toEqual([1, 3, 4]);
   });
 
   test("ends when the subscription is closed, and when the client is", async () => {
@@ -84,11 +76,11 @@ describe("a loop over messages", () => {
 
   test("throws when the server refuses the subscription for good, later on", async () => {
     const messages = await start();
-    fake.onSubscribe = (ask) => ask.answer(subscriptionResponse("", "too many subscriptions per channel"));
-    fake.onPing = (ask) => ask.answer(pingResponse("client has been replaced or is no longer registered"));
-    fake.link.destroy();
+    server.refuse("subscribe", "too many subscriptions per channel");
+    server.forget("me");
+    server.cut();
     for (const next of [messages.next(), messages.next()]) {
-      await expect(next).rejects.toMatchObject({ code: "REFUSED", message: "subscribe fake: too many subscriptions per channel" });
+      await expect(next).rejects.toMatchObject({ code: "REFUSED", message: "subscribe c: too many subscriptions per channel" });
     }
     await expect(messages.next()).rejects.toMatchObject({ code: "REFUSED" });
   });
@@ -98,7 +90,7 @@ describe("next", () => {
   test("asked for several times at once gives as many messages, in order", async () => {
     const messages = await start();
     const wanted = [messages.next(), messages.next(), messages.next()];
-    deliver(1, 3);
+    for (const text of ["1", "2", "3"]) server.publish("c", text);
     const first = await wanted[0];
     expect(first.value?.sequence).toBe(1);
     void messages.next();
@@ -113,7 +105,7 @@ describe("next", () => {
     expect(await messages.return()).toEqual({ done: true, value: undefined });
     expect(await messages.next()).toEqual({ done: true, value: undefined });
     expect(await messages.return()).toEqual({ done: true, value: undefined });
-    expect(await acked()).toEqual([]);
+    expect(await pending()).toEqual([1]);
   });
 
   test("that waits is answered when the loop is left elsewhere", async () => {
@@ -127,24 +119,22 @@ describe("next", () => {
     const messages = await start({}, 3);
     await messages.next();
     await messages.next();
-    await until("the first is acknowledged", () => fake.others.length === 1);
-    expect(await acked()).toEqual([1]);
+    expect(await pending()).toEqual([2, 3]);
   });
 });
 
 test("leaving while disconnected does not wait for the server", async () => {
   const messages = await start({}, 1);
   await messages.next();
-  fake.onPing = () => {};
-  fake.link.destroy();
+  await server.down();
   await until("the link is lost", () => client.state !== "registered");
   expect(await messages.return()).toEqual({ done: true, value: undefined });
-  fake.onPing = (ask) => ask.answer(pingResponse());
-  await until("the server is told", () => fake.leaves.length === 1);
+  await server.up();
+  await until("the server is told", () => server.subscriptions("c")[0]?.online === false);
 });
 
 test("wrong arguments reject before anything is sent", async () => {
   await expect(client.messages("a.*")).rejects.toBeInstanceOf(TypeError);
   await expect(client.messages("a", { ackWait: 1 })).rejects.toBeInstanceOf(TypeError);
-  expect(fake.subscribes).toEqual([]);
+  expect(server.subscriptions("a")).toEqual([]);
 });

@@ -96,6 +96,7 @@ const badConnectOptions: readonly (readonly [string, unknown, string, string])[]
   ["signal", null, "object", "must be an AbortSignal"],
   ["tls", true, "boolean", "must be an object"],
   ["tls", null, "object", "must be an object"],
+  ["tls", [], "object", "must be an object"],
   ...["inboxPrefix", "discoverPrefix"].flatMap((option) => [
     [option, "", '""', "must be a string that is not empty"] as const,
     [option, 5, "5", "must be a string that is not empty"] as const,
@@ -139,6 +140,25 @@ describe("options of connect", () => {
   test("a misspelt option is refused by its name", () => {
     expect(refusal(() => checkConnectOptions(connectOptions({ clientID: "x" })))).toBe('connect has no option "clientID"');
     expect(refusal(() => checkConnectOptions(connectOptions({ "a\nb": 1 })))).toContain('"a\\nb"');
+    expect(refusal(() => checkConnectOptions(connectOptions({ tls: { rejectUnauthorized: false } })))).toBe('tls has no option "rejectUnauthorized"');
+  });
+
+  test.each([
+    ["ca", 5, "number"],
+    ["ca", ["a text", 5], "number"],
+    ["cert", {}, "object"],
+    ["key", null, "object"],
+    ["passphrase", 5, "number"],
+    ["servername", 5, "5"],
+    ["servername", "", '""'],
+    ["servername", "a\0b", '"a\\u0000b"'],
+    ["servername", "a b", '"a b"'],
+    ["servername", "x".repeat(254), "(254 characters)"],
+    ["handshakeFirst", "yes", '"yes"'],
+  ])("tls.%s = %j is refused, with option, value and rule", (option, value, shown) => {
+    const message = refusal(() => checkConnectOptions(connectOptions({ tls: { [option]: value } })));
+    expect(message).toMatch(new RegExp(`^tls\\.${option} must be .*, not `));
+    expect(message).toContain(shown);
   });
 
   test("no message shows anything of a secret", () => {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { PubMsg } from "../../src/pb/protocol.ts";
-import { open } from "../support/clients.ts";
-import { type Ask, FakeStreaming, pingResponse, pubAck } from "../support/fake-streaming.ts";
+import { embedded, open } from "../support/clients.ts";
+import { type Ask, FakeStreaming, pubAck } from "../support/fake-streaming.ts";
 import { until } from "../support/until.ts";
 
 let fake: FakeStreaming;
@@ -49,13 +49,12 @@ describe("a publish that a server had heard whose place another one has taken", 
   });
 
   test("is unconfirmed, too, where nothing told of it but a ping that was not answered", async () => {
-    const client = await open(fake, { requestTimeout: 500, publishTimeout: 3_600_000, pingInterval: 1_000 });
+    const server = await embedded();
+    const client = await open(server, { requestTimeout: 500, publishTimeout: 3_600_000, pingInterval: 1_000 });
     // As a leader does that is frozen: it hears all, and says nothing.
-    fake.onPublish = () => undefined;
-    fake.onPing = () => {
-      fake.onPing = (ask) => ask.answer(pingResponse());
-    };
-    await expect(client.publish("fake", "one")).rejects.toMatchObject({ code: "UNCONFIRMED" });
+    server.swallow("PubAck");
+    server.swallow("PingResponse");
+    await expect(client.publish("c", "one")).rejects.toMatchObject({ code: "UNCONFIRMED" });
   });
 
   test("is stored, when its ack comes after all, if only soon", async () => {

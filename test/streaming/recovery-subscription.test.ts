@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { StartPosition, type SubscriptionRequest } from "../../src/pb/protocol.ts";
-import { fresh, open, Received, Statuses } from "../support/clients.ts";
-import { type Ask, FakeStreaming, msgProto, pingResponse, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
+import { embedded, fresh, open, Statuses } from "../support/clients.ts";
+import { type Ask, FakeStreaming, pingResponse, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
 import { until } from "../support/until.ts";
 
 const gone = "client has been replaced or is no longer registered";
@@ -22,15 +22,16 @@ function loseSession(): void {
 
 describe("what was asked for and is not wanted any more", () => {
   test("is closed on the server when the subscription is closed while the answer is awaited", async () => {
-    const client = await open(fake, { requestTimeout: 500 });
-    const subscription = await client.subscribe("fake", () => undefined, { durable: "d" });
-    const unanswered: string[] = [];
-    fake.onSubscribe = (ask) => void unanswered.push(ask.message.inbox);
-    loseSession();
-    await until("the server is asked again", () => unanswered.length > 0);
+    const server = await embedded();
+    const client = await open(server, { clientId: "me", requestTimeout: 500 });
+    const subscription = await client.subscribe("c", () => undefined, { durable: "d" });
+    const online = () => server.subscriptions("c")[0]?.online;
+    server.forget("me");
+    server.swallow("SubscriptionResponse");
+    server.cut();
+    await until("the server is asked again", () => online() === true);
     await subscription.close();
-    expect(unanswered).toHaveLength(1);
-    expect(fake.leaves.map((ask) => ask.message.inbox)).toEqual(unanswered);
+    expect(online()).toBe(false);
   });
 
   test("is closed once more when its acceptance comes after all", async () => {
@@ -45,7 +46,7 @@ describe("what was asked for and is not wanted any more", () => {
     const leaves = fake.leaves.length;
     late!.answer(subscriptionResponse("_FAKE.late"));
     await until("the late one is closed", () => fake.leaves.length > leaves);
-    expect(fake.leaves.at(-1)!.message.inbox).toBe(late!.message.inbox);
+    expect(fake.leaves.at(-1)!.message.inbox).toBe("_FAKE.late");
     expect(fake.leaves.at(-1)!.subject).toBe(subjects.subCloseRequests);
   });
 
@@ -59,6 +60,28 @@ describe("what was asked for and is not wanted any more", () => {
     const left = expect(subscription.unsubscribe()).rejects.toMatchObject({ code: "CLOSED" });
     await client.close();
     await left;
+  });
+});
+
+describe("a durable that waits for its turn to be asked for again", () => {
+  test("is forgotten all the same when that was asked for in an outage", async () => {
+    const client = await open(fake, { requestTimeout: 60_000 });
+    const durables = Array.from({ length: 17 }, (_, i) => client.subscribe("fake", () => undefined, { durable: `d${i}` }));
+    const subscriptions = await Promise.all(durables);
+    // All but the last have a slot, and are not answered.
+    fake.onSubscribe = () => undefined;
+    loseSession();
+    await until("the server is asked again", () => fake.subscribes.length === 17 + 16);
+    const waiting = subscriptions.find(({ durable }) => !fake.subscribes.slice(17).some(({ message }) => message.durableName === durable))!;
+    fake.onSubscribe = (ask) => void fake.accept(ask);
+    fake.onPing = () => undefined;
+    fake.link.destroy();
+    await until("it is not registered", () => client.state !== "registered" && waiting.state === "disconnected");
+    const left = waiting.unsubscribe();
+    fake.onPing = (ask) => ask.answer(pingResponse());
+    await left;
+    const unsubscribed = fake.leaves.filter(({ subject }) => subject === subjects.unsubRequests);
+    expect(unsubscribed.map(({ message }) => message.durableName)).toEqual([waiting.durable]);
   });
 });
 
@@ -93,13 +116,15 @@ describe("a subscription that has received nothing", () => {
 
 describe("the acks of the last messages", () => {
   test("are repeated after a resume, to the ack inbox that the session has", async () => {
-    const client = await open(fake);
-    const received = new Received();
-    await client.subscribe("fake", received.handler, { maxInFlight: 2, startAt: "first" });
-    for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
-    await until("three are acknowledged", () => fake.others.length === 3);
-    fake.link.destroy();
-    await until("two are acknowledged again", () => fake.others.length === 5);
-    expect(new Set(fake.others.map((frame) => frame.subject))).toEqual(new Set([fake.held[0]!.ackInbox]));
+    const server = await embedded();
+    const client = await open(server);
+    await client.subscribe("c", () => undefined, { maxInFlight: 2 });
+    server.swallow("Ack", 2);
+    server.publish("c", "one");
+    server.publish("c", "two");
+    await server.idle();
+    expect(server.subscriptions("c")).toMatchObject([{ pending: [1, 2] }]);
+    server.cut();
+    await until("they are acknowledged after all", () => server.subscriptions("c")[0]?.pending.length === 0);
   });
 });

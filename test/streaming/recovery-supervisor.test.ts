@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { connect } from "../../src/index.ts";
-import { fresh, open, optionsFor, Statuses } from "../support/clients.ts";
+import { embedded, fresh, open, optionsFor, Statuses } from "../support/clients.ts";
 import { connectResponse, FakeStreaming, pingResponse } from "../support/fake-streaming.ts";
 import { until } from "../support/until.ts";
 
@@ -15,11 +15,12 @@ beforeEach(async () => {
 
 describe("the end of a session", () => {
   test("is not asked for without knowing that the session is still ours: the request would end a successor's", async () => {
-    const client = await open(fake);
-    fake.onPing = (ask) => ask.answer(pingResponse(replaced));
+    const server = await embedded();
+    const client = await open(server, { clientId: "me" });
+    server.forget("me");
+    await open(server, { clientId: "me" });
     await client.close();
-    expect(fake.pings).toHaveLength(1);
-    expect(fake.closes).toEqual([]);
+    expect(server.clients).toEqual(["me"]);
   });
 
   test("is asked for when the registration came only after the client had been closed", async () => {
@@ -52,12 +53,13 @@ describe("an outage", () => {
 
   test("of the streaming server alone is told, too", async () => {
     const statuses = new Statuses();
-    await open(fake, { onStatus: statuses.onStatus });
-    fake.onPing = (ask) => ask.unheard();
-    fake.link.destroy();
+    const server = await embedded();
+    await open(server, { onStatus: statuses.onStatus });
+    server.stepDown();
+    server.cut();
     const [status] = await statuses.until("error");
     expect(status?.error.code).toBe("NO_SERVER");
-    fake.onPing = (ask) => ask.answer(pingResponse());
+    server.lead();
     await statuses.until("registered", 2);
     expect(statuses.of("error")).toHaveLength(1);
   });

@@ -81,13 +81,35 @@ test("memory is used again once nothing is in it", () => {
   expect(seen.size).toBeLessThan(10);
 });
 
-test("large data has memory of its own, which goes with it", () => {
+test("large data has memory of its own", () => {
   const slabs = new Slabs();
   const small = hold(slabs, "small");
   const large = hold(slabs, new Uint8Array(20_000));
   expect(large.slab).not.toBe(small.slab);
   expect(large.slab.bytes.length).toBe(20_000);
-  slabs.release(large.slab);
   expect(hold(slabs, new Uint8Array(20_000)).slab).not.toBe(large.slab);
   expect(same(bytesIn(small), small.expected)).toBe(true);
+});
+
+test("the memory of large data is used again for data of about that size, once its last user has released it", () => {
+  const slabs = new Slabs();
+  const { slab } = hold(slabs, new Uint8Array(20_000));
+  slab.users++;
+  slabs.release(slab);
+  expect(hold(slabs, new Uint8Array(20_000)).slab).not.toBe(slab);
+  slabs.release(slab);
+  const again = hold(slabs, new Uint8Array(18_000).fill(7));
+  expect(again.slab).toBe(slab);
+  expect(same(bytesIn(again), again.expected)).toBe(true);
+  slabs.release(again.slab);
+  expect(hold(slabs, new Uint8Array(20_001)).slab).not.toBe(slab);
+});
+
+test("of large memory no more than 8 MiB are kept", () => {
+  const slabs = new Slabs();
+  const kept = Array.from({ length: 20 }, () => hold(slabs, new Uint8Array(1024 * 1024)));
+  const first = new Set(kept.map(({ slab }) => slab));
+  for (const { slab } of kept) slabs.release(slab);
+  const again = Array.from({ length: 20 }, () => hold(slabs, new Uint8Array(1024 * 1024)));
+  expect(again.filter(({ slab }) => first.has(slab)).length).toBe(8);
 });

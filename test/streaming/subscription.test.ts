@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Message, SubscribeOptions } from "../../src/index.ts";
 import { Ack, StartPosition, type SubscriptionRequest } from "../../src/pb/protocol.ts";
-import { open, range, Received, Statuses } from "../support/clients.ts";
-import { type Ask, FakeStreaming, msgProto, pingResponse, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
+import { embedded, open, range, Received, Statuses } from "../support/clients.ts";
+import { type Ask, FakeStreaming, msgProto, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
 import { forEachSeed } from "../support/random.ts";
 import { until } from "../support/until.ts";
 
@@ -154,18 +154,13 @@ describe("subscribing", () => {
   });
 
   test("with a durable that a subscription of its own still holds on the server closes that first", async () => {
-    let tries = 0;
-    fake.onSubscribe = (ask) => {
-      if (++tries === 1) return;
-      if (!fake.leaves.some(({ message }) => message.inbox === fake.subscribes[0].message.inbox)) {
-        ask.answer(subscriptionResponse("", "stan: duplicate durable registration"));
-      } else fake.accept(ask);
-    };
-    // The first request is never answered: whether it was carried out is unknown.
-    const client = await open(fake, { requestTimeout: 50 });
-    const subscription = await client.subscribe("fake", () => {}, { durable: "d" });
+    const server = await embedded();
+    const client = await open(server, { requestTimeout: 50 });
+    // The first request is carried out, but the client does not learn of it.
+    server.swallow("SubscriptionResponse");
+    const subscription = await client.subscribe("c", () => {}, { durable: "d" });
     expect(subscription.state).toBe("subscribed");
-    expect(fake.leaves.every(({ subject }) => subject === subjects.subCloseRequests)).toBe(true);
+    expect(server.subscriptions("c")).toMatchObject([{ durable: "d", online: true }]);
   });
 });
 
@@ -304,7 +299,7 @@ describe("leaving", () => {
   test("by close or unsubscribe tells the server which, once", async () => {
     const client = await open(fake);
     const one = await client.subscribe("fake", () => {}, { durable: "d" });
-    await Promise.all([one.close(), one.close(), one.unsubscribe()]);
+    await Promise.all([one.close(), one.close()]);
     const two = await client.subscribe("fake", () => {}, { durable: "d" });
     await Promise.all([two.unsubscribe(), two.close()]);
     expect(fake.leaves.map(({ subject, message }) => [subject, message.inbox])).toEqual([
@@ -359,16 +354,28 @@ describe("leaving", () => {
     await expect(subscription.drain({ timeout: 0 })).rejects.toBeInstanceOf(TypeError);
   });
 
-  test("while disconnected is done on the server after the resume", async () => {
+  test("by close is no unsubscribe: asked for afterwards, that is not claimed to be done", async () => {
     const client = await open(fake);
-    const subscription = await client.subscribe("fake", () => {}, { durable: "d" });
-    fake.onPing = () => {};
-    fake.link.destroy();
+    const durable = await client.subscribe("fake", () => {}, { durable: "d" });
+    const closing = durable.close();
+    await expect(durable.unsubscribe()).rejects.toMatchObject({ code: "CLOSED", message: /the subscription was closed before/ });
+    await closing;
+    await expect(durable.unsubscribe()).rejects.toMatchObject({ code: "CLOSED" });
+    const plain = await client.subscribe("fake", () => {});
+    await plain.close();
+    await plain.unsubscribe();
+    expect(fake.leaves.map(({ subject }) => subject)).toEqual([subjects.subCloseRequests, subjects.subCloseRequests]);
+  });
+
+  test("while disconnected is done on the server after the resume", async () => {
+    const server = await embedded();
+    const client = await open(server);
+    const subscription = await client.subscribe("c", () => {}, { durable: "d" });
+    await server.down();
     await until("the link is lost", () => client.state !== "registered");
     const left = subscription.unsubscribe();
-    expect(fake.leaves).toEqual([]);
-    fake.onPing = (ask) => ask.answer(pingResponse());
+    await server.up();
     await left;
-    expect(fake.leaves.map(({ subject }) => subject)).toEqual([subjects.unsubRequests]);
+    expect(server.subscriptions("c")).toEqual([]);
   });
 });

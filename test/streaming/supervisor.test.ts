@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { connect } from "../../src/index.ts";
 import { latin1 } from "../support/bytes.ts";
-import { open, optionsFor, Received, Statuses } from "../support/clients.ts";
+import { embedded, open, optionsFor, Received, Statuses } from "../support/clients.ts";
 import { connectResponse, FakeStreaming, msgProto, pingResponse, pubAck } from "../support/fake-streaming.ts";
 import { FakeServer } from "../support/raw.ts";
 import { until } from "../support/until.ts";
@@ -190,19 +190,15 @@ describe("a session in doubt", () => {
   });
 
   test("that is found gone while the link stays is registered anew on the same link", async () => {
-    const client = await open(fake, { onStatus: statuses.onStatus });
-    await client.subscribe("fake", () => {});
-    fake.onPing = (ask) => ask.answer(pingResponse(replaced));
-    fake.onPublish = (ask) => {
-      if (ask.message.connID.length > 0 && fake.registrations.length === 1) ask.unheard();
-      else ask.answer(pubAck(ask.message.guid));
-    };
-    await client.publish("fake", "x");
+    const server = await embedded();
+    const client = await open(server, { clientId: "me", onStatus: statuses.onStatus });
+    await client.subscribe("c", () => {});
+    server.forget("me");
+    await client.publish("c", "x");
     await statuses.until("subscribed", 2);
-    expect(fake.links.length).toBe(1);
-    expect(fake.registrations.length).toBe(2);
-    const [first, second] = fake.registrations.map(({ message }) => latin1(message.connID));
-    expect(fake.publishes.map(({ message }) => latin1(message.connID))).toEqual([first, second]);
+    expect(statuses.of("registered").map(({ resumed }) => resumed)).toEqual([false, false]);
+    expect(statuses.of("disconnected")).toEqual([]);
+    expect(server.messages("c").map(({ text }) => text)).toEqual(["x"]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { onTestFinished } from "vitest";
 import { type Client, connect, type ConnectOptions, type Message, type Status } from "../../src/index.ts";
+import { StreamingServer, type StreamingServerOptions } from "../../src/testing/server.ts";
 import { Proxy } from "./proxy.ts";
 import { until } from "./until.ts";
 
@@ -34,6 +35,13 @@ export async function open(place: Place, options: Partial<ConnectOptions> = {}):
   const client = await connect(optionsFor(place, options));
   onTestFinished(() => client.close());
   return client;
+}
+
+/** A server in this process, which is stopped when the test ends. */
+export async function embedded(options?: StreamingServerOptions): Promise<StreamingServer> {
+  const server = await StreamingServer.start(options);
+  onTestFinished(() => server.stop());
+  return server;
 }
 
 /** A proxy in front of a server, which is stopped when the test ends. */

@@ -32,6 +32,9 @@ export async function listen(port?: number): Promise<{ server: Server; port: num
   }
 }
 
+/** "from-to" in TEST_PORTS: two runs at once on one machine need ports of their own, since a server that restarts wants its own again. */
+const [from, to] = (process.env["TEST_PORTS"] ?? "10000-31999").split("-").map(Number);
+
 function randomPort(): number {
-  return 10_000 + Math.floor(Math.random() * 22_000);
+  return from + Math.floor(Math.random() * (to - from + 1));
 }

@@ -10,7 +10,7 @@ declare module "vitest" {
 
 /** Runs once before all tests: installs the servers where they are missing, so that test files need only look. */
 export default function setup(project: TestProject): void {
-  const wanted: readonly BinaryName[] = ["streaming", "nats"];
+  const wanted: readonly BinaryName[] = ["streaming", "oldStreaming", "nats"];
   const missing: Partial<Record<BinaryName, string>> = {};
   for (const name of wanted) {
     const found: Found = installBinary(binaries[name]);

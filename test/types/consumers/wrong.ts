@@ -1,9 +1,14 @@
 // Each statement is an error, on a line of its own: what the types refuse.
-import { connect, Message, StreamingError } from "nats-streaming-client";
+import { Client, connect, Message, StreamingError } from "nats-streaming-client";
 void connect({ clusterId: "test-cluster" });
 void connect({ clusterId: "test-cluster", clientId: "consumer", timeout: 1 });
 void connect({ clusterId: "test-cluster", clientId: "consumer", tls: { rejectUnauthorized: false } });
 void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => client.publish("orders", 1));
 void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => client.messages("orders", { concurrency: 2 }));
+void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => client.publish("orders", "text", { signal: {} }));
+void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => client.subscribe("orders"));
+void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => client.subscribe("orders", () => undefined, { startAt: "last" }));
+void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => (client.state = "closed"));
+void new Client();
 void new Message();
 void new StreamingError("TIMEOUT", "no");

@@ -1,0 +1,97 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { VERSION } from "../../src/core-nats/connection.ts";
+import { install, pack, root } from "../support/tarball.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-loading-"));
+
+beforeAll(() => install(pack(folder), folder));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string; sideEffects: unknown };
+const NAMES = ["Client", "Message", "Messages", "NatsError", "StreamingError", "Subscription", "connect"];
+
+/** Runs a program where the package is installed, and returns what it prints as JSON. */
+function run(file: string, text: string): unknown {
+  writeFileSync(join(folder, file), text);
+  const { stdout, stderr, status } = spawnSync(process.execPath, ["--pending-deprecation", file], { encoding: "utf8", cwd: folder });
+  expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+  return JSON.parse(stdout);
+}
+
+test("the package is loaded by require, with exactly the public names", () => {
+  const program = `
+    const names = (path) => Object.keys(require(path)).sort();
+    console.log(JSON.stringify([names("nats-streaming-client"), names("nats-streaming-client/testing")]));`;
+  expect(run("names.cjs", program)).toEqual([NAMES, ["StreamingServer"]]);
+});
+
+test("the package is loaded by import, with the same names, and is the same thing", () => {
+  const program = `
+    import * as all from "nats-streaming-client";
+    import { connect, Client, StreamingError } from "nats-streaming-client";
+    import { createRequire } from "node:module";
+    const required = createRequire(import.meta.url)("nats-streaming-client");
+    const names = Object.keys(all).filter((name) => !["default", "module.exports", "__esModule"].includes(name)).sort();
+    const same = [connect === required.connect, Client === required.Client, StreamingError === required.StreamingError];
+    console.log(JSON.stringify([names, ...same]));`;
+  expect(run("names.mjs", program)).toEqual([NAMES, true, true, true]);
+});
+
+test("the package gives its package.json, and nothing of its inside", () => {
+  const program = `
+    const inside = ["/dist/index.js", "/dist/streaming/client.js", "/streaming/client", "/dist"].map((path) => {
+      try { require("nats-streaming-client" + path); return path; } catch (error) { return error.code; }
+    });
+    console.log(JSON.stringify([require("nats-streaming-client/package.json").version, ...inside]));`;
+  const refused = "ERR_PACKAGE_PATH_NOT_EXPORTED";
+  expect(run("inside.cjs", program)).toEqual([manifest.version, refused, refused, refused, refused]);
+});
+
+test("servers are told the version that the package has", () => {
+  expect(VERSION).toBe(manifest.version);
+});
+
+test("loading the package loads nothing of the host but sockets: no TLS and no cryptography", () => {
+  const program = `
+    const { Module } = require("node:module");
+    const asked = new Set();
+    const load = Module._load;
+    Module._load = function (request, ...rest) { asked.add(request); return load.call(this, request, ...rest); };
+    require("nats-streaming-client");
+    require("nats-streaming-client/testing");
+    console.log(JSON.stringify([...asked].filter((request) => !request.startsWith(".") && !request.startsWith("nats-"))));`;
+  expect(run("loaded.cjs", program)).toEqual(["node:net"]);
+});
+
+test("loading the package has no side effects, as the manifest says: the host's objects, listeners and timers are as before", () => {
+  expect(manifest.sideEffects).toBe(false);
+  const program = `
+    const ownProperties = (object) => Reflect.ownKeys(object).map((key) => {
+      const { value, get, set } = Object.getOwnPropertyDescriptor(object, key);
+      return [key, value, get, set];
+    });
+    // Many of them are made when they are first asked for, which is not to be taken for a change.
+    const globals = Object.getOwnPropertyNames(globalThis).map((name) => [name, globalThis[name]]);
+    const objects = globals
+      .filter(([, value]) => typeof value === "function" || (typeof value === "object" && value !== null))
+      .flatMap(([name, value]) => [[name, value], ...(value.prototype ? [[name + ".prototype", value.prototype]] : [])]);
+    const look = () => new Map([
+      ...objects.map(([name, object]) => [name, ownProperties(object)]),
+      ["listeners", process.eventNames().map((name) => [name, process.listenerCount(name)])],
+      ["resources", process.getActiveResourcesInfo()],
+      ["environment", Object.entries(process.env)],
+    ]);
+    const same = (a, b) =>
+      Object.is(a, b) || (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((part, i) => same(part, b[i])));
+    const before = look();
+    require("nats-streaming-client");
+    require("nats-streaming-client/testing");
+    const after = look();
+    const changed = [...before.keys()].filter((name) => !same(before.get(name), after.get(name)));
+    console.log(JSON.stringify({ looked: before.size > 100, changed }));`;
+  expect(run("effects.cjs", program)).toEqual({ looked: true, changed: [] });
+});
