@@ -15,6 +15,15 @@ export interface Logged {
   readonly id: string;
 }
 
+/** What a ledger takes down, in a form that another process can be told. Views are numbered in the order in which they came. */
+export type Entry =
+  | readonly ["published", id: string, outcome: Outcome]
+  | readonly ["view", name: string]
+  | readonly ["begin", view: number, key: string, id: string]
+  | readonly ["end", view: number, key: string, id: string, well: boolean]
+  | readonly ["anew", view: number]
+  | readonly ["received", view: number, deliveries: number];
+
 /** What the oracle found. */
 export interface Verdict {
   readonly messages: number;
@@ -24,7 +33,8 @@ export interface Verdict {
   readonly unknown: number;
   /** Handled to the end more than once by one that should have handled it once. */
   readonly duplicates: number;
-  readonly redelivered: number;
+  /** Deliveries of what had been delivered before: to a subscription that went on, or because an ack did not come in time. */
+  readonly replayed: number;
 }
 
 /**
@@ -35,31 +45,57 @@ export class View {
   /** The views of one name handle a channel together. */
   readonly name: string;
   readonly handled = new Map<string, number>();
-  redelivered = 0;
-  /** How often it was told that the channel began anew. */
-  toldAnew = 0;
+  /** All that a handler was started for, by key. */
+  readonly begun = new Set<string>();
   readonly #running = new Set<string>();
   readonly #finished = new Set<string>();
-  readonly #violation: (text: string) => void;
+  readonly #number: number;
+  readonly #ledger: Ledger;
+  #deliveries = 0;
+  #toldAnew = false;
 
-  constructor(name: string, violation: (text: string) => void) {
+  constructor(name: string, number: number, ledger: Ledger) {
     this.name = name;
-    this.#violation = violation;
+    this.#number = number;
+    this.#ledger = ledger;
+  }
+
+  /** How many messages came in, those that came again included. */
+  get deliveries(): number {
+    return this.#deliveries;
+  }
+
+  /** Whether it was told that the channel began anew. */
+  get toldAnew(): boolean {
+    return this.#toldAnew;
   }
 
   /** A handler starts. `key` tells a stored message from all others, also from one with its number in an earlier life of the channel. */
-  begin(key: string, id: string, redelivered: boolean): void {
-    if (redelivered) this.redelivered++;
-    if (this.#running.has(key)) this.#violation(`${this.name}: two handlers at once for ${id} (${key})`);
-    if (this.#finished.has(key)) this.#violation(`${this.name}: ${id} (${key}) is handled again, though it is finished`);
+  begin(key: string, id: string): void {
+    this.#ledger.copy?.(["begin", this.#number, key, id]);
+    if (this.#running.has(key)) this.#ledger.violation(`${this.name}: two handlers at once for ${id} (${key})`);
+    if (this.#finished.has(key)) this.#ledger.violation(`${this.name}: ${id} (${key}) is handled again, though it is finished`);
+    this.begun.add(key);
     this.#running.add(key);
   }
 
   end(key: string, id: string, well: boolean): void {
+    this.#ledger.copy?.(["end", this.#number, key, id, well]);
     this.#running.delete(key);
     if (!well) return;
     this.#finished.add(key);
     this.handled.set(id, (this.handled.get(id) ?? 0) + 1);
+  }
+
+  anew(): void {
+    this.#ledger.copy?.(["anew", this.#number]);
+    this.#toldAnew = true;
+  }
+
+  /** So many messages came in, of which nothing was noted yet. */
+  received(deliveries: number): void {
+    this.#ledger.copy?.(["received", this.#number, deliveries]);
+    this.#deliveries += deliveries;
   }
 }
 
@@ -67,28 +103,52 @@ export class View {
 export class Ledger {
   readonly violations: string[] = [];
   readonly views: View[] = [];
+  /** Told of each entry. */
+  readonly copy: ((entry: Entry) => void) | undefined;
   readonly #outcomes = new Map<string, Outcome>();
   /** What was published before the store lost all. */
   readonly #excusable = new Set<string>();
-  #storeLosses = 0;
 
-  violation = (text: string): void => {
+  constructor(copy?: (entry: Entry) => void) {
+    this.copy = copy;
+  }
+
+  /** Takes down what another ledger did. */
+  enter(entry: Entry): void {
+    switch (entry[0]) {
+      case "published":
+        return this.note(entry[1], entry[2]);
+      case "view":
+        return void this.view(entry[1]);
+      case "begin":
+        return this.views[entry[1]]!.begin(entry[2], entry[3]);
+      case "end":
+        return this.views[entry[1]]!.end(entry[2], entry[3], entry[4]);
+      case "anew":
+        return this.views[entry[1]]!.anew();
+      case "received":
+        return this.views[entry[1]]!.received(entry[2]);
+    }
+  }
+
+  violation(text: string): void {
     if (this.violations.length < 50) this.violations.push(text);
-  };
+  }
 
   view(name: string): View {
-    const view = new View(name, this.violation);
+    this.copy?.(["view", name]);
+    const view = new View(name, this.views.length, this);
     this.views.push(view);
     return view;
   }
 
   note(id: string, outcome: Outcome): void {
+    this.copy?.(["published", id, outcome]);
     this.#outcomes.set(id, outcome);
   }
 
   /** The store has lost what it held, as a memory store does with its process: that is nobody's fault. */
   storeLost(): void {
-    this.#storeLosses++;
     for (const [id, outcome] of this.#outcomes) if (outcome !== "refused") this.#excusable.add(id);
   }
 
@@ -137,13 +197,17 @@ export class Ledger {
         else this.violation(`${name} has not handled ${id}, which is not in the log any more`);
       }
       lostWithStore += gone;
-      const told = this.views.some((view) => view.name === name && view.toldAnew > 0);
+      const told = this.views.some((view) => view.name === name && view.toldAnew);
       if (gone > 0 && !told) this.violation(`${name} has lost ${gone} messages with the store, and was not told`);
     }
     let duplicates = 0;
     for (const handled of this.#handledByName().values()) for (const times of handled.values()) duplicates += times - 1;
-    const redelivered = this.views.reduce((sum, view) => sum + view.redelivered, 0);
-    return { messages: this.published, lost, lostWithStore, unknown, duplicates, redelivered };
+    return { messages: this.published, lost, lostWithStore, unknown, duplicates, replayed: this.#replayed() };
+  }
+
+  #replayed(): number {
+    const begun = new Set(this.views.flatMap((view) => [...view.begun].map((key) => `${view.name} ${key}`)));
+    return this.views.reduce((sum, view) => sum + view.deliveries, 0) - begun.size;
   }
 
   #handledByName(): Map<string, Map<string, number>> {

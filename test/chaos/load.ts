@@ -1,7 +1,7 @@
 import { type Client, connect, type ConnectOptions, type Message, type Status, StreamingError, type SubscribeOptions, type Subscription } from "../../src/index.ts";
 import type { Random } from "../support/random.ts";
 import { until } from "../support/until.ts";
-import { Ledger, type Logged, type Verdict, type View } from "./ledger.ts";
+import { type Entry, Ledger, type Logged, type Verdict, type View } from "./ledger.ts";
 import { Peer, textOf } from "./peer.ts";
 
 /** What a load connects to, and how. */
@@ -12,12 +12,19 @@ export interface LoadOptions {
   readonly ackWait?: number;
 }
 
-/** What a scenario comes to. */
-export interface Result extends Verdict {
+/** What a load has been through. */
+export interface Course {
   readonly outages: number;
   /** Milliseconds from the moment at which it could succeed until a message is stored that was published after it. */
   readonly recoveries: readonly number[];
-  readonly statuses: ReadonlyMap<string, number>;
+  /** How often each was told, and how often publishes were rejected with each code. */
+  readonly statuses: Readonly<Record<string, number>>;
+  /** The state of everything, for whoever has to find out why. */
+  readonly dump: string;
+}
+
+/** What a scenario comes to. */
+export interface Result extends Verdict, Omit<Course, "dump"> {
   readonly violations: readonly string[];
 }
 
@@ -28,7 +35,7 @@ let loads = 0;
  * durable, a queue group of two and a member of a durable queue group; the second has the other member.
  */
 export class Load {
-  readonly ledger = new Ledger();
+  readonly ledger: Ledger;
   readonly channel: string;
   readonly clientIds: readonly [string, string];
   readonly clients: Client[] = [];
@@ -36,7 +43,7 @@ export class Load {
   readonly #options: LoadOptions;
   readonly #subscriptions = new Map<Subscription, View>();
   readonly #recent: string[] = [];
-  readonly #statuses = new Map<string, number>();
+  readonly #statuses: Record<string, number> = {};
   readonly #recoveries: number[] = [];
   /** The last outage, until a message is stored that was published after it. */
   #awaited: string | undefined;
@@ -46,7 +53,8 @@ export class Load {
   #lanes: Promise<void>[] = [];
   readonly #started = performance.now();
 
-  private constructor(random: Random, options: LoadOptions) {
+  private constructor(random: Random, options: LoadOptions, ledger: Ledger) {
+    this.ledger = ledger;
     this.#random = random;
     this.#options = options;
     const name = `chaos-${process.pid}-${++loads}`;
@@ -54,8 +62,9 @@ export class Load {
     this.clientIds = [`${name}-a`, `${name}-b`];
   }
 
-  static async start(random: Random, options: LoadOptions): Promise<Load> {
-    const load = new Load(random, options);
+  /** `copy`: told of all that its ledger takes down. */
+  static async start(random: Random, options: LoadOptions, copy?: (entry: Entry) => void): Promise<Load> {
+    const load = new Load(random, options, new Ledger(copy));
     await bounded("the load has started", load.#start(), 30_000, () => load.dump());
     return load;
   }
@@ -100,7 +109,7 @@ export class Load {
     const handler = async (message: Message): Promise<void> => {
       const key = `${message.sequence}@${message.timestamp}`;
       const id = message.text().split(" ", 1)[0]!;
-      view.begin(key, id, message.redelivered);
+      view.begin(key, id);
       let well = false;
       try {
         if (this.#random.bool(0.2)) await pause(this.#random.int(0, 4));
@@ -170,11 +179,11 @@ export class Load {
   }
 
   /** Something stood in the way until now, or was momentary, and happened now: takes the time until publishing goes on. */
-  healed(what: string): void {
+  healed(what: string, since = performance.now()): void {
     this.#outages++;
     this.#awaited = what;
     this.log(`healed: ${what}`);
-    this.#lanes.push(this.#probe(performance.now()));
+    this.#lanes.push(this.#probe(since));
   }
 
   async #probe(since: number): Promise<void> {
@@ -203,21 +212,25 @@ export class Load {
   }
 
   /** Stops publishing, waits until all has come to rest, and judges it. `port`: of the NATS server behind all proxies. */
-  async finish(port: number): Promise<Result> {
-    const dump = (): string => this.dump();
+  finish(port: number): Promise<Result> {
+    return judge(this, port);
+  }
+
+  /** Stops publishing, and waits until all publishes are settled and all subscriptions are in place. */
+  async settle(): Promise<void> {
     this.#publishing = false;
-    await bounded("all publishes are settled", Promise.all(this.#lanes), 60_000, dump);
+    await bounded("all publishes are settled", Promise.all(this.#lanes), 60_000, () => this.dump());
     await this.ready();
-    const log = await this.#log(port);
-    await until("all that is stored is handled", () => this.ledger.missing(log).length === 0, 60_000).catch(() => undefined);
+  }
+
+  /** Ends both clients, in the two ways in which that is done. */
+  async leave(): Promise<Course> {
+    for (const [subscription, view] of this.#subscriptions) view.received(subscription.stats().received);
+    const dump = (): string => this.dump();
     const [drained, closed] = this.clients as [Client, Client];
     await bounded("a client is drained", drained.drain({ timeout: 5_000 }), 12_000, dump);
     await bounded("a client is closed", closed.close(), 8_000, dump);
-    const verdict = this.ledger.judge(log);
-    if (this.#awaited !== undefined) this.ledger.violation(`publishing did not go on after ${this.#awaited}`);
-    const { violations } = this.ledger;
-    if (violations.length > 0) violations.push(dump());
-    return { ...verdict, outages: this.#outages, recoveries: this.#recoveries, statuses: this.#statuses, violations };
+    return { outages: this.#outages, recoveries: this.#recoveries, statuses: this.#statuses, dump: this.dump() };
   }
 
   /** Ends everything, whatever state it is in. */
@@ -226,18 +239,11 @@ export class Load {
     await Promise.all(this.clients.map((client) => client.close()));
   }
 
-  async #log(port: number): Promise<Logged[]> {
-    const reader = await Peer.registerSoon(port, `${this.channel}-reader`);
-    const log = await bounded("the log is read", reader.read(this.channel), 60_000, () => this.dump());
-    await reader.leave();
-    return log.map((message) => ({ sequence: Number(message.sequence), id: textOf(message).split(" ", 1)[0]! }));
-  }
-
   #status(client: string, status: Status): void {
-    this.#count(status.type === "error" ? `error: ${status.error.code}` : status.type);
+    this.#count(labelOf(status));
     if (status.type === "gap" && status.reason.includes("began anew")) {
       const view = this.#subscriptions.get(status.subscription);
-      if (view !== undefined) view.toldAnew++;
+      view?.anew();
     }
     if (status.type === "handler-failed" || status.type === "redelivered-often") return;
     const words = "error" in status ? status.error.message : "reason" in status ? `${status.from}-${status.to} ${status.reason}` : "";
@@ -249,7 +255,7 @@ export class Load {
   }
 
   #count(what: string): void {
-    this.#statuses.set(what, (this.#statuses.get(what) ?? 0) + 1);
+    this.#statuses[what] = (this.#statuses[what] ?? 0) + 1;
   }
 
   #time(): string {
@@ -265,9 +271,45 @@ export class Load {
   dump(): string {
     const clients = this.clients.map((client, i) => `client ${i}: ${client.state}, ready ${client.ready}`);
     const subscriptions = [...this.#subscriptions].map(([subscription, view]) => `${view.name}: ${subscription.state}, ${view.handled.size} handled`);
-    const counts = [...this.#statuses].map(([what, count]) => `${what} ${count}`).join(", ");
+    const counts = Object.entries(this.#statuses).map(([what, count]) => `${what} ${count}`).join(", ");
     return [...clients, ...subscriptions, counts, ...this.#recent, `${this.#time()} now`].join("\n  ");
   }
+}
+
+function labelOf(status: Status): string {
+  if (status.type === "error") return `error: ${status.error.code}`;
+  return status.type === "registered" && status.resumed ? "resumed" : status.type;
+}
+
+/** What can be brought to rest and judged, wherever it runs. */
+export interface Judged {
+  readonly ledger: Ledger;
+  readonly channel: string;
+  /** Resolves when no publish is under way any more, and none begins. */
+  settle(): Promise<void>;
+  /** Ends the clients. */
+  leave(): Promise<Course>;
+}
+
+/** The oracle's part, when all is over: what the ledger says, against the log as another client reads it. */
+export async function judge(load: Judged, port: number): Promise<Result> {
+  const { ledger, channel } = load;
+  await load.settle();
+  const log = await readLog(port, channel);
+  await until("all that is stored is handled", () => ledger.missing(log).length === 0, 60_000).catch(() => undefined);
+  const { dump, ...course } = await load.leave();
+  const verdict = ledger.judge(log);
+  if (course.recoveries.length < course.outages) ledger.violation("publishing did not go on after an outage");
+  const { violations } = ledger;
+  if (violations.length > 0) violations.push(dump);
+  return { ...verdict, ...course, violations };
+}
+
+async function readLog(port: number, channel: string): Promise<Logged[]> {
+  const reader = await Peer.registerSoon(port, `${channel}-reader`);
+  const log = await bounded("the log is read", reader.read(channel), 60_000, () => "");
+  await reader.leave();
+  return log.map((message) => ({ sequence: Number(message.sequence), id: textOf(message).split(" ", 1)[0]! }));
 }
 
 export function pause(milliseconds: number): Promise<void> {

@@ -54,7 +54,7 @@ async function once(scenario: Scenario, seed: number, rows: Row[]): Promise<bool
     const result = await bounded(scenario.name, scenario.run(new Random(seed), seconds), 300_000, () => "");
     const took = (performance.now() - started) / 1_000;
     rows.push({ name: scenario.name, seconds: took, result });
-    const statuses = [...result.statuses].map(([what, count]) => `${what} ${count}`).join(", ");
+    const statuses = Object.entries(result.statuses).map(([what, count]) => `${what} ${count}`).join(", ");
     print(`${result.violations.length === 0 ? "ok  " : "FAIL"} ${scenario.name} (seed ${seed}, ${took.toFixed(0)} s): ${result.messages} messages; ${statuses}`);
     for (const violation of result.violations) print(`     ${violation}`);
     return result.violations.length === 0;

@@ -8,6 +8,7 @@ import { NatsServer, startCluster, startFtPair, type StreamingGroup, StreamingSe
 import { until } from "../support/until.ts";
 import { bounded, Load, pause, type Result } from "./load.ts";
 import { Peer } from "./peer.ts";
+import { RemoteLoad } from "./remote.ts";
 
 /** Something that goes wrong, again and again, under load. */
 export interface Scenario {
@@ -110,6 +111,10 @@ const replaced = scenario("black hole, then replaced by another", async (random,
   await repeat(seconds, async () => {
     await pause(300);
     first.blackHole();
+    if (random.bool()) {
+      first.refuse();
+      first.cut();
+    }
     const peer = await Peer.registerSoon(server.port, load.clientIds[0]);
     load.log("replaced");
     await pause(random.int(0, 3_000));
@@ -117,6 +122,24 @@ const replaced = scenario("black hole, then replaced by another", async (random,
     first.heal();
     await pause(random.int(0, 2_000));
     await peer.leave();
+    load.healed("another had the client ID");
+    await load.recovered();
+    await load.ready();
+  });
+  return load.finish(server.port);
+});
+
+/** The server asks the owner of a client ID whether it lives, and gets no answer, over a link that is otherwise well. */
+const usurped = scenario("replaced by another, on a link that lives", async (random, seconds, cleanup) => {
+  const { server, first, load } = await proxied(random, cleanup);
+  await repeat(seconds, async () => {
+    await pause(random.int(300, 1_000));
+    void first.eat(isHeartbeat, "down");
+    const peer = await Peer.registerSoon(server.port, load.clientIds[0]);
+    load.log("replaced");
+    await pause(random.int(0, 3_000));
+    await peer.leave();
+    first.heal();
     load.healed("another had the client ID");
     await load.recovered();
     await load.ready();
@@ -163,33 +186,52 @@ function restarted(store: "memory" | "file", signal: "SIGTERM" | "SIGKILL", bina
   );
 }
 
-const frozenServer = scenario("server frozen (SIGSTOP)", async (random, seconds, cleanup) => {
-  const { server, load } = await proxied(random, cleanup);
-  await repeat(seconds, async () => {
-    await pause(random.int(100, 500));
-    server.pause();
-    await pause(random.pick([300, 1_000, 2_500, 6_000]));
-    server.resume();
-    load.healed("a freeze");
-    await load.recovered();
-  });
-  return load.finish(server.port);
-});
+/** How long a freeze lasts, compared with what passes for life: the client's pings, and the server's heartbeats. */
+type Budget = "less" | "more";
 
-/** The event loop stands still, timers and all, while clocks and the rest of the world go on: what SIGSTOP does to a process. */
-const frozenClient = scenario("client frozen, briefly and until evicted", async (random, seconds, cleanup) => {
-  const { server, load } = await proxied(random, cleanup, impatient);
-  await repeat(seconds, async () => {
-    await pause(random.int(300, 1_000));
-    const time = random.pick([600, 2_500, 8_000]);
-    load.log(`frozen for ${time} ms`);
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, time);
-    load.healed("a frozen client");
-    await load.recovered();
-    await load.ready();
+function frozenServer(budget: Budget): Scenario {
+  return scenario(`server frozen (SIGSTOP) for ${budget} than the heartbeat budget`, async (random, seconds, cleanup) => {
+    const { server, load } = await proxied(random, cleanup, impatient);
+    await repeat(seconds, async () => {
+      await pause(random.int(100, 500));
+      const time = budget === "less" ? random.int(50, 1_500) : random.int(4_000, 8_000);
+      load.log(`frozen for ${time} ms`);
+      server.pause();
+      await pause(time);
+      server.resume();
+      load.healed("a freeze");
+      await load.recovered();
+      await load.ready();
+    });
+    return load.finish(server.port);
   });
-  return load.finish(server.port);
-});
+}
+
+function frozenClient(budget: Budget): Scenario {
+  return scenario(`client frozen (SIGSTOP) for ${budget} than the heartbeat budget`, async (random, seconds, cleanup) => {
+    const server = cleanup.add(await StreamingServer.start(impatient));
+    const load = cleanup.add(await RemoteLoad.start(random, { servers: [server.url, server.url] }));
+    const evicted = async (id: string): Promise<boolean> => (await server.monitor(`streaming/clientsz?client=${id}`)) === undefined;
+    await repeat(seconds, async () => {
+      await pause(random.int(300, 1_000));
+      load.pause();
+      if (budget === "less") await pause(random.pick([random.int(20, 1_000), random.int(1_000, 4_000)]));
+      else {
+        for (const id of load.clientIds) await until(`${id} is evicted`, () => evicted(id), 20_000);
+        // Also for so long that what is missing looks missing for good.
+        await pause(random.pick([random.int(0, 1_000), random.int(3_000, 6_000)]));
+      }
+      load.resume();
+      await load.recovered();
+      await load.ready();
+    });
+    const result = await load.finish(server.port);
+    // Each of the two clients has registered once, and then once more for each session that was lost.
+    const sessions = budget === "less" ? 2 : 2 + 2 * result.outages;
+    if (result.statuses["registered"] === sessions) return result;
+    return { ...result, violations: [...result.violations, `${result.statuses["registered"]} registrations instead of ${sessions}`] };
+  });
+}
 
 function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario {
   return scenario(`raft cluster, ${what === "quorum lost" ? what : `leader ${what}`}`, async (random, seconds, cleanup) => {
@@ -292,12 +334,16 @@ const edibles: Record<string, { direction: "up" | "down"; wants: (frame: Frame) 
   "a PubAck": { direction: "down", wants: (frame) => frame.subject.startsWith("_STAN.acks.") },
   "a publish": { direction: "up", wants: (frame) => frame.subject.startsWith("_STAN.pub.") },
   "an ack": { direction: "up", wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length > 0 },
-  "a heartbeat": { direction: "down", wants: (frame) => frame.verb === "MSG" && frame.reply !== "" && frame.payload.length === 0 },
+  "a heartbeat": { direction: "down", wants: isHeartbeat },
   "a heartbeat's answer": { direction: "up", wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length === 0 },
   "a message": { direction: "down", wants: (frame) => frame.verb === "MSG" && frame.payload.length > 30 && frame.subject.split(".").length === 2 },
   "a ping's answer": { direction: "down", wants: answer, provoke: "link" },
   "a registration's answer": { direction: "down", wants: answer, provoke: "session" },
 };
+
+function isHeartbeat(frame: Frame): boolean {
+  return frame.verb === "MSG" && frame.reply !== "" && frame.payload.length === 0;
+}
 
 function answer(frame: Frame): boolean {
   return frame.verb === "MSG" && frame.subject.startsWith("_INBOX.") && frame.subject.split(".").length === 3;
@@ -409,13 +455,16 @@ export const scenarios: readonly Scenario[] = [
   cut,
   slow,
   replaced,
+  usurped,
   evicted,
   restarted("memory", "SIGTERM"),
   restarted("memory", "SIGKILL"),
   restarted("file", "SIGTERM"),
   restarted("file", "SIGKILL"),
-  frozenServer,
-  frozenClient,
+  frozenServer("less"),
+  frozenServer("more"),
+  frozenClient("less"),
+  frozenClient("more"),
   raft("SIGKILL"),
   raft("SIGTERM"),
   raft("SIGSTOP"),
