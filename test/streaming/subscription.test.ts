@@ -275,11 +275,12 @@ describe("handlers", () => {
     const client = await open(fake, { onStatus: statuses.onStatus, maxWaitingBytes: 2_000 });
     const received = new Received();
     const first = gate();
-    await client.subscribe("fake", (message) => {
+    const subscription = await client.subscribe("fake", (message) => {
       received.handler(message);
       return first.promise;
     }, { concurrency: 1, maxInFlight: 100 });
     for (const sequence of range(1, 30)) deliver(sequence);
+    await until("all have come", () => subscription.stats().received === 30);
     const [told] = await statuses.until("error");
     expect(told.error.code).toBe("QUEUE_FULL");
     first.open();
