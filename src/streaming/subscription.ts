@@ -97,7 +97,7 @@ export class Subscription {
   #since: { readonly monotonic: number; readonly wall: number } | undefined;
   /** The durable that the server may know is of a channel that is no more: it is to be forgotten before it is of use. */
   #forgetFirst = false;
-  /** The last acks, in a ring. */
+  /** The last acks since the server was asked, in a ring. */
   #recentAcks: number[] | undefined;
   #recentAck = 0;
   #received = 0;
@@ -431,6 +431,9 @@ export class Subscription {
     const place = new Place(this, session, this.#server.inbox());
     this.#disturbed = new Lifetime();
     this.#place = place;
+    // Those before may be of a channel that is no more; what is still pending comes again, and is acknowledged then.
+    this.#recentAcks = undefined;
+    this.#recentAck = 0;
     place.open(connection);
     const since = { monotonic: performance.now(), wall: Date.now() };
     const failure = await this.#server.subscribe(registration, place.inbox, this.#start(session, from), (ackInbox) => {
@@ -538,7 +541,8 @@ export class Subscription {
     const asked = await this.#server.last(registration, (last) => {
       anew ||= last.sequence < (progress.cursor ?? 0) || progress.isLater(last.sequence, timeOf(last));
     });
-    if (asked && anew) this.#loseProgress(registration.session);
+    // Another member of the group may have found out meanwhile, and finished what is in the new channel.
+    if (asked && anew && this.#share.anewIn !== registration.session) this.#loseProgress(registration.session);
     return asked;
   }
 

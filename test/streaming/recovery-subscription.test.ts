@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { StartPosition, type SubscriptionRequest } from "../../src/pb/protocol.ts";
-import { embedded, fresh, open, Statuses } from "../support/clients.ts";
-import { type Ask, FakeStreaming, pingResponse, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
+import { Ack, StartPosition, type SubscriptionRequest } from "../../src/pb/protocol.ts";
+import { embedded, fresh, open, Received, Statuses } from "../support/clients.ts";
+import { type Ask, FakeStreaming, msgProto, pingResponse, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
 import { until } from "../support/until.ts";
 
 const gone = "client has been replaced or is no longer registered";
@@ -127,4 +127,64 @@ describe("the acks of the last messages", () => {
     server.cut();
     await until("they are acknowledged after all", () => server.subscriptions("c")[0]?.pending.length === 0);
   });
+
+  test("are not repeated in a channel that has begun anew, where other messages have their numbers", async () => {
+    const client = await open(fake);
+    const received = new Received();
+    let failures = 0;
+    await client.subscribe("fake", (message) => {
+      if (fake.registrations.length > 1) throw new Error(`fails on purpose, ${++failures}`);
+      received.handler(message);
+    });
+    for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
+    await received.until(3);
+    const first = later({ sequence: 1n });
+    fake.onSubscribe = (ask) => void fake.accept(ask, first);
+    loseSession();
+    await until("the new first message was delivered", () => failures === 1);
+    // What was sent before has arrived with it.
+    await client.publish("fake", "x");
+    expect(acksTo(fake.held.at(-1)!.ackInbox)).toEqual([]);
+    fake.link.destroy();
+    await until("the session is resumed", () => fake.links.length === 3 && client.ready);
+    await client.publish("fake", "x");
+    expect(acksTo(fake.held.at(-1)!.ackInbox)).toEqual([]);
+  });
 });
+
+describe("a channel that began anew under two members of a queue group in one client", () => {
+  test("begins anew once for both: what one has finished is not handled again by the other", async () => {
+    const statuses = new Statuses();
+    const client = await open(fake, { onStatus: statuses.onStatus });
+    const received = new Received();
+    for (let i = 0; i < 2; i++) await client.subscribe("fake", received.handler, { queue: "group" });
+    for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
+    await received.until(3);
+    const first = later({ sequence: 1n });
+    const looks: Ask<SubscriptionRequest>[] = [];
+    fake.onSubscribe = (ask) => {
+      if (ask.message.startPosition === StartPosition.LastReceived) looks.push(ask);
+      else fake.accept(ask, first);
+    };
+    loseSession();
+    await until("both look at the channel's last message", () => looks.length === 2);
+    fake.accept(looks[0]!, first);
+    await received.until(4);
+    fake.accept(looks[1]!, first);
+    await until("both are subscribed again", () => statuses.of("subscribed").length === 4);
+    // What was sent to the second has arrived before.
+    await client.publish("fake", "x");
+    expect(received.sequences).toEqual([1, 2, 3, 1]);
+    expect(statuses.of("gap").filter(({ reason }) => reason.includes("began anew"))).toHaveLength(1);
+  });
+});
+
+/** A message of a channel that began anew. */
+function later(changes: { sequence: bigint }): Uint8Array {
+  return msgProto({ timestamp: 1_800_000_000_000_000_000n, ...changes });
+}
+
+/** The sequences that were acknowledged there. */
+function acksTo(ackInbox: string): number[] {
+  return fake.others.filter(({ subject }) => subject === ackInbox).map(({ payload }) => Number(Ack.read(payload).sequence));
+}
