@@ -1,26 +1,15 @@
-// What the codec costs per message, in nanoseconds (the best of 7 rounds), for the messages that run at full rate:
+// What the codec costs per message, in nanoseconds, for the messages that run at full rate:
 //   npm run programs && node build/bench/units/codec.js
 import { Ack, MsgProto, MsgProtoView, PubAck, PubAckView, PubMsg } from "../../src/pb/protocol.ts";
 import { encode, writeBytes } from "../../src/pb/wire.ts";
+import { measure } from "./measure.ts";
 
-const ROUNDS = 7;
-const PER_ROUND = 2_000_000;
+const TIMES = 2_000_000;
 
 const utf8 = new TextEncoder();
 const out = new Uint8Array(65_536);
 /** Everything measured ends in here, so that nothing can be left out as unused. */
 let sum = 0;
-
-function measure(what: string, run: (times: number) => void): void {
-  let best = Infinity;
-  run(PER_ROUND / 10);
-  for (let round = 0; round < ROUNDS; round++) {
-    const start = performance.now();
-    run(PER_ROUND);
-    best = Math.min(best, ((performance.now() - start) * 1e6) / PER_ROUND);
-  }
-  process.stdout.write(`${what.padEnd(48)}${best.toFixed(1).padStart(8)} ns\n`);
-}
 
 /** As bytes come from a socket: inside a larger array, not at its start. */
 function received(message: Uint8Array): { bytes: Uint8Array; start: number; end: number } {
@@ -40,7 +29,7 @@ const head = {
   guid: utf8.encode("0123456789ABCDEFGHIJKL"),
 };
 
-measure("PubMsg size + head, 128 B of data", (times) => {
+measure("PubMsg size + head, 128 B of data", TIMES, (times) => {
   for (let i = 0; i < times; i++) {
     head.guid[21] = i & 0x7f;
     sum += PubMsg.size(head, 128) + PubMsg.writeHead(head, 128, out, i & 0xfff);
@@ -49,7 +38,7 @@ measure("PubMsg size + head, 128 B of data", (times) => {
 
 const ack = received(encode(PubAck, { guid: "0123456789ABCDEFGHIJKL", error: "" }));
 const ackView = new PubAckView();
-measure("PubAck read", (times) => {
+measure("PubAck read", TIMES, (times) => {
   for (let i = 0; i < times; i++) {
     ackView.read(ack.bytes, ack.start, ack.end);
     sum += ackView.guidEnd + ackView.errorEnd;
@@ -69,14 +58,14 @@ const delivered = received(
   }),
 );
 const view = new MsgProtoView();
-measure("MsgProto read, 128 B of data", (times) => {
+measure("MsgProto read, 128 B of data", TIMES, (times) => {
   for (let i = 0; i < times; i++) {
     view.read(delivered.bytes, delivered.start, delivered.end);
     sum += view.sequence + view.timestampLow + view.dataEnd;
   }
 });
 
-measure("Ack size + write", (times) => {
+measure("Ack size + write", TIMES, (times) => {
   for (let i = 0; i < times; i++) {
     sum += Ack.size(subject, 1_000_000 + i) + Ack.write(subject, 1_000_000 + i, out, i & 0xfff);
   }
@@ -84,7 +73,7 @@ measure("Ack size + write", (times) => {
 
 for (const length of [8, 16, 22, 32, 48, 64, 128]) {
   const value = new Uint8Array(length);
-  measure(`bytes field, ${length} B`, (times) => {
+  measure(`bytes field, ${length} B`, TIMES, (times) => {
     for (let i = 0; i < times; i++) sum += writeBytes(out, i & 0xfff, 1, value);
   });
 }

@@ -1,8 +1,8 @@
-// What the outbox costs per operation, in nanoseconds (the best of 7 rounds), into a sink that takes everything at once:
+// What the outbox costs per operation, in nanoseconds, into a sink that takes everything at once:
 //   npm run programs && node build/bench/units/outbox.js
 import { Outbox } from "../../src/core-nats/outbox.ts";
+import { measure } from "./measure.ts";
 
-const ROUNDS = 7;
 const BYTES = 400 * 1024 * 1024;
 const MOST = 2_000_000;
 
@@ -19,18 +19,6 @@ const outbox = new Outbox(
   () => undefined,
 );
 
-function measure(what: string, times: number, run: (times: number) => void): void {
-  let best = Infinity;
-  // The first round warms up.
-  for (let round = 0; round <= ROUNDS; round++) {
-    const start = performance.now();
-    run(times);
-    outbox.flush();
-    if (round > 0) best = Math.min(best, ((performance.now() - start) * 1e6) / times);
-  }
-  process.stdout.write(`${what.padEnd(48)}${best.toFixed(1).padStart(8)} ns\n`);
-}
-
 const head = new TextEncoder().encode("PUB _STAN.pub.test-cluster.orders.created _STAN.acks.0123456789ABCDEFGHIJKL.");
 
 for (const size of [16, 128, 1_024, 16_384]) {
@@ -41,11 +29,13 @@ for (const size of [16, 128, 1_024, 16_384]) {
       const at = outbox.begin(head, i & 255, size, size);
       outbox.bytes.set(payload, at);
     }
+    outbox.flush();
   });
 }
 
 measure("PING", MOST, (times) => {
   for (let i = 0; i < times; i++) outbox.line("PING");
+  outbox.flush();
 });
 
 process.stdout.write(`(${sum})\n`);

@@ -1,9 +1,9 @@
-// What the parser costs per message, in nanoseconds (the best of 7 rounds), for a stream of MSGs as a socket brings it,
+// What the parser costs per message, in nanoseconds, for a stream of MSGs as a socket brings it,
 // in chunks of 64 KiB that end anywhere:
 //   npm run programs && node build/bench/units/parser.js
 import { Parser } from "../../src/core-nats/parser.ts";
+import { measure } from "./measure.ts";
 
-const ROUNDS = 7;
 const CHUNK = 64 * 1024;
 const STREAM = 32 * CHUNK;
 
@@ -37,16 +37,11 @@ for (const payload of [16, 128, 1024, 16_384]) {
   const messages = Math.ceil(STREAM / message.length);
   const chunks = stream(message, messages);
   const passes = Math.ceil(500_000 / messages);
-  let best = Infinity;
-  // The first round warms up.
-  for (let round = 0; round <= ROUNDS; round++) {
-    const start = performance.now();
+  measure(`MSG, ${payload} B of payload`, passes * messages, () => {
     for (let pass = 0; pass < passes; pass++) {
       for (const chunk of chunks) parser.parse(chunk);
     }
-    if (round > 0) best = Math.min(best, ((performance.now() - start) * 1e6) / (passes * messages));
-  }
-  process.stdout.write(`${`MSG, ${payload} B of payload`.padEnd(48)}${best.toFixed(1).padStart(8)} ns\n`);
+  });
 }
 
 process.stdout.write(`(${sum})\n`);

@@ -1,0 +1,194 @@
+import type { ContestantName } from "./contestants.ts";
+import type { Task } from "./task.ts";
+
+/** What is asked of the first of a case's clients: a bound for its own figure or, with `against`, for the ratio to another's. */
+export interface Target {
+  /** Messages per second; CPU per message; peak memory; memory that came on top of that at the start, by the bytes in flight. */
+  readonly measure: "rate" | "cpu" | "peak" | "growth";
+  readonly against?: ContestantName;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+/** One comparison: the same task for several clients, in turns, against a server of its own. */
+export interface Case {
+  readonly name: string;
+  readonly title: string;
+  /** What limits it, as the profiles show it. */
+  readonly limit: string;
+  readonly task: Omit<Task, "channel">;
+  /** At least so many messages in rounds that do not count; by default as many as a whole round has. */
+  readonly warmUp?: number;
+  /** At least so many; more make the figures of a short task steadier. */
+  readonly rounds?: number;
+  readonly clients: readonly ContestantName[];
+  /** Why a client that might be expected takes no part. */
+  readonly absent?: Partial<Record<ContestantName, string>>;
+  readonly targets: readonly Target[];
+}
+
+const SIZE = 128;
+const MANY = 200_000;
+const IN_FLIGHT = 8 * 1024 * 1024;
+
+const no = {
+  batches: "has no publishing from a source; the benchmark keeps its window for it",
+  manualAcks: "stan-bench has automatic acks only",
+  subscriptions: "stan-bench makes a connection for each subscription",
+  consuming: "the bytes of acks depend on what is received",
+  curve: "the curve is drawn for the two that run in Node",
+} as const;
+
+const atLeast = (against: ContestantName, atLeast: number): Target => ({ measure: "rate", against, atLeast });
+
+function publish(window: number): Case {
+  return {
+    name: `publish-${window}`,
+    title: `publish, ${window.toLocaleString("en")} in flight`,
+    limit: "the server, which takes more than one of the two cores; the client fills what is left",
+    task: { workload: "publish", messages: MANY, size: SIZE, window },
+    clients: ["ours", "node-nats-streaming", "stan.go", "bare socket"],
+    targets: [
+      atLeast("stan.go", 1),
+      atLeast("node-nats-streaming", 3.5),
+      { measure: "cpu", atMost: 2 },
+      { measure: "cpu", against: "node-nats-streaming", atMost: 0.25 },
+    ],
+  };
+}
+
+function publishMany(window: number): Case {
+  return {
+    name: `publish-many-${window}`,
+    title: `publishMany from an async generator, ${window.toLocaleString("en")} in flight`,
+    limit: "the generator: a promise or two for each message that it yields",
+    task: { workload: "publish-many", messages: MANY, size: SIZE, window },
+    clients: ["ours", "node-nats-streaming", "stan.go"],
+    absent: { "bare socket": "draws from no source" },
+    targets: [],
+  };
+}
+
+function consume(manualAcks: boolean): Case {
+  const stanGo: Target[] = manualAcks ? [] : [atLeast("stan.go", 0.9)];
+  return {
+    name: manualAcks ? "consume-manual" : "consume-automatic",
+    title: `consume what is stored, ${manualAcks ? "manual" : "automatic"} acks, 1,024 in flight`,
+    limit: "the server, which looks each message up and waits for acks",
+    task: { workload: "consume", messages: MANY, size: SIZE, window: 1_024, manualAcks },
+    clients: manualAcks ? ["ours", "node-nats-streaming"] : ["ours", "node-nats-streaming", "stan.go"],
+    absent: { ...(manualAcks ? { "stan.go": no.manualAcks } : {}), "bare socket": no.consuming },
+    targets: [...stanGo, atLeast("node-nats-streaming", 3), { measure: "cpu", atMost: 1.6 }],
+  };
+}
+
+const others: readonly Case[] = [
+  {
+    name: "publish-one-at-a-time",
+    title: "publish one at a time",
+    limit: "the way there and back: two processes wake each other up for each message",
+    task: { workload: "publish-serially", messages: 10_000, size: SIZE, window: 1_024 },
+    rounds: 9,
+    clients: ["ours", "node-nats-streaming", "stan.go", "bare socket"],
+    targets: [atLeast("stan.go", 0.9), atLeast("bare socket", 0.85)],
+  },
+  {
+    name: "publish-and-consume",
+    title: "publish, 1,024 in flight, and consume the same",
+    limit: "the server; latency is what 1,024 messages in flight wait for each other",
+    task: { workload: "publish-and-consume", messages: 100_000, size: SIZE, window: 1_024 },
+    clients: ["ours", "node-nats-streaming", "stan.go"],
+    absent: { "bare socket": no.consuming },
+    targets: [],
+  },
+  {
+    name: "serial-publishers",
+    title: "16 serial publishers and one subscription",
+    limit: "the way there and back, 16 at a time",
+    task: { workload: "serial-publishers", messages: 40_000, size: SIZE, window: 1_024, publishers: 16 },
+    clients: ["ours", "node-nats-streaming", "stan.go"],
+    absent: { "bare socket": no.consuming },
+    targets: [],
+  },
+];
+
+function fanOut(subscriptions: number): Case {
+  return {
+    name: `subscriptions-${subscriptions}`,
+    title: `publish to ${subscriptions.toLocaleString("en")} subscription${subscriptions === 1 ? "" : "s"} of one channel`,
+    limit: subscriptions === 1 ? "the server, for two of three messages" : "the server, which sends each message so many times",
+    task: { workload: "fan-out", messages: subscriptions === 1 ? 100_000 : MANY, size: SIZE, window: 1_024, subscriptions },
+    clients: ["ours", "node-nats-streaming"],
+    absent: { "stan.go": no.subscriptions, "bare socket": no.consuming },
+    targets: [],
+  };
+}
+
+function payload(workload: "publish" | "consume", size: number): Case {
+  const large = size === 262_144;
+  // Large ones with the defaults of this client: 8 MiB published, 100 messages delivered.
+  const window = large && workload === "consume" ? 100 : Math.min(1_024, IN_FLIGHT / Math.max(size, 1));
+  const [verb, without]: [string, Case["absent"]] = workload === "publish" ? ["publish", {}] : ["consume", { "bare socket": no.consuming }];
+  return {
+    name: `payload-${workload}-${size}`,
+    title: `${verb} ${size.toLocaleString("en")} bytes each, ${window.toLocaleString("en")} in flight`,
+    limit: size < 16_384 ? "the server" : "copying, in the server and in the kernel",
+    task: { workload, messages: size <= 1_024 ? 100_000 : Math.floor((256 * 1024 * 1024) / size), size, window },
+    clients: workload === "publish" ? ["ours", "node-nats-streaming", "stan.go", "bare socket"] : ["ours", "node-nats-streaming", "stan.go"],
+    absent: without,
+    targets: large ? [{ measure: "growth", atMost: 4 }] : [],
+  };
+}
+
+function growth(workload: "publish" | "consume", messages: number): Case {
+  return {
+    name: `growth-${workload}-${messages}`,
+    title: `${workload} ${messages.toLocaleString("en")} messages, 1,024 in flight`,
+    limit: "the server",
+    task: { workload, messages, size: SIZE, window: 1_024 },
+    // As long for all, so that the code is compiled to the same degree.
+    warmUp: 100_000,
+    clients: ["ours", "node-nats-streaming"],
+    absent: { "stan.go": no.curve, "bare socket": no.curve },
+    targets: [],
+  };
+}
+
+function core(workload: "core-publish" | "core-publish-and-receive", size: number): Case {
+  const window = Math.min(10_000, (16 * 1024 * 1024) / size);
+  return {
+    name: `${workload}-${size}`,
+    title: `core NATS: ${workload === "core-publish" ? "publish" : "publish and receive"} ${size.toLocaleString("en")} bytes each`,
+    limit: size < 16_384 ? "the server's parser, and the client's where it receives" : "copying, in the server and in the kernel",
+    task: { workload, messages: Math.min(400_000, Math.floor(250_000_000 / size)), size, window },
+    clients: ["core-ours", "nats.js"],
+    targets: [],
+  };
+}
+
+const SIZES = [0, 128, 1_024, 16_384, 262_144];
+/** What the curves are drawn from. */
+export const GROWTH: readonly number[] = [10_000, 100_000, 1_000_000];
+
+/** All of them, in the order in which they run. */
+export const cases: readonly Case[] = [
+  publish(1_024),
+  publish(16_384),
+  publishMany(1_024),
+  publishMany(16_384),
+  consume(false),
+  consume(true),
+  ...others,
+  ...SIZES.map((size) => payload("publish", size)),
+  ...SIZES.map((size) => payload("consume", size)),
+  ...[1, 100, 1_000].map(fanOut),
+  ...GROWTH.map((messages) => growth("publish", messages)),
+  ...GROWTH.map((messages) => growth("consume", messages)),
+  ...[16, 128, 1_024, 16_384].map((size) => core("core-publish", size)),
+  ...[16, 128, 1_024, 16_384].map((size) => core("core-publish-and-receive", size)),
+];
+
+/** What is asked of this client in a case: the case's own targets, and to take less memory than node-nats-streaming always. */
+export function targetsOf({ clients, targets }: Case): readonly Target[] {
+  return clients.includes("node-nats-streaming") ? [...targets, { measure: "peak", against: "node-nats-streaming", atMost: 1 }] : targets;
+}
