@@ -41,7 +41,7 @@ export class Progress {
   /** True until something came between the subscription and its first message, which may then not be the first. */
   #unbroken = true;
   #established: number | undefined;
-  #lowest = Infinity;
+  #lowest: number | undefined;
   #highest = 0;
   #latest = 0;
   #timer: Timer | undefined;
@@ -77,7 +77,7 @@ export class Progress {
     if (sequence > this.#highest) this.#highest = sequence;
     // The highest message need not be the latest: the clock of a new leader may be behind the old one's.
     if (time > this.#latest) this.#latest = time;
-    if (sequence < this.#lowest) {
+    if (this.#lowest === undefined || sequence < this.#lowest) {
       this.#lowest = sequence;
       if (this.#base === undefined && this.#unbroken) this.#base = sequence;
     }
@@ -138,7 +138,7 @@ export class Progress {
 
   #bound(): void {
     if (this.#finished.count > MOST_INTERVALS) {
-      const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest, FORGOTTEN_AT_ONCE)!;
+      const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest ?? 0, FORGOTTEN_AT_ONCE)!;
       this.#events.forgotten(from, to);
     }
     this.#watch();
@@ -169,7 +169,7 @@ export class Progress {
       // Not delivered again for so long: it has expired, or another member of the group has it.
       if (seen !== ACTIVE && seen < before) unfinished.delete(sequence);
     }
-    if (this.#base === undefined && this.#lowest !== Infinity) this.#base = this.#lowest;
+    if (this.#base === undefined && this.#lowest !== undefined) this.#base = this.#lowest;
     const waitedFor = Float64Array.from(unfinished.keys()).sort();
     const settled = (from: number, to: number): boolean => firstFrom(waitedFor, from) > to;
     for (let { cursor } = this; cursor !== undefined; cursor = this.cursor) {

@@ -435,7 +435,8 @@ export class Subscription {
     this.#recentAcks = undefined;
     this.#recentAck = 0;
     place.open(connection);
-    const since = { monotonic: performance.now(), wall: Date.now() };
+    // Whole: a fraction takes 16 bytes more, in each of thousands.
+    const since = { monotonic: Math.trunc(performance.now()), wall: Date.now() };
     const failure = await this.#server.subscribe(registration, place.inbox, this.#start(session, from), (ackInbox) => {
       if (this.#place !== place) {
         // Too late: given up, and perhaps closed before it was there.
