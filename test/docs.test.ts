@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { allBlocks, type Block, blocksOf, compileBlocks, documents, makePlace, textOf } from "./support/documents.ts";
@@ -42,35 +42,71 @@ function membersOf(file: string, pattern: RegExp, member: RegExp): string[] {
   return [...body.matchAll(member)].map((match) => match[1]!);
 }
 
-/** The first column of the tables under a heading of README.md. */
-function namesUnder(heading: string): string[] {
-  const section = textOf("README.md").split(/^#+ /m).find((section) => section.startsWith(heading));
-  return [...(section ?? "").matchAll(/^\| `(\w+)` \|/gm)].map((match) => match[1]!);
+/** The options of an interface, its base's not included. */
+function optionsOf(name: string): string[] {
+  return membersOf("src/streaming/options.ts", new RegExp(`export interface ${name}\\b[^{]*\\{(.*?)^\\}`, "ms"), /^ {2}(\w+)\??:/gm);
+}
+
+/** All codes of a StreamingError, in the order of the source. */
+function errorCodes(): string[] {
+  return membersOf("src/streaming/errors.ts", /StreamingErrorCode =\n(.*?);/s, /"(\w+)"/g);
+}
+
+/** What is under a heading of a document, up to the next heading. */
+function sectionOf(document: string, heading: string): string {
+  const section = textOf(document).split(/^#+ /m).find((section) => section.startsWith(`${heading}\n`));
+  if (section === undefined) throw new Error(`${document} has no heading ${heading}`);
+  return section.slice(heading.length);
+}
+
+/** What a pattern finds in a text, by its first group. */
+function found(text: string, pattern: RegExp): string[] {
+  return [...text.matchAll(pattern)].map((match) => match[1]!);
+}
+
+/** The rows of the table whose first column has this name; each cell by the name of its column. */
+function tableOf(document: string, first: string): Record<string, string>[] {
+  const table = new RegExp(`^\\| ${first} \\|.*(?:\\n\\|.*)+`, "m").exec(textOf(document))?.[0] ?? "";
+  const [head, , ...rows] = table.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+  return rows.map((row) => Object.fromEntries(row.map((cell, i) => [head![i], cell])));
 }
 
 describe("README.md", () => {
-  test("lists exactly the options of connect, subscribe and publish", () => {
-    const optionsOf = (name: string): string[] =>
-      membersOf("src/streaming/options.ts", new RegExp(`export interface ${name} \\{(.*?)^\\}`, "ms"), /^ {2}(\w+)\??:/gm);
-    expect(namesUnder("Options of `connect`").sort()).toEqual(optionsOf("ConnectOptions").sort());
-    expect(namesUnder("Options of `subscribe`").sort()).toEqual(optionsOf("SubscribeOptions").sort());
-    const line = /^- `client\.publish\(.*?`options`: (.*)\.$/m.exec(textOf("README.md"))?.[1];
-    expect(line?.replaceAll("`", "").split(", ").sort()).toEqual(optionsOf("PublishOptions").sort());
+  const text = textOf("README.md");
+
+  test("is at most 8,500 bytes: it is read in three minutes, and is part of the package", () => {
+    expect(statSync(join(root, "README.md")).size).toBeLessThanOrEqual(8_500);
   });
 
-  test("has the defaults that the options' own descriptions give", () => {
-    const described = [...textOf("src/streaming/options.ts").matchAll(/ Default ([\d ]+(?: MiB)?)\. ?\*\/\n {2}(\w+)\?/g)];
-    expect(described.length).toBeGreaterThan(8);
-    for (const [, value, option] of described) {
-      expect(textOf("README.md")).toMatch(new RegExp(`^\\| \`${option}\` \\| ${value} \\|`, "m"));
-    }
+  test("names the options that everybody needs, and none that does not exist", () => {
+    const [ofConnect, ofSubscribe] = sectionOf("README.md", "Options").split("\n- ").slice(1);
+    const named = (line: string | undefined): string[] => found(line!, /`(\w+)`/g);
+    expect(["connect", ...optionsOf("ConnectOptions")]).toEqual(expect.arrayContaining(named(ofConnect)));
+    expect(["subscribe", ...optionsOf("SubscribeOptions")]).toEqual(expect.arrayContaining(named(ofSubscribe)));
+    expect(named(ofConnect)).toEqual(expect.arrayContaining(["clusterId", "clientId", "servers", "auth", "tls"]));
+    expect(named(ofSubscribe)).toEqual(expect.arrayContaining(optionsOf("SubscribeOptions")));
   });
 
-  test("lists exactly the error codes, each with the words of its source", () => {
-    const rows = (text: string): string[] => [...text.matchAll(/\| (`[A-Z]\w+` \| .*) \|$/gm)].map((match) => match[1]!);
-    expect(rows(textOf("README.md"))).toEqual(rows(textOf("src/streaming/errors.ts")));
-    const codes = membersOf("src/streaming/errors.ts", /StreamingErrorCode =\n(.*?);/s, /"(\w+)"/g);
-    expect(namesUnder("Errors").sort()).toEqual(codes.sort());
+  test("lists exactly the error codes, and says of one alone that it leaves it unknown whether it was done", () => {
+    const section = sectionOf("README.md", "Errors");
+    expect(found(section, /`([A-Z_]+)`/g)).toEqual(errorCodes());
+    expect(found(/^- Unknown:.*/m.exec(section)?.[0] ?? "", /`(\w+)`/g)).toEqual(["UNCONFIRMED"]);
+  });
+
+  test("has figures of outages that are those of docs/chaos.md", () => {
+    const all = tableOf("docs/chaos.md", "scenario");
+    const shown = tableOf("README.md", "scenario");
+    expect(shown.length).toBeGreaterThanOrEqual(4);
+    expect(shown.at(-1)).toMatchObject({ scenario: "all" });
+    for (const row of shown) expect(all).toContainEqual(expect.objectContaining(row));
+    expect(text).toContain(`${all.length - 1} kinds`);
+    expect(text).toContain(/\*\*(\d+ of \d+ runs failed)/.exec(textOf("docs/chaos.md"))![1]!);
+  });
+
+  test("names no version of a runtime that docs/runtimes.md does not", () => {
+    const versions = found(/^\*\*Runtimes\.\*\*[^]*?\n\n[^|]/m.exec(text)?.[0] ?? "", /(\d+\.\d+\.\d+)/g);
+    expect(versions.length).toBeGreaterThan(5);
+    for (const version of versions) expect(textOf("docs/runtimes.md")).toMatch(new RegExp(`^\\| .* ${version}\\b.* \\| yes`, "m"));
   });
 
   test("and the other documents link to nothing that is not there", () => {
@@ -78,6 +114,25 @@ describe("README.md", () => {
       for (const [, target] of textOf(document).matchAll(/\]\((?!https?:)([^)#]+)/g)) {
         expect(existsSync(join(root, document, "..", target!)), `${document} links to ${target}`).toBe(true);
       }
+    }
+  });
+});
+
+describe("docs/options.md", () => {
+  const namesUnder = (heading: string): string[] => found(sectionOf("docs/options.md", heading), /^\| `(\w+)` \|/gm);
+
+  test("lists exactly the options of connect, subscribe, publish and publishMany", () => {
+    expect(namesUnder("`connect`").sort()).toEqual(optionsOf("ConnectOptions").sort());
+    expect(namesUnder("`subscribe` and `messages`").sort()).toEqual(optionsOf("SubscribeOptions").sort());
+    const publishing = [...optionsOf("PublishOptions"), ...optionsOf("PublishManyOptions")];
+    expect(namesUnder("`publish` and `publishMany`").sort()).toEqual(publishing.sort());
+  });
+
+  test("has the defaults that the options' own descriptions give", () => {
+    const described = [...textOf("src/streaming/options.ts").matchAll(/ Default ([\d ]+(?: MiB)?)\. ?\*\/\n {2}(\w+)\?/g)];
+    expect(described.length).toBeGreaterThan(8);
+    for (const [, value, option] of described) {
+      expect(textOf("docs/options.md")).toMatch(new RegExp(`^\\| \`${option}\` \\| ${value} \\|`, "m"));
     }
   });
 });
@@ -112,8 +167,7 @@ describe("docs/errors.md", () => {
 
   test("has a heading for each code, in the order of the source, and says of each whether it was done, and what to do", () => {
     const sections = codes!.split(/^### /m).slice(1);
-    const expected = membersOf("src/streaming/errors.ts", /StreamingErrorCode =\n(.*?);/s, /"(\w+)"/g);
-    expect(sections.map((section) => /^`(\w+)`\n/.exec(section)?.[1])).toEqual(expected);
+    expect(sections.map((section) => /^`(\w+)`\n/.exec(section)?.[1])).toEqual(errorCodes());
     for (const section of sections) {
       const code = section.slice(1, section.indexOf("`", 1));
       expect(/^- \*\*Done\?\*\* (\S+)/m.exec(section)?.[1], code).toBe(code === "UNCONFIRMED" ? "**Unknown.**" : "No.");
@@ -122,8 +176,14 @@ describe("docs/errors.md", () => {
     }
   });
 
+  const rows = (text: string): string[] => found(text, /\| (`[A-Z]\w+` \| .*) \|$/gm);
+
+  test("lists exactly the error codes, each with the words of its source", () => {
+    expect(rows(codes!)).toEqual(rows(textOf("src/streaming/errors.ts")));
+    expect(found(codes!, /^\| `(\w+)` \|/gm).sort()).toEqual(errorCodes().sort());
+  });
+
   test("has every cause, with the words of its source", () => {
-    const rows = (text: string): string[] => [...text.matchAll(/\| (`[A-Z]\w+` \| .*) \|$/gm)].map((match) => match[1]!);
     expect(rows(causes!)).toHaveLength(membersOf("src/core-nats/errors.ts", /NatsErrorCode =\n(.*?);/s, /"(\w+)"/g).length);
     expect(rows(causes!)).toEqual(rows(textOf("src/core-nats/errors.ts")));
   });
