@@ -34,6 +34,11 @@ interface AbortController {
 }
 declare var AbortController: { prototype: AbortController; new (): AbortController };
 
+interface BufferConstructor {
+  allocUnsafe(length: number): Uint8Array;
+}
+declare const Buffer: BufferConstructor;
+
 interface TextEncoder {
   encode(text: string): Uint8Array;
   encodeInto(text: string, into: Uint8Array): { read: number; written: number };
@@ -82,6 +87,7 @@ declare module "node:net" {
     noDelay?: boolean;
     autoSelectFamily?: boolean;
     autoSelectFamilyAttemptTimeout?: number;
+    onread?: { buffer: Uint8Array; callback(length: number): boolean };
   }): Socket;
   export function isIP(text: string): 0 | 4 | 6;
   /** For the embedded server of `nats-streaming-client/testing` alone. */

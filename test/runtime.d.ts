@@ -3,14 +3,18 @@
 declare const __dirname: string;
 declare const __filename: string;
 
+interface BufferConstructor {
+  from(text: string): Uint8Array;
+}
+
 declare function setInterval(callback: () => void, milliseconds: number): Timer;
 declare function clearInterval(timer: Timer | undefined): void;
 
 declare function require(path: string): unknown;
+declare function structuredClone<T>(value: T, options: { transfer: object[] }): T;
 
 declare function atob(base64: string): string;
 declare function btoa(bytes: string): string;
-declare const Buffer: { from(text: string): Uint8Array };
 
 interface TextDecoder {
   decode(bytes: Uint8Array, options: { stream?: boolean }): string;
@@ -257,6 +261,11 @@ declare module "node:tls" {
   export const TLSSocket: { new (socket: Socket, options: ServerOptions & { isServer: true; rejectUnauthorized: true }): Socket };
 }
 
+declare module "node:module" {
+  /** Has those that imported a name of a module of the host see what the name stands for now. */
+  export function syncBuiltinESMExports(): void;
+}
+
 declare module "node:dns" {
   type Found = (error: Error | null, addresses: { address: string; family: 4 | 6 }[]) => void;
   const dns: { lookup(host: string, options: { all?: boolean }, found: Found): void };
@@ -265,6 +274,14 @@ declare module "node:dns" {
 
 /** There with --expose-gc. */
 declare function gc(): void;
+
+declare module "node:v8" {
+  export function setFlagsFromString(flags: string): void;
+}
+
+declare module "node:vm" {
+  export function runInNewContext(code: string): unknown;
+}
 
 declare module "node:async_hooks" {
   export function createHook(hooks: { init?(id: number, type: string): void; before?(id: number): void }): { enable(): void; disable(): void };

@@ -1,7 +1,8 @@
 import { spawn, spawnSync } from "node:child_process";
 import dns from "node:dns";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { syncBuiltinESMExports } from "node:module";
+import net, { createServer } from "node:net";
 import type { Server, Socket as Stream } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +23,7 @@ const SERVER = identity("server");
 const CLIENT = identity("client");
 const CA = pem("ca");
 
+const dialled = net.connect;
 const servers: Server[] = [];
 const accepted: Stream[] = [];
 
@@ -487,6 +489,49 @@ describe("TLS", () => {
       const owner = await greetedThen(false, () => peer.write(injected), port);
       expect(owner.received).toBe("HELLO\r\n");
     }
+  });
+
+  test.each(["Deno", "Bun"])("begins on a socket that %s reads its own way", async (host) => {
+    const dialling = vi.spyOn(net, "connect");
+    syncBuiltinESMExports();
+    const reused: boolean[] = [];
+    for (const globals of [{}, { [host]: {} }]) {
+      for (const [name, value] of Object.entries(globals)) vi.stubGlobal(name, value);
+      const owner = new Owner();
+      (await dial(await serve(ignore), owner)).destroy();
+      await owner.end();
+      reused.push("onread" in dialling.mock.lastCall![0]);
+    }
+    vi.unstubAllGlobals();
+    dialling.mockRestore();
+    syncBuiltinESMExports();
+    expect(reused).toEqual([true, false]);
+  });
+
+  test.each(["with the handshake under way", "after the handshake"])("ends when the host still brings what came in clear, %s", async (when) => {
+    let bring!: (length: number) => boolean;
+    const dialling = vi.spyOn(net, "connect").mockImplementation((options) => {
+      bring = options.onread!.callback;
+      return dialled(options);
+    });
+    syncBuiltinESMExports();
+    const upgraded = deferred();
+    const owner = new Owner((text) => {
+      if (text !== "HELLO\r\n") return;
+      socket.upgrade(false).then(upgraded.resolve, upgraded.reject);
+      if (when !== "after the handshake") bring(6);
+    });
+    const socket = await dial(await serveUpgrade(SERVER, ignore), owner, { tls: { ca: CA } });
+    dialling.mockRestore();
+    syncBuiltinESMExports();
+    if (when === "after the handshake") {
+      await upgraded.promise;
+      bring(6);
+    } else await failure(upgraded.promise);
+    expect(await owner.end()).toMatchObject({ code: "TLS", message: expect.stringContaining("more came in clear before it") });
+    expect(owner.received).toBe("HELLO\r\n");
+    // What comes once this side has ended the socket is nobody's affair.
+    bring(6);
   });
 
   test("takes an answer in clear to the handshake for a failure, and never for data", async () => {
