@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { ConnectRequest, ConnectResponse, PubAck, PubMsg } from "../../src/pb/protocol.ts";
-import { encode } from "../../src/pb/wire.ts";
+import { encode } from "../../src/pb/codec.ts";
 import { bytesOf, concat } from "../../test/support/bytes.ts";
 import { RawClient } from "../../test/support/raw.ts";
 import type { Competitor, Outcome, Place, Task } from "../task.ts";

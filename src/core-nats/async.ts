@@ -52,6 +52,9 @@ export function ended(...endings: readonly Ending[]): Promise<void> {
   });
 }
 
+/** How long to sleep before what has just failed is tried again, in milliseconds. */
+export const RETRY_DELAY = 250;
+
 /** Resolves after `milliseconds`, or as soon as one of these ends: whoever waits looks at them then. Never rejects. */
 export function sleep(milliseconds: number, ...endings: readonly Ending[]): Promise<void> {
   return new Promise((resolve) => {
@@ -66,24 +69,25 @@ export function sleep(milliseconds: number, ...endings: readonly Ending[]): Prom
   });
 }
 
-/** Resolves when the promise settles, either way, or when one of these ends. Never rejects. */
-export function settled(promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<void> {
+/** Resolves when the promise settles, either way: with true; or when one of these ends: with false. Never rejects. */
+export function settled(promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<boolean> {
   return new Promise((resolve) => {
-    const release = onEnd(resolve, ...endings);
+    const release = onEnd(() => resolve(false), ...endings);
     const done = (): void => {
       release();
-      resolve();
+      resolve(true);
     };
     promise.then(done, done);
   });
 }
 
-/** Resolves when the promise settles, either way, or after so long; leaves no timer behind. Never rejects. */
-export async function settledWithin(milliseconds: number, promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<void> {
+/** The same, also with false after so long; leaves no timer behind. */
+export async function settledWithin(milliseconds: number, promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<boolean> {
   const enough = new Lifetime();
   const timer = setTimeout(() => enough.abort(), milliseconds);
-  await settled(promise, enough, ...endings);
+  const done = await settled(promise, enough, ...endings);
   clearTimeout(timer);
+  return done;
 }
 
 /** A lifetime that ends by itself, with the same reason, when one of these does. `release` lets go of them. */
@@ -92,3 +96,6 @@ export function within(...endings: readonly Ending[]): { lifetime: Lifetime; rel
   const release = onEnd(() => lifetime.abort(endings.find((ending) => ending.aborted)?.reason), ...endings);
   return { lifetime, release };
 }
+
+/** What to do where there is nothing to do. */
+export function nothing(): void {}

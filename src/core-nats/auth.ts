@@ -1,4 +1,5 @@
 import { NatsError } from "./errors.ts";
+import { encoder } from "./text.ts";
 
 /**
  * What proves to a NATS server who we are; exactly one of the forms.
@@ -42,7 +43,7 @@ export function authenticate(credentials: Credentials | undefined, nonce: string
   if (!nonce) {
     throw new NatsError("AUTHORIZATION", "the server gave no nonce to sign: it is not set up for nkeys or JWTs");
   }
-  const { publicKey, signature } = sign(checked.seed, new TextEncoder().encode(nonce));
+  const { publicKey, signature } = sign(checked.seed, encoder.encode(nonce));
   const sig = encode(signature, base64url);
   return checked.jwt === undefined ? { nkey: nkey(publicKey), sig } : { jwt: checked.jwt, sig };
 }

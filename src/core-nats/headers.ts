@@ -1,6 +1,6 @@
-const SPACE = 0x20;
-const ZERO = 0x30;
-const VERSION = "NATS/1.0";
+import { SPACE, ZERO } from "./text.ts";
+
+const FIRST_WORD = "NATS/1.0";
 
 /**
  * The status of a header block (`NATS/1.0 503\r\n\r\n`): 100 to 999, or 0 when there is none or the block is malformed.
@@ -9,10 +9,10 @@ const VERSION = "NATS/1.0";
  * The one status that matters to streaming is 503: nobody listens on the subject of a request.
  */
 export function readStatus(bytes: Uint8Array, start: number, end: number): number {
-  let at = start + VERSION.length;
+  let at = start + FIRST_WORD.length;
   if (at >= end || bytes[at] !== SPACE) return 0;
-  for (let i = 0; i < VERSION.length; i++) {
-    if (bytes[start + i] !== VERSION.charCodeAt(i)) return 0;
+  for (let i = 0; i < FIRST_WORD.length; i++) {
+    if (bytes[start + i] !== FIRST_WORD.charCodeAt(i)) return 0;
   }
   while (at < end && bytes[at] === SPACE) at++;
   if (end - at < 3) return 0;

@@ -1,3 +1,5 @@
+import { CR, encoder, LF, SPACE } from "./text.ts";
+
 /** Where the outbox puts its bytes. `written` is called once the host has taken them over from this process's memory. */
 export interface Sink {
   write(bytes: Uint8Array, written: () => void): unknown;
@@ -19,11 +21,7 @@ const MOST_WRITING = 16;
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 2;
 
-const BLANK = 32;
-const CR = 13;
-const LF = 10;
 const HEX = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
-const encoder = new TextEncoder();
 
 /**
  * Operations become bytes here, in the order of the calls, and leave in one write once the code that is running has
@@ -73,14 +71,8 @@ export class Outbox {
 
   /** A whole PUB, its payload copied. For `head` see `begin`. */
   pub(head: Uint8Array, payload: Uint8Array): void {
-    const size = payload.length;
-    if (size > CHUNK / 2) {
-      this.begin(head, -1, size, 0);
-      this.attach(new Uint8Array(payload));
-    } else {
-      const at = this.begin(head, -1, size, size);
-      this.bytes.set(payload, at);
-    }
+    const at = this.begin(head, -1, payload.length, payload.length);
+    this.bytes.set(payload, at);
   }
 
   /**
@@ -97,7 +89,7 @@ export class Outbox {
     if (token >= 0) {
       bytes[at++] = HEX[token >> 4];
       bytes[at++] = HEX[token & 15];
-      bytes[at++] = BLANK;
+      bytes[at++] = SPACE;
     }
     at = writeDecimal(bytes, at, size);
     bytes[at++] = CR;

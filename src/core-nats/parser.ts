@@ -1,13 +1,10 @@
 import { NatsError } from "./errors.ts";
 import { readStatus } from "./headers.ts";
+import { CR, LF, SPACE, decodeText, ZERO } from "./text.ts";
 
 const TAB = 0x09;
-const LF = 0x0a;
-const CR = 0x0d;
-const SPACE = 0x20;
 const QUOTE = 0x27;
 const MINUS = 0x2d;
-const ZERO = 0x30;
 const UPPER_M = 0x4d;
 const UPPER_S = 0x53;
 const UPPER_G = 0x47;
@@ -20,12 +17,19 @@ const MOST_WORDS = 6;
 const MOST_SIZE_DIGITS = 9;
 /** So many fit a number exactly. */
 const MOST_SID_DIGITS = 15;
+/**
+ * The longest line, its end included: servers by default accept 4 096 bytes of arguments from a client, and the MSG made
+ * from such a PUB is longer by its sid (4 105 bytes seen on nats-streaming-server 0.25.6). Whoever sends a longer one is not
+ * trusted any further.
+ */
+const LONGEST_LINE = 8192;
+/** The same for INFO, which lists the servers of a cluster, and -ERR, which quotes subjects. */
+const LONGEST_TEXT = 1024 * 1024;
 const SMALLEST_MEMORY = 512;
 const LARGEST_KEPT_MEMORY = 1024 * 1024;
 const LONGEST_EXCERPT = 32;
 
 const NO_BYTES = new Uint8Array(0);
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * What a {@link Parser} reports, in the order of the bytes, called from within {@link Parser.parse}. Whatever is thrown
@@ -68,24 +72,13 @@ export class Delivery {
 
   /** The subject. Makes a new string at each call. */
   subject(): string {
-    return decode(this.head, this.subjectStart, this.subjectEnd);
+    return decodeText(this.head, this.subjectStart, this.subjectEnd);
   }
 
   /** The reply subject, or "" when there is none. Makes a new string at each call. */
   reply(): string {
-    return decode(this.head, this.replyStart, this.replyEnd);
+    return decodeText(this.head, this.replyStart, this.replyEnd);
   }
-}
-
-/** What a {@link Parser} takes at most, in bytes; beyond it the peer is not trusted any further. */
-export interface ParserLimits {
-  /**
-   * One line, its end included. Default 8 192: servers by default accept 4 096 bytes of arguments from a client, and
-   * the MSG made from such a PUB is longer by its sid (4 105 bytes seen on nats-streaming-server 0.25.6).
-   */
-  line?: number | undefined;
-  /** The same for INFO, which lists the servers of a cluster, and -ERR, which quotes subjects. Default 1 MiB. */
-  text?: number | undefined;
 }
 
 /** In a control line; in a payload; or ended, by an error or by {@link Parser.stop}. */
@@ -107,8 +100,6 @@ export class Parser {
   maxPayload = 1024 * 1024;
 
   readonly #operations: Operations;
-  readonly #lineLimit: number;
-  readonly #textLimit: number;
   #state: State = "line";
 
   /** A line of which some is in earlier chunks; of a message whose payload is, the head. Else empty. */
@@ -125,10 +116,8 @@ export class Parser {
   #headerSize = 0;
   #totalSize = 0;
 
-  constructor(operations: Operations, limits: ParserLimits = {}) {
+  constructor(operations: Operations) {
     this.#operations = operations;
-    this.#lineLimit = limits.line ?? 8192;
-    this.#textLimit = limits.text ?? 1024 * 1024;
   }
 
   /**
@@ -208,7 +197,7 @@ export class Parser {
 
     const start = at + CRLF_SIZE;
     const end = start + size;
-    if (start - from > this.#lineLimit || end + CRLF_SIZE > chunkEnd) return from;
+    if (start - from > LONGEST_LINE || end + CRLF_SIZE > chunkEnd) return from;
     if (chunk[at] !== CR || chunk[at + 1] !== LF || chunk[end] !== CR || chunk[end + 1] !== LF) return from;
 
     const delivery = this.#delivery;
@@ -241,9 +230,9 @@ export class Parser {
   }
 
   #checkLength(first: number, length: number): void {
-    if (length <= this.#lineLimit) return;
+    if (length <= LONGEST_LINE) return;
     const isText = lowerCase(first) === LOWER_I || first === MINUS;
-    const limit = isText ? this.#textLimit : this.#lineLimit;
+    const limit = isText ? LONGEST_TEXT : LONGEST_LINE;
     if (length > limit) throw new NatsError("PROTOCOL", `a line of more than ${limit} bytes`);
   }
 
@@ -298,7 +287,7 @@ export class Parser {
 
   #infoText(bytes: Uint8Array): string {
     if (this.#wordCount < 2) throw this.#misread("missing text", bytes);
-    return decode(bytes, this.#words[2], this.#lastWordEnd);
+    return decodeText(bytes, this.#words[2], this.#lastWordEnd);
   }
 
   #errorText(bytes: Uint8Array): string {
@@ -307,7 +296,7 @@ export class Parser {
     let end = this.#lastWordEnd;
     while (start < end && isBlankOrQuote(bytes[start])) start++;
     while (start < end && isBlankOrQuote(bytes[end - 1])) end--;
-    return decode(bytes, start, end);
+    return decodeText(bytes, start, end);
   }
 
   /** `MSG subject sid [reply] total` or `HMSG subject sid [reply] header total`; `total` counts the header, too. */
@@ -393,7 +382,7 @@ export class Parser {
   #misread(reason: string, bytes: Uint8Array): NatsError {
     const start = this.#words[0];
     const end = Math.min(this.#lastWordEnd, start + LONGEST_EXCERPT);
-    const text = decode(bytes, start, end).replace(/[^ -~]/g, "?");
+    const text = decodeText(bytes, start, end).replace(/[^ -~]/g, "?");
     return new NatsError("PROTOCOL", `${reason}: "${text}"`);
   }
 }
@@ -452,9 +441,4 @@ function readNumber(bytes: Uint8Array, start: number, end: number, mostDigits: n
     number = number * 10 + digit;
   }
   return number;
-}
-
-/** Any bytes to text: what is not UTF-8 becomes U+FFFD. */
-function decode(bytes: Uint8Array, start: number, end: number): string {
-  return decoder.decode(bytes.subarray(start, end));
 }

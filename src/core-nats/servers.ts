@@ -157,8 +157,8 @@ function parseUrl(url: unknown, tlsDemanded: boolean, where: string): Server {
 
 function parseUserinfo(userinfo: string, where: string): Credentials {
   const colon = userinfo.indexOf(":");
-  const user = decode(colon === -1 ? userinfo : userinfo.slice(0, colon));
-  const pass = decode(colon === -1 ? "" : userinfo.slice(colon + 1));
+  const user = unescaped(colon === -1 ? userinfo : userinfo.slice(0, colon));
+  const pass = unescaped(colon === -1 ? "" : userinfo.slice(colon + 1));
   if (user === undefined || pass === undefined) {
     throw new TypeError(`${where} has credentials that are not percent-encoded UTF-8 (a bare % is written %25)`);
   }
@@ -166,7 +166,7 @@ function parseUserinfo(userinfo: string, where: string): Credentials {
   return colon === -1 ? { token: user } : { user, pass };
 }
 
-function decode(text: string): string | undefined {
+function unescaped(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {

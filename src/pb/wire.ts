@@ -26,26 +26,6 @@ export class DecodeError extends Error {
   }
 }
 
-/** How a message of type `M` is written and read. */
-export interface Codec<M> {
-  /** The exact number of bytes that `write` writes. A message of zero values has none. */
-  size(message: M): number;
-  /** Writes at `at` and returns the end. The caller has made room for `size(message)` bytes. */
-  write(message: M, bytes: Uint8Array, at: number): number;
-  /**
-   * Reads the bytes from `start` (0) to `end` (all). Text and bytes are copied; absent fields get their zero value.
-   * @throws DecodeError
-   */
-  read(bytes: Uint8Array, start?: number, end?: number): M;
-}
-
-/** The bytes of a message, in an array of their own. */
-export function encode<M>(codec: Codec<M>, message: M): Uint8Array {
-  const bytes = new Uint8Array(codec.size(message));
-  codec.write(message, bytes, 0);
-  return bytes;
-}
-
 // Sizes. Each says how many bytes the writer of the same name writes: none for a zero value, as proto3 has it.
 
 /** Size of an int32, a uint32, or a whole number from 0 to 2^53 - 1. */

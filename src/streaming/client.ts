@@ -54,8 +54,8 @@ export class Client {
   private constructor(settings: Settings) {
     this.#settings = settings;
     this.#tell = teller(settings.clientId, settings.onStatus);
-    this.#supervisor = new Supervisor(settings, this.#tell, () => [...this.#subscriptions, this.#publisher]);
     this.#publisher = new Publisher(settings, this.#tell, (error) => this.#supervisor.verify(error));
+    this.#supervisor = new Supervisor(settings, this.#tell, this.#publisher, () => [...this.#subscriptions, this.#publisher]);
     this.#household = {
       settings,
       supervisor: this.#supervisor,
@@ -151,7 +151,7 @@ export class Client {
     checkChannel(subject);
     const settings = checkMessagesOptions(options);
     return Messages.start(settings.manualAck, (handler) =>
-      this.#subscribe(subject, handler, { ...settings, concurrency: 1, manualAck: true }),
+      this.#subscribe(subject, handler, { ...settings, concurrency: 0, manualAck: true }),
     );
   }
 

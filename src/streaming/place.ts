@@ -1,10 +1,9 @@
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import type { NatsError } from "../core-nats/errors.ts";
 import type { Delivery } from "../core-nats/parser.ts";
+import { encoder } from "../core-nats/text.ts";
 import { Ack } from "../pb/protocol.ts";
 import type { Session } from "./session.ts";
-
-const encoder = new TextEncoder();
 
 /** Who takes what arrives at a place. */
 export interface Occupant {

@@ -30,6 +30,8 @@ export interface ProgressEvents {
  * another member of a queue group gave back may (seen), it is handled.
  */
 export class Progress {
+  /** The channel showed nothing, so it may be another one, whose clock may be behind; until something tells that it is the same. */
+  suspected = false;
   #finished = new Intervals();
   /** Made when it is needed: many a subscription is idle. */
   #unfinished: Map<number, number> | undefined;
@@ -43,7 +45,11 @@ export class Progress {
   #established: number | undefined;
   #lowest: number | undefined;
   #highest = 0;
+  #timeOfHighest = 0;
   #latest = 0;
+  #doubted = 0;
+  /** Up to this one some were finished that are not remembered as such. */
+  #forgotten = 0;
   #timer: Timer | undefined;
   #stopped = false;
 
@@ -59,6 +65,11 @@ export class Progress {
     return this.#highest;
   }
 
+  /** The time of that message. */
+  get timeOfHighest(): number {
+    return this.#timeOfHighest;
+  }
+
   /**
    * Where to go on: the last sequence of the unbroken run (then all up to it are finished), or the first one that was
    * to be delivered (then that is not finished yet). Undefined while not even that is known.
@@ -68,13 +79,27 @@ export class Progress {
     return this.#finished.endOf(this.#base) ?? this.#base;
   }
 
+  /** The first sequence that is not finished, as far as that is known. */
+  get next(): number | undefined {
+    const { cursor } = this;
+    return cursor !== undefined && this.#finished.has(cursor) ? cursor + 1 : cursor;
+  }
+
   /**
-   * Notes a received message. Returns false if the channel cannot be the one it was: a sequence up to the highest
-   * with a time later than all before. Times are in nanoseconds, roughly.
+   * Notes a received message. Returns false, and does not, if the channel is hardly the one it was: a sequence up to
+   * the highest with a time later than all before; or, while it is suspected, any but the highest again. Times are in
+   * nanoseconds, roughly.
    */
   receive(sequence: number, time: number): boolean {
-    if (this.isLater(sequence, time)) return false;
-    if (sequence > this.#highest) this.#highest = sequence;
+    if (sequence === this.#highest && time === this.#timeOfHighest) this.suspected = false;
+    else if (sequence <= this.#highest && (time > this.#latest || this.suspected)) {
+      this.#doubted = Math.max(this.#doubted, time);
+      return false;
+    }
+    if (sequence > this.#highest) {
+      this.#highest = sequence;
+      this.#timeOfHighest = time;
+    }
     // The highest message need not be the latest: the clock of a new leader may be behind the old one's.
     if (time > this.#latest) this.#latest = time;
     if (this.#lowest === undefined || sequence < this.#lowest) {
@@ -84,9 +109,10 @@ export class Progress {
     return true;
   }
 
-  /** Whether a message of that sequence and time contradicts what was received: the channel has begun anew. */
-  isLater(sequence: number, time: number): boolean {
-    return sequence <= this.#highest && time > this.#latest;
+  /** The channel is the one it was after all: what made `receive` doubt it was stored by another clock than the rest. */
+  confirm(): void {
+    this.#latest = Math.max(this.#latest, this.#doubted);
+    this.suspected = false;
   }
 
   isFinished(sequence: number): boolean {
@@ -139,6 +165,7 @@ export class Progress {
   #bound(): void {
     if (this.#finished.count > MOST_INTERVALS) {
       const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest ?? 0, FORGOTTEN_AT_ONCE)!;
+      this.#forgotten = to;
       this.#events.forgotten(from, to);
     }
     this.#watch();
@@ -171,27 +198,17 @@ export class Progress {
     }
     if (this.#base === undefined && this.#lowest !== undefined) this.#base = this.#lowest;
     const waitedFor = Float64Array.from(unfinished.keys()).sort();
-    const settled = (from: number, to: number): boolean => firstFrom(waitedFor, from) > to;
+    let i = 0;
     for (let { cursor } = this; cursor !== undefined; cursor = this.cursor) {
-      const from = this.#finished.has(cursor) ? cursor + 1 : cursor;
+      const from = this.next!;
       const next = this.#finished.after(cursor);
-      if (next === undefined || next.since >= before || !settled(from, next.start - 1)) return;
-      this.#events.skipped(from, next.start - 1);
+      while (waitedFor[i] < from) i++;
+      if (next === undefined || next.since >= before || waitedFor[i] < next.start) return;
+      const unheard = Math.max(from, this.#forgotten + 1);
+      if (unheard < next.start) this.#events.skipped(unheard, next.start - 1);
       this.#base = next.start;
     }
   }
-}
-
-/** The first of the sorted numbers that is not below `from`; Infinity if there is none. */
-function firstFrom(numbers: Float64Array, from: number): number {
-  let low = 0;
-  let high = numbers.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (numbers[middle] < from) low = middle + 1;
-    else high = middle;
-  }
-  return low < numbers.length ? numbers[low] : Infinity;
 }
 
 function now(): number {

@@ -1,4 +1,4 @@
-import { deferred } from "../core-nats/async.ts";
+import { deferred, nothing } from "../core-nats/async.ts";
 import { checkChannel, checkPublishManyOptions } from "./options.ts";
 import type { PublishManyOptions } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
@@ -92,5 +92,3 @@ function checkSource(source: unknown): void {
   if (usable && (Symbol.asyncIterator in source || Symbol.iterator in source)) return;
   throw new TypeError("source must be an iterable, or an async iterable, of strings and Uint8Arrays");
 }
-
-function nothing(): void {}

@@ -1,11 +1,11 @@
 import type { Ending } from "../core-nats/lifetime.ts";
+import { encoder } from "../core-nats/text.ts";
 import { PubMsg } from "../pb/protocol.ts";
 import type { StreamingError } from "./errors.ts";
 import type { Session } from "./session.ts";
 import type { Slab, Slabs } from "./slab.ts";
 
 const NO_BYTES = new Uint8Array(0);
-const encoder = new TextEncoder();
 
 /** How far a publish has come. */
 export const Stage = {
@@ -13,15 +13,21 @@ export const Stage = {
   /** In a queue. */
   waiting: 1,
   sent: 2,
+  /** Answered with a 503 although the session is alive: to be sent again after a while. Keeps its place among those in flight. */
+  unheard: 3,
   /** Answered with "invalid publish request": either the message is bad, or the session is gone; a ping will tell. */
-  doubted: 3,
-  settled: 4,
+  doubted: 4,
+  /** The same, and the session has been in question from the answer on: what the ping says is about it. */
+  asked: 5,
+  settled: 6,
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** What all publishes to one channel have in common, encoded once for each session. */
 export class Channel {
   readonly subject: string;
+  /** A 503 to a publish has put the session in question, and none has been heard since. */
+  unheard = false;
   #session: Session | undefined;
   /** The PUB up to the token of the reply subject. */
   head: Uint8Array = NO_BYTES;
@@ -50,7 +56,7 @@ export class Channel {
 export class Publish {
   readonly channel: Channel;
   readonly reply: string;
-  /** Counts the calls: who is sent again goes before those that were called for later. */
+  /** Counts the calls: whoever is sent again goes before those that were called for later. */
   readonly order: number;
   /** On the monotonic clock, in whole milliseconds: a fraction would cost each publish an allocation. */
   readonly deadline: number;

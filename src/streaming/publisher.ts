@@ -1,4 +1,4 @@
-import { deferred, settledWithin, sleep } from "../core-nats/async.ts";
+import { deferred, RETRY_DELAY, settledWithin, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
@@ -12,7 +12,6 @@ import { InFlight } from "./in-flight.ts";
 import { checkChannel, checkPublishOptions } from "./options.ts";
 import type { PublishOptions, Settings } from "./options.ts";
 import { Channel, Publish, Stage } from "./publish.ts";
-import { Queue } from "./queue.ts";
 import { Signals } from "./signals.ts";
 import { Slabs } from "./slab.ts";
 import type { ClientStats } from "./stats.ts";
@@ -23,11 +22,11 @@ import { Unsettled } from "./unsettled.ts";
 /** Channels whose envelopes are kept; servers have 100 channels by default. */
 const MOST_CHANNELS = 1_000;
 /** Payloads from this size on are sent from where they were copied to, not copied once more. Measured: at 16 KiB, to copy takes half the CPU. */
-const LARGE = 32 * 1024;
+const ATTACHED_SIZE = 32 * 1024;
 /** Up to this many bytes a loop copies faster than a view can be made and copied by the host. */
 const SHORT = 64;
 /** What a publish costs while it waits, beyond its data: its promise, and what is known of it. */
-const OVERHEAD = 256;
+const PUBLISH_OVERHEAD = 256;
 const ACKS = "_STAN.acks";
 
 /**
@@ -48,14 +47,10 @@ export class Publisher implements Dependent, Receiver {
   readonly #inFlight = new InFlight();
   readonly #unsettled: Unsettled;
   readonly #signals = new Signals((publishes, reason) => this.#aborted(publishes, reason));
-  readonly #queue = new Queue<Publish>();
-  /** To be sent again, before what is in the queue. */
-  readonly #again = new Queue<Publish>();
-  #againInOrder = true;
+  /** The first that waits. All others that do are behind it among the unsettled, in the order of the calls. */
+  #next: Publish | undefined;
   #waiting = 0;
   #queuedBytes = 0;
-  /** True once the session has been in question from the answer on: what a ping says then is the answer. */
-  readonly #doubted = new Map<Publish, boolean>();
   #order = 0;
   #registration: Registration | undefined;
   #refusal: StreamingError | undefined;
@@ -66,6 +61,7 @@ export class Publisher implements Dependent, Receiver {
   #unconfirmed = 0;
   readonly #room: Deferred<void>[] = [];
   #quiet: Deferred<void> | undefined;
+  #retry: Timer | undefined;
   /** Of the promise that was made last. */
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
@@ -115,7 +111,7 @@ export class Publisher implements Dependent, Receiver {
     return room.promise;
   }
 
-  /** Takes a publish; calls one of the two when it is settled. */
+  /** Takes a publish; calls one of the two when it is settled. Never throws. */
   accept(
     subject: string,
     data: string | Uint8Array,
@@ -123,34 +119,35 @@ export class Publisher implements Dependent, Receiver {
     resolve: () => void,
     reject: (error: unknown) => void,
   ): void {
-    let channel: Channel;
+    let publish: Publish;
     try {
-      channel = this.#channels.get(subject) ?? this.#newChannel(subject);
-      if (typeof data !== "string" && !(data instanceof Uint8Array)) {
+      const channel = this.#channels.get(subject) ?? this.#newChannel(subject);
+      // What only inherits from Uint8Array has no bytes.
+      if (typeof data !== "string" && !(data instanceof Uint8Array && ArrayBuffer.isView(data))) {
         throw new TypeError(`data must be a string or a Uint8Array, not a ${typeof data}`);
       }
       if (options !== undefined) checkPublishOptions(options);
+      if (this.#closed) throw failure("CLOSED", subject, "the client is closed");
+      if (this.#refusal !== undefined) throw failure(this.#refusal.code, subject, this.#refusal.message, this.#refusal);
+      const signal = options?.signal;
+      if (signal?.aborted === true) throw failure("ABORTED", subject, "the caller's signal was aborted", signal.reason);
+      this.#slabs.hold(data);
+      publish = new Publish(
+        channel,
+        options?.reply ?? "",
+        ++this.#order,
+        Math.trunc(performance.now()) + this.#settings.publishTimeout,
+        this.#slabs,
+        resolve,
+        reject,
+      );
+      if (signal !== undefined) this.#signals.add(publish, signal);
     } catch (error) {
+      if (error instanceof StreamingError) this.#rejected++;
       reject(error);
       return;
     }
-    const signal = options?.signal;
-    if (this.#closed) return reject(failure("CLOSED", subject, "the client is closed"));
-    if (this.#refusal !== undefined) return reject(failure(this.#refusal.code, subject, this.#refusal.message, this.#refusal));
-    if (signal?.aborted === true) return reject(failure("ABORTED", subject, "the caller's signal was aborted", signal.reason));
-
-    this.#slabs.hold(data);
-    const publish = new Publish(
-      channel,
-      options?.reply ?? "",
-      ++this.#order,
-      Math.trunc(performance.now()) + this.#settings.publishTimeout,
-      this.#slabs,
-      resolve,
-      reject,
-    );
     this.#unsettled.add(publish);
-    if (signal !== undefined) this.#signals.add(publish, signal);
 
     if (this.#waiting === 0 && this.#registration !== undefined && this.#hasWindow(publish)) {
       this.#send(publish, this.#registration, data);
@@ -168,21 +165,21 @@ export class Publisher implements Dependent, Receiver {
   }
 
   #wait(publish: Publish): void {
-    const size = publish.end - publish.start + publish.reply.length + OVERHEAD;
+    const size = publish.end - publish.start + publish.reply.length + PUBLISH_OVERHEAD;
     if (this.#queuedBytes + size > this.#settings.maxQueuedBytes) {
       const reason = `${this.#queuedBytes} bytes are waiting to be sent, and ${this.#settings.maxQueuedBytes} may (maxQueuedBytes)`;
       this.#fail(publish, "QUEUE_FULL", reason);
       return;
     }
-    this.#enqueue(publish, this.#queue, size);
+    this.#enqueue(publish, size);
   }
 
-  #enqueue(publish: Publish, queue: Queue<Publish>, size: number): void {
+  #enqueue(publish: Publish, size: number): void {
     publish.stage = Stage.waiting;
     publish.size = size;
     this.#waiting++;
     this.#queuedBytes += size;
-    queue.push(publish);
+    if (this.#next === undefined || publish.order < this.#next.order) this.#next = publish;
   }
 
   /** Whether a publish may be sent now: by count, by bytes, and by what the socket has taken. */
@@ -215,7 +212,7 @@ export class Publisher implements Dependent, Receiver {
     publish.stage = Stage.sent;
     this.#guids.set(publish.number);
     const { outbox } = connection;
-    const attached = length >= LARGE && !slab.shared;
+    const attached = length >= ATTACHED_SIZE && !slab.shared;
     let at = outbox.begin(channel.head, this.#inFlight.token(publish), size, attached ? size - length : size);
     const { bytes } = outbox;
     at = PubMsg.writeHead(head, length, bytes, at);
@@ -245,6 +242,7 @@ export class Publisher implements Dependent, Receiver {
     const publish = this.#inFlight.find(this.#guids.read(bytes, view.guidStart, view.guidEnd));
     // Not ours, or answered long ago, or given up: whatever it says is of no use any more.
     if (publish === undefined) return;
+    publish.channel.unheard = false;
     if (view.errorStart !== view.errorEnd) {
       this.#refused(publish, view.error());
       return;
@@ -262,9 +260,10 @@ export class Publisher implements Dependent, Receiver {
   /** The streaming server's own words for why a message was not stored, or may not have been. */
   #refused(publish: Publish, text: string): void {
     if (/^stan: invalid publish request/.test(text)) {
+      // The client could not be registered anew, so this session is gone.
+      if (this.#refusal !== undefined) return this.#sendAgain(publish);
       this.#unsend(publish);
-      publish.stage = Stage.doubted;
-      this.#doubted.set(publish, this.#registration !== undefined);
+      publish.stage = this.#registration === undefined ? Stage.doubted : Stage.asked;
       this.#verify();
       return;
     }
@@ -272,14 +271,32 @@ export class Publisher implements Dependent, Receiver {
     this.#pump();
   }
 
-  /** A 503: nobody in charge heard the publish. It is certainly not stored, and goes again before all that are waiting. */
+  /**
+   * A 503: nobody in charge heard the publish. It is certainly not stored, and goes again before all that are waiting, once
+   * the session is verified. If that does not help, nobody serves the channel (of a server in partitioned mode): then it is
+   * tried every now and then, and nothing is in question.
+   */
   #unheard(delivery: Delivery): void {
     const publish = this.#inFlight.ofToken(parseInt(delivery.subject().slice(-2), 16));
     if (publish === undefined) return;
-    this.#unsend(publish);
+    const { channel } = publish;
+    if (this.#registration !== undefined && channel.unheard) {
+      publish.stage = Stage.unheard;
+      this.#retry ??= setTimeout(() => this.#sendUnheard(), RETRY_DELAY);
+      return;
+    }
     this.#sendAgain(publish);
-    const text = `publish ${publish.channel.subject}: no streaming server is in charge`;
+    if (this.#registration === undefined) return;
+    channel.unheard = true;
+    const text = `publish ${channel.subject}: no streaming server is in charge`;
     this.#verify(new StreamingError("NO_SERVER", text, new NatsError("NO_RESPONDERS", `status ${delivery.status}`)));
+  }
+
+  #sendUnheard(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    for (const publish of this.#unsettled) if (publish.stage === Stage.unheard) this.#sendAgain(publish);
+    this.#pump();
   }
 
   /** The NATS server denied a subject. It says so once for each publish, in their order, and before the PONG of their lap. */
@@ -310,22 +327,23 @@ export class Publisher implements Dependent, Receiver {
     this.#deaf = undefined;
   }
 
-  resume(registration: Registration): void {
+  resume(registration: Registration, sent = this.#inFlight.last): void {
+    this.#refusal = this.#deaf;
+    this.#registration = registration;
     let doubts = false;
-    for (const [publish, verified] of [...this.#doubted]) {
+    for (const publish of this.#unsettled) {
+      const { stage } = publish;
+      if (stage !== Stage.doubted && stage !== Stage.asked) continue;
       if (publish.session !== registration.session) {
-        this.#doubted.delete(publish);
         this.#sendAgain(publish);
-      } else if (verified) {
+      } else if (stage === Stage.asked) {
         this.#fail(publish, "REFUSED", "stan: invalid publish request");
       } else {
-        this.#doubted.set(publish, true);
+        publish.stage = Stage.asked;
         doubts = true;
       }
     }
-    this.#refusal = this.#deaf;
-    this.#registration = registration;
-    if (this.#inFlight.count > 0) void this.#giveUpSoon(registration);
+    if (this.#inFlight.count > 0) void this.#giveUpSoon(registration, sent);
     this.#pump();
     if (doubts) this.#verify();
   }
@@ -334,15 +352,11 @@ export class Publisher implements Dependent, Receiver {
    * Another server may be in charge now, which knows nothing of what its predecessor had heard and not answered: it would
    * fill the window until its time is up (seen when the leader of a raft cluster is killed).
    */
-  async #giveUpSoon(registration: Registration): Promise<void> {
-    const sent = [...this.#unsettled].filter((publish) => publish.stage === Stage.sent);
-    const numbers = sent.map((publish) => publish.number);
+  async #giveUpSoon(registration: Registration, sent: number): Promise<void> {
     await sleep(this.#settings.requestTimeout, registration.over);
     if (registration.over.aborted) return;
     const error = new StreamingError("NO_SERVER", "no ack, and another server may have taken over");
-    sent.forEach((publish, i) => {
-      if (publish.stage === Stage.sent && publish.number === numbers[i]) this.#giveUp(publish, error);
-    });
+    for (const publish of this.#unsettled) if (publish.stage === Stage.sent && publish.number <= sent) this.#giveUp(publish, error);
     this.#pump();
   }
 
@@ -350,31 +364,37 @@ export class Publisher implements Dependent, Receiver {
     this.#registration = undefined;
   }
 
+  /** Publishes that are sent and not yet answered, and would have an unknown outcome if the connection ended. */
   get underWay(): number {
     return this.#inFlight.count;
+  }
+
+  /** The number of the publish that was sent last. */
+  get sent(): number {
+    return this.#inFlight.last;
   }
 
   lost(error: StreamingError): void {
     this.#registration = undefined;
     for (const publish of this.#unsettled) if (publish.stage === Stage.sent) this.#giveUp(publish, error);
+    this.#sendUnheard();
   }
 
   /** Its ack will not come any more. */
   #giveUp(publish: Publish, error: StreamingError): void {
     if (this.#settings.resendUnconfirmed) {
       publish.perhapsStored = true;
-      this.#unsend(publish);
       this.#sendAgain(publish);
     } else {
       this.#fail(publish, "UNCONFIRMED", `sent, then ${error.message}`, error);
     }
   }
 
+  /** There is no knowing when it will be possible to send again, and why: nothing waits for it. */
   refuse(error: StreamingError): void {
     this.#refusal = error;
-    for (const publish of [...this.#again.drain(), ...this.#queue.drain()]) {
-      if (publish.stage === Stage.settled) continue;
-      this.#fail(publish, error.code, error.message, error);
+    for (const publish of this.#unsettled) {
+      if (publish.stage !== Stage.sent) this.#fail(publish, error.code, error.message, error);
     }
   }
 
@@ -396,27 +416,17 @@ export class Publisher implements Dependent, Receiver {
       this.#fail(publish, publish.stage === Stage.sent ? "UNCONFIRMED" : "CLOSED", "the client was closed");
     }
     this.#unsettled.stop();
+    clearTimeout(this.#retry);
   }
 
   // --- the queue ---
 
   /** Sends what waits, as far as the window goes. */
   #pump(): void {
-    if (!this.#againInOrder) {
-      this.#againInOrder = true;
-      for (const publish of this.#again.drain().sort((a, b) => a.order - b.order)) this.#again.push(publish);
-    }
-    while (this.#waiting > 0 && this.#registration !== undefined) {
-      const queue = this.#again.length > 0 ? this.#again : this.#queue;
-      const publish = queue.peek()!;
-      if (publish.stage === Stage.waiting) {
-        if (!this.#hasWindow(publish)) return;
-        this.#unwait(publish);
-        queue.shift();
-        this.#send(publish, this.#registration);
-      } else {
-        queue.shift();
-      }
+    for (let publish = this.#next; publish !== undefined; publish = this.#next) {
+      if (this.#registration === undefined || !this.#hasWindow(publish)) return;
+      this.#unwait(publish);
+      this.#send(publish, this.#registration);
     }
   }
 
@@ -424,37 +434,32 @@ export class Publisher implements Dependent, Receiver {
     publish.stage = Stage.called;
     this.#waiting--;
     this.#queuedBytes -= publish.size;
-    if (this.#waiting === 0) for (const room of this.#room.splice(0)) room.resolve();
+    if (this.#waiting === 0) {
+      this.#next = undefined;
+      for (const room of this.#room.splice(0)) room.resolve();
+    } else if (publish === this.#next) {
+      do this.#next = this.#next!.next; while (this.#next!.stage !== Stage.waiting);
+    }
   }
 
-  /** Takes a publish out of the ring. */
+  /** Takes a publish out of the ring, if it is in there. */
   #unsend(publish: Publish): void {
+    if (publish.stage !== Stage.sent && publish.stage !== Stage.unheard) return;
     this.#inFlight.remove(publish);
     publish.stage = Stage.called;
   }
 
   #sendAgain(publish: Publish): void {
-    this.#againInOrder = false;
-    this.#enqueue(publish, this.#again, publish.size);
+    this.#unsend(publish);
+    const refusal = this.#refusal;
+    if (refusal === undefined) this.#enqueue(publish, publish.size);
+    else this.#fail(publish, refusal.code, refusal.message, refusal);
   }
 
   /** Takes a publish out of everything, once and for all. The caller resolves or rejects it. */
   #settle(publish: Publish): void {
-    switch (publish.stage) {
-      case Stage.sent:
-        this.#unsend(publish);
-        break;
-      case Stage.waiting:
-        this.#unwait(publish);
-        publish.stage = Stage.settled;
-        // Those that time out while there is nobody to send to are at the head: they must not pile up there.
-        while (this.#queue.peek()?.stage === Stage.settled) this.#queue.shift();
-        while (this.#again.peek()?.stage === Stage.settled) this.#again.shift();
-        break;
-      case Stage.doubted:
-        this.#doubted.delete(publish);
-        break;
-    }
+    if (publish.stage === Stage.waiting) this.#unwait(publish);
+    else this.#unsend(publish);
     publish.stage = Stage.settled;
     if (publish.signal !== undefined) this.#signals.remove(publish);
     this.#slabs.release(publish.slab);
@@ -473,8 +478,9 @@ export class Publisher implements Dependent, Receiver {
 
   #expired(publish: Publish): void {
     const { publishTimeout } = this.#settings;
+    const known = publish.channel.unheard ? "heard by no streaming server" : "not sent";
     if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", `no ack within ${publishTimeout} ms`);
-    else this.#fail(publish, "NOT_SENT", `not sent within ${publishTimeout} ms`);
+    else this.#fail(publish, "NOT_SENT", `${known} within ${publishTimeout} ms`);
     this.#pump();
   }
 

@@ -1,15 +1,16 @@
-import { sleep } from "../core-nats/async.ts";
+import { nothing, RETRY_DELAY, sleep } from "../core-nats/async.ts";
 import type { Connection } from "../core-nats/connection.ts";
-import { subjectRule } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import { Lifetime } from "../core-nats/lifetime.ts";
 import { nuid } from "../core-nats/nuid.ts";
+import { subjectRule } from "../core-nats/subject.ts";
 import { MsgProtoView, SubscriptionRequest, SubscriptionResponse, UnsubscribeRequest } from "../pb/protocol.ts";
-import { encode } from "../pb/wire.ts";
+import { encode } from "../pb/codec.ts";
 import { classify } from "./errors.ts";
 import type { AnswerClass, StreamingErrorCode } from "./errors.ts";
 import type { Settings, SubscribeSettings } from "./options.ts";
 import type { Session } from "./session.ts";
-import { fromLast } from "./start-position.ts";
+import type { Start } from "./start-position.ts";
 import type { Registration, Supervisor } from "./supervisor.ts";
 
 /** Why the server could not be asked, or what it said. */
@@ -20,13 +21,15 @@ export interface Failure {
   readonly cause: unknown;
 }
 
+/** Told of the ack inbox of a subscription that the server has accepted. */
+type Accepted = (ackInbox: string) => void;
+
 interface Ghost {
   readonly inbox: string;
   /** To be unsubscribed, not closed: the server is to forget the durable. */
   readonly forget: boolean;
 }
 
-const RETRY_DELAY = 250;
 /** A request that timed out may be carried out after it was closed, but not after many others were. */
 const MOST_FORMER = 10;
 const NONE: readonly never[] = [];
@@ -73,12 +76,12 @@ export class ServerSide {
     return `${this.#settings.inboxPrefix}.${nuid()}`;
   }
 
-  /** Asks for the subscription. `accepted` gets the ack inbox, in the turn in which the answer came, even if that was too late. */
+  /** Asks for the subscription. `accepted` gets the ack inbox, in the turn in which the answer came. */
   subscribe(
-    { connection, session }: Registration,
+    registration: Registration,
     inbox: string,
-    start: Pick<SubscriptionRequest, "startPosition" | "startSequence" | "startTimeDelta">,
-    accepted: (ackInbox: string) => void,
+    start: Start,
+    accepted: Accepted,
   ): Promise<Failure | undefined> {
     const { maxInFlight, ackWait, durable, queue } = this.#options;
     const request = encode(SubscriptionRequest, {
@@ -91,7 +94,7 @@ export class ServerSide {
       durableName: durable,
       ...start,
     });
-    return this.#request(connection, session.subjects.subRequests, request, accepted);
+    return this.#ask(registration, request, accepted);
   }
 
   /**
@@ -135,12 +138,19 @@ export class ServerSide {
   }
 
   /**
-   * Shows the channel's last message to `look`, by a subscription of its own that is closed again; with nothing to
-   * show it is not called. Resolves with false if the server could not be asked now.
+   * Looks at the message at `start`, by a subscription of its own that is closed again. Resolves with its sequence, after
+   * `shown` got it; with undefined if the server could not be asked now; with 0 if none came within `patience`
+   * milliseconds, which does not prove that there is none: a busy server answers long before it begins to send (seen).
    */
-  async last(registration: Registration, look: (view: MsgProtoView) => void): Promise<boolean> {
-    const { connection, session } = registration;
+  async look(
+    registration: Registration,
+    start: Start,
+    patience: number,
+    shown: (view: MsgProtoView) => void,
+  ): Promise<number | undefined> {
+    const { connection, over } = registration;
     const view = new MsgProtoView();
+    const seen = new Lifetime();
     const inbox = this.inbox();
     const sid = connection.subscribe(inbox, {
       deliver({ bytes, start, end }) {
@@ -150,7 +160,8 @@ export class ServerSide {
           // Whoever sent this, it was not the streaming server.
           return;
         }
-        look(view);
+        shown(view);
+        seen.abort();
       },
       denied: nothing,
     });
@@ -162,16 +173,17 @@ export class ServerSide {
       maxInFlight: 1,
       ackWaitInSecs: 30,
       durableName: "",
-      ...fromLast,
+      ...start,
     });
     let ackInbox = "";
-    const failure = await this.#request(connection, session.subjects.subRequests, request, (answered) => (ackInbox = answered));
+    const failure = await this.#ask(registration, request, (answered) => (ackInbox = answered));
+    await sleep(patience, seen, over);
     this.giveUp(inbox, ackInbox, false);
     const closed = await this.leftovers(registration);
     connection.unsubscribe(sid);
-    if (failure === undefined || failure.class === "permanent") return closed;
+    if (failure === undefined || failure.class === "permanent") return closed ? view.sequence : undefined;
     await this.#pause(registration, failure);
-    return false;
+    return undefined;
   }
 
   async #pause(registration: Registration, failure: Failure): Promise<void> {
@@ -179,23 +191,25 @@ export class ServerSide {
     await sleep(RETRY_DELAY, registration.over);
   }
 
+  /** Sends a request for a subscription. What is accepted too late is closed: it may have been closed before it was there. */
+  #ask(registration: Registration, request: Uint8Array, accepted: Accepted): Promise<Failure | undefined> {
+    const { connection, session, over } = registration;
+    return this.#request(connection, session.subjects.subRequests, request, accepted, (ackInbox) => {
+      if (!over.aborted) void this.leave(registration, ackInbox, false);
+    });
+  }
+
   /** Sends a request that a SubscriptionResponse answers. */
   async #request(
     connection: Connection,
     subject: string,
     request: Uint8Array,
-    accepted: (ackInbox: string) => void,
+    accepted: Accepted,
+    late?: Accepted,
   ): Promise<Failure | undefined> {
-    const read = (bytes: Uint8Array, start: number, end: number): SubscriptionResponse => {
-      const answer = SubscriptionResponse.read(bytes, start, end);
-      // An ack inbox is a subject that goes back onto the wire: an answer with an impossible one is no answer.
-      const rule = answer.ackInbox === "" ? undefined : subjectRule(answer.ackInbox, false);
-      if (rule !== undefined) throw new TypeError(`the ack inbox ${rule}`);
-      if (answer.error === "") accepted(answer.ackInbox);
-      return answer;
-    };
+    const { requestTimeout } = this.#settings;
     try {
-      const answer = await connection.request(subject, request, this.#settings.requestTimeout, read, nothing);
+      const answer = await connection.request(subject, request, requestTimeout, reader(accepted), late && reader(late));
       if (answer.error === "") return undefined;
       return { class: classify(answer.error), code: "REFUSED", text: answer.error, cause: undefined };
     } catch (error) {
@@ -207,9 +221,19 @@ export class ServerSide {
   }
 }
 
+/** Reads an answer, and hands on its ack inbox in the same turn. */
+function reader(accepted: Accepted): (bytes: Uint8Array, start: number, end: number) => SubscriptionResponse {
+  return (bytes, start, end) => {
+    const answer = SubscriptionResponse.read(bytes, start, end);
+    // An ack inbox is a subject that goes back onto the wire: an answer with an impossible one is no answer.
+    const rule = answer.ackInbox === "" ? undefined : subjectRule(answer.ackInbox, false);
+    if (rule !== undefined) throw new TypeError(`the ack inbox ${rule}`);
+    if (answer.error === "") accepted(answer.ackInbox);
+    return answer;
+  };
+}
+
 /** The NATS server denied one of the subjects: that is for good. */
 export function denied(error: NatsError): Failure {
   return { class: "permanent", code: "NOT_PERMITTED", text: error.message, cause: error };
 }
-
-function nothing(): void {}

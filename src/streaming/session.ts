@@ -1,9 +1,12 @@
+import { settledWithin } from "../core-nats/async.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
-import { subjectRule } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import type { Ending } from "../core-nats/lifetime.ts";
 import { nuid } from "../core-nats/nuid.ts";
+import { subjectRule } from "../core-nats/subject.ts";
+import { encoder } from "../core-nats/text.ts";
 import { CloseRequest, CloseResponse, ConnectRequest, ConnectResponse, Ping, PingResponse } from "../pb/protocol.ts";
-import { encode } from "../pb/wire.ts";
+import { encode } from "../pb/codec.ts";
 import { StreamingError, classify } from "./errors.ts";
 import type { AnswerClass, StreamingErrorCode } from "./errors.ts";
 import type { Settings } from "./options.ts";
@@ -59,23 +62,25 @@ export class Session {
   }
 
   /**
-   * Registers: the heartbeat inbox is open and known to the server before it is asked. Rejects with a
-   * `StreamingError`; the session must then be abandoned, since the request may still be carried out.
+   * Registers: the heartbeat inbox is open and known to the server before it is asked. Once `ending` has ended nothing is
+   * asked. Rejects with a `StreamingError`; the session must then be abandoned, since the request may still be carried out.
    */
-  async register(connection: Connection): Promise<void> {
+  async register(connection: Connection, ending: Ending): Promise<void> {
     const { clientId, clusterId, discoverPrefix, pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const request = encode(ConnectRequest, {
       clientID: clientId,
       heartbeatInbox: this.#inbox,
       protocol: PROTOCOL,
-      connID: new TextEncoder().encode(this.connId),
+      connID: encoder.encode(this.connId),
       pingInterval: pingInterval / 1000,
       pingMaxOut,
     });
     this.open(connection);
     let answer: ConnectResponse;
     try {
-      await connection.flush();
+      const flushed = connection.flush();
+      if (!(await settledWithin(requestTimeout, flushed, ending))) throw new NatsError("TIMEOUT", `no PONG within ${requestTimeout} ms`);
+      await flushed;
       if (this.#denied !== undefined) throw this.#denied;
       answer = await connection.request(`${discoverPrefix}.${clusterId}`, request, requestTimeout, readConnectResponse);
     } catch (error) {
@@ -89,7 +94,7 @@ export class Session {
 
   /** Asks whether the server knows this session. Never rejects. */
   async ping(connection: Connection, timeout: number): Promise<Verdict> {
-    const request = encode(Ping, { connID: new TextEncoder().encode(this.connId) });
+    const request = encode(Ping, { connID: encoder.encode(this.connId) });
     try {
       const answer = await connection.request(this.subjects.pingRequests, request, timeout, PingResponse.read);
       return answer.error === "" ? "alive" : "gone";

@@ -1,3 +1,5 @@
+import { encoder } from "../core-nats/text.ts";
+
 /** A piece of memory that holds the data of several publishes until the last of them is settled. */
 export interface Slab {
   readonly bytes: Uint8Array;
@@ -17,8 +19,6 @@ const SPARES = 32;
  * time (measured on Node 20), so that 8 MiB in flight would take 47 without this.
  */
 const LARGE_SPARES = 8 * 1024 * 1024;
-
-const encoder = new TextEncoder();
 
 /** Copies of what was given to be published: the caller may do with its own bytes what it likes. */
 export class Slabs {
@@ -46,7 +46,8 @@ export class Slabs {
       this.end = bytes.length;
       return;
     }
-    if (most > this.#current.bytes.length - this.#end) this.#next();
+    // Not even empty data goes into a slab that is full: the first one, without any bytes, is never used, nor kept as a spare.
+    if (most >= this.#current.bytes.length - this.#end) this.#next();
     const { bytes } = this.#current;
     const start = this.#end;
     this.#end = typeof data === "string" ? writeText(data, bytes, start) : writeBytes(data, bytes, start);

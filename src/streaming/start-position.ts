@@ -2,19 +2,23 @@ import { StartPosition } from "../pb/protocol.ts";
 import type { SubscriptionRequest } from "../pb/protocol.ts";
 import type { StartAt } from "./options.ts";
 
-type Fields = Pick<SubscriptionRequest, "startPosition" | "startSequence" | "startTimeDelta">;
+/** Where a subscription begins, as it is asked for. */
+export type Start = Pick<SubscriptionRequest, "startPosition" | "startSequence" | "startTimeDelta">;
 
-const NANOSECONDS_PER_MILLISECOND = 1_000_000n;
-const START: Fields = { startPosition: StartPosition.NewOnly, startSequence: 0n, startTimeDelta: 0n };
+/** Servers count time in nanoseconds. */
+export const NANOSECONDS_PER_MILLISECOND = 1_000_000n;
+/** An int64 holds no more of them: 292 years. */
+const MOST_MILLISECONDS = 9_223_372_036_854;
+const START: Start = { startPosition: StartPosition.NewOnly, startSequence: 0n, startTimeDelta: 0n };
 
 /** The first message that is stored. */
-export const fromFirst: Fields = { ...START, startPosition: StartPosition.First };
+export const fromFirst: Start = { ...START, startPosition: StartPosition.First };
 
 /** The last message that is stored, and those that come. */
-export const fromLast: Fields = { ...START, startPosition: StartPosition.LastReceived };
+export const fromLast: Start = { ...START, startPosition: StartPosition.LastReceived };
 
 /** The message of that sequence, or the first that is stored after it. */
-export function fromSequence(sequence: number): Fields {
+export function fromSequence(sequence: number): Start {
   return { ...START, startPosition: StartPosition.SequenceStart, startSequence: BigInt(sequence) };
 }
 
@@ -25,7 +29,7 @@ export function fromSequence(sequence: number): Fields {
  * A server counts back from when it gets to the request, which may be `late` milliseconds after it was sent: better a
  * message too many than one too few.
  */
-export function fromStart(startAt: StartAt, elapsed: number | undefined, late: number): Fields {
+export function fromStart(startAt: StartAt, elapsed: number | undefined, late: number): Start {
   if (startAt === "first") return fromFirst;
   if (typeof startAt === "object" && "sequence" in startAt) return fromSequence(startAt.sequence);
   if (typeof startAt === "object" && "time" in startAt) {
@@ -37,7 +41,7 @@ export function fromStart(startAt: StartAt, elapsed: number | undefined, late: n
   return startAt === "lastReceived" ? fromLast : START;
 }
 
-function ago(milliseconds: number): Fields {
-  const delta = BigInt(Math.max(0, Math.ceil(milliseconds))) * NANOSECONDS_PER_MILLISECOND;
-  return { ...START, startPosition: StartPosition.TimeDeltaStart, startTimeDelta: delta };
+function ago(milliseconds: number): Start {
+  const whole = Math.min(Math.max(0, Math.ceil(milliseconds)), MOST_MILLISECONDS);
+  return { ...START, startPosition: StartPosition.TimeDeltaStart, startTimeDelta: BigInt(whole) * NANOSECONDS_PER_MILLISECOND };
 }

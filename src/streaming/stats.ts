@@ -2,7 +2,7 @@
 export interface ClientStats {
   /** Publishes that the server has stored. */
   readonly stored: number;
-  /** Publishes that were rejected, and are certainly not stored, or would not be sent. */
+  /** Publishes that were rejected with any code but `UNCONFIRMED`: certainly not stored. A `TypeError` is not counted. */
   readonly rejected: number;
   /** Publishes that were rejected with `UNCONFIRMED`. */
   readonly unconfirmed: number;

@@ -1,3 +1,4 @@
+import { nothing } from "../core-nats/async.ts";
 import type { StreamingError } from "./errors.ts";
 import type { Message } from "./message.ts";
 import type { Subscription } from "./subscription.ts";
@@ -12,7 +13,7 @@ import type { Subscription } from "./subscription.ts";
  * - `gap`: messages from `from` to `to` may be missing, and why
  * - `handler-failed`: the handler threw or its promise rejected; the message comes again after `ackWait`
  * - `redelivered-often`: this is the fifth delivery of the message, or a later one
- * - `error`: a failed attempt that is repeated, something unreadable that was dropped, a client ID in use
+ * - `error`: a failed attempt that is repeated, something unreadable that was dropped, a client ID in use, a close that was refused
  * - `closed`: the client has ended
  */
 export type Status =
@@ -41,12 +42,12 @@ export function teller(clientId: string, onStatus: ((status: Status) => void) | 
 }
 
 function warn(clientId: string, status: Status): void {
-  const line = problem(status);
+  const line = complaint(status);
   if (line !== undefined) console.warn(`nats-streaming-client ${clientId}: ${line}`);
 }
 
 /** The problem in one line, or undefined for what is only news. */
-function problem(status: Status): string | undefined {
+function complaint(status: Status): string | undefined {
   switch (status.type) {
     case "disconnected":
       return `disconnected: ${reasonOf(status.error)}`;
@@ -67,7 +68,5 @@ function reasonOf(error: unknown): string {
   // Frameworks throw plain objects with a message, too.
   const { message } = Object(error) as { message?: unknown };
   const text = typeof message === "string" ? message : String(error);
-  return text.replace(/\s+/g, " ");
+  return text.replace(/[\s\p{Cc}]+/gu, " ");
 }
-
-function nothing(): void {}

@@ -1,4 +1,4 @@
-import { deferred, ended, settledWithin, sleep, within } from "../core-nats/async.ts";
+import { deferred, ended, nothing, RETRY_DELAY, settledWithin, sleep, within } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
 import type { Connection } from "../core-nats/connection.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
@@ -18,14 +18,15 @@ import type { Failure } from "./server-side.ts";
 import type { Session } from "./session.ts";
 import type { Share, Shares } from "./share.ts";
 import type { Slots } from "./slots.ts";
-import { fromFirst, fromSequence, fromStart } from "./start-position.ts";
+import { fromFirst, fromLast, fromSequence, fromStart } from "./start-position.ts";
+import type { Start } from "./start-position.ts";
 import type { SubscriptionStats } from "./stats.ts";
 import type { Tell } from "./status.ts";
 import type { Registration, Supervisor } from "./supervisor.ts";
 
 /** What was left when a drain ended. */
 export interface DrainReport {
-  /** Received, and not handled to the end: these come again. */
+  /** Received, and neither handled to the end nor acknowledged by hand: these come again. */
   readonly unhandled: readonly Message[];
   /** Publishes whose outcome stayed unknown. */
   readonly unconfirmed: number;
@@ -58,8 +59,9 @@ type State =
 
 /** Deliveries before this one are nothing special. */
 const OFTEN = 5;
-const RETRY_DELAY = 250;
 const REFUSED_DELAY = 1_000;
+/** How long a channel that seems to be empty is looked at where that matters, in milliseconds. */
+const PATIENCE = 250;
 /** How often "duplicate durable registration" is taken for a leftover of our own. */
 const DUPLICATE_TRIES = 5;
 /** Acks that are repeated after a resume: at most as many as the server can wait for, and not without bound. */
@@ -171,7 +173,8 @@ export class Subscription {
 
   /**
    * Starts no more handlers and leaves; the server keeps a durable's position. Resolves when the server has been told,
-   * after an outage if there is one, or the client has ended. Acks of handlers that still run are lost.
+   * after an outage if there is one, or the client has ended. Acks of handlers that still run are lost. If the server refuses,
+   * that is told as an `error`, and a durable is taken until the client ends.
    */
   async close(): Promise<void> {
     this.#leave("close");
@@ -180,7 +183,8 @@ export class Subscription {
 
   /**
    * Like `close`, and the server forgets a durable. Rejects with `CLOSED` if the client ended before the server was told,
-   * or if a durable was closed before: it is still there, and can be subscribed to again.
+   * or if a durable was closed before: it is still there, and can be subscribed to again. With `REFUSED` or `NOT_PERMITTED`
+   * if the server refuses, or refused the subscription before.
    */
   async unsubscribe(): Promise<void> {
     this.#leave("unsubscribe");
@@ -195,24 +199,31 @@ export class Subscription {
    * Starts no more handlers, waits for those that run, whose acks still count, and closes. Ends in any case after
    * `timeout` milliseconds (default 20 000) and what leaving takes; the report says what is left.
    */
-  async drain(options: { timeout?: number | undefined } = {}): Promise<DrainReport> {
+  async drain(options: { timeout?: number | undefined } = {}): Promise<Pick<DrainReport, "unhandled">> {
     const timeout = checkTimeout("timeout", options.timeout, 20_000);
     const unhandled = await this.finishHandlers(timeout);
     await settledWithin(this.#household.settings.requestTimeout, this.close());
-    return { unhandled, unconfirmed: 0 };
+    return { unhandled };
   }
 
   /** @internal Starts no more handlers and waits for those that run, until closed. Resolves with the messages that were not handled. */
   async finishHandlers(timeout: number): Promise<Message[]> {
     const waiting = this.#handlers.stop();
-    return [...(await this.#handlers.finish(timeout, this.closed)), ...waiting];
+    const running = await this.#handlers.finish(timeout, this.closed);
+    return [...running.filter((message) => !message.finished), ...waiting];
+  }
+
+  /** @internal For a loop over messages, which wants none before it begins. */
+  set concurrency(concurrency: number) {
+    this.#handlers.concurrency = concurrency;
   }
 
   // --- a message comes in: received, and on through the handlers; and its ack goes out ---
 
   /** @internal Called by the place for each message on its inbox. */
   received(delivery: Delivery, place: Place): void {
-    if (place !== this.#place || this.#handlers.stopped) return;
+    // In doubt about the channel nothing is taken. It comes again.
+    if (place !== this.#place || this.#handlers.stopped || this.#disturbed.aborted) return;
     try {
       view.read(delivery.bytes, delivery.start, delivery.end);
     } catch (error) {
@@ -228,7 +239,7 @@ export class Subscription {
     if (view.redelivered) this.#redelivered++;
     const { progress } = this.#share;
     if (!progress.receive(sequence, timeOf(view))) {
-      this.#beginAnew(place.session);
+      this.#disturbed.abort();
     } else if (progress.isFinished(sequence)) {
       this.#sendAck(sequence);
     } else if (!progress.isActive(sequence)) {
@@ -304,14 +315,6 @@ export class Subscription {
     this.#place?.lost();
     this.#share.progress.interrupted();
   }
-
-  /** @internal An ack that is lost is repeated, and a request is made anew: nothing here would be left unknown. */
-  get underWay(): number {
-    return 0;
-  }
-
-  /** @internal */
-  refuse(): void {}
 
   /** @internal */
   disturb(): void {
@@ -391,7 +394,13 @@ export class Subscription {
         const asked = await this.#lookForNewBeginning(registration);
         if (!asked) return { name: "connected", registration };
       }
-      const from = again && share.anewIn !== session ? share.progress.cursor : undefined;
+      const goesOn = again && share.anewIn !== session;
+      let from = goesOn ? share.progress.cursor : undefined;
+      if (goesOn && from === undefined && this.#settings.startAt === "lastReceived" && this.durable === "") {
+        const last = await this.#lookForLast(registration);
+        if (last === undefined) return { name: "connected", registration };
+        from = last || undefined;
+      }
       const failure = await this.#ask(registration, from);
       if (failure === undefined && this.#forgetFirst) {
         this.#forgetFirst = false;
@@ -425,6 +434,20 @@ export class Subscription {
     }
   }
 
+  /**
+   * Looks which message was the last one when the server was first asked, where nothing tells: it was on its way when the
+   * session was lost. That is the one before those that were stored since, or the last one still. Resolves with 0 if there is
+   * none, with undefined if that is not known yet.
+   */
+  async #lookForLast(registration: Registration): Promise<number | undefined> {
+    const last = await this.#server.look(registration, fromLast, 0, nothing);
+    // An empty channel is as good as one whose first message is yet to come; many may have one, and none should wait for it.
+    if (!last) return last;
+    const since = this.#start(registration.session, undefined);
+    const next = await this.#server.look(registration, since, this.#household.settings.requestTimeout, nothing);
+    return next === 0 ? last : next && next - 1;
+  }
+
   /** Asks for the subscription, on a new inbox. Resolves with undefined when it is in place, else with why it is not. */
   async #ask(registration: Registration, from: number | undefined): Promise<Failure | undefined> {
     const { connection, session } = registration;
@@ -438,11 +461,6 @@ export class Subscription {
     // Whole: a fraction takes 16 bytes more, in each of thousands.
     const since = { monotonic: Math.trunc(performance.now()), wall: Date.now() };
     const failure = await this.#server.subscribe(registration, place.inbox, this.#start(session, from), (ackInbox) => {
-      if (this.#place !== place) {
-        // Too late: given up, and perhaps closed before it was there.
-        if (!registration.over.aborted) void this.#server.leave(registration, ackInbox, false);
-        return;
-      }
       // In the turn in which the answer came: messages may follow in the very same bytes.
       place.ackInbox = ackInbox;
       this.#since ??= since;
@@ -455,7 +473,7 @@ export class Subscription {
   }
 
   /** Where the server is to begin, if it does not know better: a durable, or a group that exists, goes on where it was. */
-  #start(session: Session, from: number | undefined): ReturnType<typeof fromStart> {
+  #start(session: Session, from: number | undefined): Start {
     if (this.#share.anewIn === session) return fromFirst;
     if (from !== undefined) return fromSequence(from);
     const { requestTimeout } = this.#household.settings;
@@ -469,14 +487,35 @@ export class Subscription {
     if (!this.#leaving.aborted) tell(from === undefined ? told : { ...told, from });
     this.#ready?.resolve();
     this.#ready = undefined;
-    await ended(over, connection.ended, ending, this.#leaving, this.#disturbed);
-    if (ending.aborted) return this.#closed();
-    if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
-    if (this.#leaving.aborted) return this.#takeLeave(registration);
-    const refused = this.#place?.deniedBy;
-    this.#giveUpPlace(this.#settings.durable !== "" && refused === undefined);
-    if (refused === undefined) return { name: "connected", registration };
-    return { name: "closed", error: this.#error("NOT_PERMITTED", refused.message, refused) };
+    for (;;) {
+      await ended(over, connection.ended, ending, this.#leaving, this.#disturbed);
+      if (ending.aborted) return this.#closed();
+      if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
+      if (this.#leaving.aborted) return this.#takeLeave(registration);
+      const refused = this.#place?.deniedBy;
+      if (refused !== undefined) {
+        this.#giveUpPlace(false);
+        return { name: "closed", error: this.#error("NOT_PERMITTED", refused.message, refused) };
+      }
+      // A message contradicts what was received: of another channel, or stored by a leader whose clock is behind.
+      const { progress } = this.#share;
+      const known = await this.#lookForNewBeginning(registration);
+      if (progress !== this.#share.progress) {
+        this.#forgetFirst = false;
+        this.#giveUpPlace(this.#settings.durable !== "");
+        return { name: "connected", registration };
+      }
+      if (known) {
+        const { suspected } = progress;
+        progress.confirm();
+        if (suspected) {
+          // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
+          this.#giveUpPlace(false);
+          return { name: "connected", registration };
+        }
+        this.#disturbed = new Lifetime();
+      }
+    }
   }
 
   /** Tells the server that the subscription is over, until it has answered. */
@@ -489,6 +528,8 @@ export class Subscription {
       if (failure === undefined || failure.class === "gone") return this.#closed(true);
       if (failure.class === "permanent") {
         const error = new StreamingError(failure.code, `${this.#wish} ${this.subject}: ${failure.text}`, failure.cause);
+        // Whoever unsubscribes is told by a rejection.
+        if (this.#wish === "close") this.#household.tell({ type: "error", error, subscription: this });
         return { name: "closed", error };
       }
       if (failure.class === "session-lost") supervisor.verify();
@@ -535,25 +576,36 @@ export class Subscription {
 
   // --- a channel that begins anew: a memory store that was restarted, a channel that was deleted; it counts from 1 again ---
 
-  /** After a lost session: a start beyond the end of a new channel would be answered by silence. False: not known yet. */
+  /**
+   * Looks whether the channel is another one now. Its last message tells; or where that is beyond the highest sequence
+   * that was received, the message that has this sequence. If that was removed, all before it were too, and none of them
+   * can be taken for another. False: not known yet.
+   */
   async #lookForNewBeginning(registration: Registration): Promise<boolean> {
     const { progress } = this.#share;
+    const { highest, timeOfHighest } = progress;
     let anew = false;
-    const asked = await this.#server.last(registration, (last) => {
-      anew ||= last.sequence < (progress.cursor ?? 0) || progress.isLater(last.sequence, timeOf(last));
-    });
+    const look = (start: Start, patience: number): Promise<number | undefined> =>
+      this.#server.look(registration, start, patience, (message) => {
+        const { sequence } = message;
+        anew = sequence < highest || (sequence === highest && timeOf(message) !== timeOfHighest);
+      });
+    // Nothing to see: an empty channel is as good as a new one. That matters to a group, which is wherever its first member
+    // began, for good; and in doubt. For the rest it is not worth to wait for: they find out by the next message.
+    const matters = this.#settings.queue !== "" || this.#disturbed.aborted;
+    let seen = await look(fromLast, matters ? PATIENCE : 0);
+    if (seen === 0) {
+      // A message had an old number, so there is one: the server is busy.
+      if (matters && progress.suspected) return false;
+      // For the first message that could be of both, should the clock of a new one be behind.
+      progress.suspected = !matters;
+      anew = matters;
+    }
+    if (seen !== undefined && seen > highest) seen = (await look(fromSequence(highest), PATIENCE)) || undefined;
+    if (seen === undefined) return false;
     // Another member of the group may have found out meanwhile, and finished what is in the new channel.
-    if (asked && anew && this.#share.anewIn !== registration.session) this.#loseProgress(registration.session);
-    return asked;
-  }
-
-  /** While the subscription is in place, the channel turned out to be another one. */
-  #beginAnew(session: Session): void {
-    this.#loseProgress(session);
-    this.#forgetFirst = false;
-    // What comes on this inbox from here on comes again, from the first message on.
-    this.#place?.shut();
-    this.#disturbed.abort();
+    if (anew && this.#share.progress === progress) this.#loseProgress(registration.session);
+    return true;
   }
 
   /** What was finished says nothing about the messages that now have these numbers. */
@@ -564,7 +616,9 @@ export class Subscription {
     share.progress = this.#newProgress();
     share.anewIn = session;
     this.#forgetFirst = this.#settings.durable !== "" && this.#settings.queue === "";
-    this.#tellGap((old.cursor ?? 0) + 1, old.highest, "the channel began anew: what it held and was not finished is lost");
+    const from = old.next ?? 1;
+    // Also where all that was received is finished: there may have been more.
+    this.#tellGap(from, Math.max(from, old.highest), `the channel began anew: what it held from ${from} on and was not finished is lost`);
   }
 
   #newProgress(): Progress {
@@ -589,11 +643,12 @@ export class Subscription {
   #tellOfGroup(from: number | undefined): void {
     if (this.#settings.queue === "" || this.#settings.durable !== "" || from === undefined) return;
     const reason = "what members of the group in other processes had and did not finish comes again only if the group outlived the outage";
-    this.#tellGap(from, this.#share.progress.highest, reason);
+    const { next = from, highest } = this.#share.progress;
+    if (next <= highest) this.#tellGap(next, highest, reason);
   }
 
   #tellGap(from: number, to: number, reason: string): void {
-    this.#household.tell({ type: "gap", subscription: this, from, to: Math.max(from, to), reason });
+    this.#household.tell({ type: "gap", subscription: this, from, to, reason });
   }
 
   #report(code: StreamingError["code"], reason: string, cause?: unknown): void {
@@ -613,5 +668,3 @@ function timeOf({ timestampHigh, timestampLow }: MsgProtoView): number {
 function elapsed({ monotonic, wall }: { readonly monotonic: number; readonly wall: number }): number {
   return Math.max(performance.now() - monotonic, Date.now() - wall);
 }
-
-function nothing(): void {}

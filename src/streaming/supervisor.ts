@@ -1,14 +1,15 @@
-import { deferred, settled, settledWithin, sleep } from "../core-nats/async.ts";
+import { deferred, nothing, RETRY_DELAY, settled, settledWithin, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
 import type { Credentials } from "../core-nats/auth.ts";
 import { Connection } from "../core-nats/connection.ts";
-import type { ServerInfo } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import type { ServerInfo } from "../core-nats/info.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import type { Ending } from "../core-nats/lifetime.ts";
 import type { Server } from "../core-nats/servers.ts";
 import { StreamingError } from "./errors.ts";
 import type { Settings } from "./options.ts";
+import type { Publisher } from "./publisher.ts";
 import { Session } from "./session.ts";
 import type { ClientStats } from "./stats.ts";
 import type { Tell } from "./status.ts";
@@ -23,18 +24,17 @@ export interface Registration {
 
 /** What the supervisor keeps informed: the publisher, and each subscription. */
 export interface Dependent {
-  /** What was sent and not yet answered, and would have an unknown outcome if the connection ended. */
-  readonly underWay: number;
   /** A new connection: open what must be heard on it before the session is verified. */
   open(connection: Connection, session: Session | undefined): void;
-  /** The session is known to be alive, again or still: send, and do not rely on what was sent before. */
-  resume(registration: Registration): void;
+  /**
+   * The session is known to be alive, again or still: send, and do not rely on what was sent before; if there is a `sent`,
+   * then of the publishes not on those up to this number.
+   */
+  resume(registration: Registration, sent?: number): void;
   /** Nobody may be in charge: send nothing more until `resume`. */
   suspend(): void;
   /** The connection is gone, and with it what was under way. */
   lost(error: StreamingError): void;
-  /** There is no knowing when it will be possible to send again, and why. */
-  refuse(error: StreamingError): void;
 }
 
 type State =
@@ -59,7 +59,6 @@ const IN_USE_TRIES = 10;
 const IN_USE_DELAY_AT_FIRST = 2_000;
 /** How often a registration is tried that has little hope. */
 const HOPELESS_DELAY = 30_000;
-const RETRY_DELAY = 250;
 /** How often it is looked whether all has been answered before the connection is left. */
 const MOVE_INTERVAL = 20;
 /** A registration that held for so long is the end of an outage; one that did not is a part of it. */
@@ -74,6 +73,7 @@ const UNHEARD = 2_000;
 export class Supervisor {
   readonly #settings: Settings;
   readonly #tell: Tell;
+  readonly #publisher: Publisher;
   readonly #dependents: () => Iterable<Dependent>;
   readonly #closing = new Lifetime();
   readonly #first = deferred();
@@ -92,10 +92,11 @@ export class Supervisor {
   #doubt = new Lifetime();
   #lameDuck = false;
 
-  /** `dependents` are told in their order, at each change. */
-  constructor(settings: Settings, tell: Tell, dependents: () => Iterable<Dependent>) {
+  /** `dependents`, which the publisher is one of, are told in their order, at each change. */
+  constructor(settings: Settings, tell: Tell, publisher: Publisher, dependents: () => Iterable<Dependent>) {
     this.#settings = settings;
     this.#tell = tell;
+    this.#publisher = publisher;
     this.#dependents = dependents;
     // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
     this.#first.promise.catch(nothing);
@@ -230,10 +231,8 @@ export class Supervisor {
   /** Asked at every dial, and not waited for longer than a dial may take. */
   async #credentials(): Promise<Credentials | undefined> {
     const { connectTimeout } = this.#settings;
-    const asked = this.#settings.credentials();
-    let answered = false;
-    asked.then(() => (answered = true), () => (answered = true));
-    await settledWithin(connectTimeout, asked, this.#closing);
+    const asked = this.#settings.auth();
+    const answered = await settledWithin(connectTimeout, asked, this.#closing);
     if (!answered) throw new NatsError("TIMEOUT", `auth: no credentials within ${connectTimeout} ms`);
     try {
       return await asked;
@@ -284,11 +283,11 @@ export class Supervisor {
 
   async #register(connection: Connection): Promise<State> {
     const closing = this.#closing;
-    for (let tries = 1; ; tries++) {
+    for (let tries = 1; !connection.ended.aborted && !closing.aborted; tries++) {
       const session = new Session(this.#settings);
       let error: StreamingError;
       try {
-        await session.register(connection);
+        await session.register(connection, closing);
         if (!connection.ended.aborted && !closing.aborted) {
           return { name: "registered", registration: registrationOf(connection, session), resumed: false };
         }
@@ -298,17 +297,20 @@ export class Supervisor {
         error = failure instanceof StreamingError ? failure : new StreamingError("CONNECT_FAILED", `register: ${String(failure)}`, failure);
       }
       session.abandon();
-      if (connection.ended.aborted || closing.aborted) return this.#unconnected(connection, undefined, undefined);
+      if (connection.ended.aborted || closing.aborted) break;
       if (this.#givesUp(error)) {
         connection.close();
         return { name: "closed", error };
       }
       const delay = this.#registerDelay(error, tries);
-      if (delay === HOPELESS_DELAY) for (const dependent of this.#dependents()) dependent.refuse(error);
-      if (delay === HOPELESS_DELAY) this.#told = undefined;
+      if (delay === HOPELESS_DELAY) {
+        this.#publisher.refuse(error);
+        this.#told = undefined;
+      }
       this.#tellOnce(error);
       await sleep(delay, connection.ended, closing);
     }
+    return this.#unconnected(connection, undefined, undefined);
   }
 
   #registerDelay(error: StreamingError, tries: number): number {
@@ -367,6 +369,7 @@ export class Supervisor {
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const signals = [doubt, connection.ended, this.#closing];
     let missed = 0;
+    let sent = 0;
     while (!signals.some((signal) => signal.aborted)) {
       // The wall clock, not the monotonic one, which stands still while a machine is suspended.
       const before = Date.now();
@@ -376,6 +379,7 @@ export class Supervisor {
         this.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
         return undefined;
       }
+      if (missed === 0) sent = this.#publisher.sent;
       const asked = session.ping(connection, requestTimeout);
       await settled(asked, ...signals);
       if (signals.some((signal) => signal.aborted)) continue;
@@ -388,7 +392,7 @@ export class Supervisor {
       if (verdict === "alive") this.#pongAt = Date.now();
       if (verdict === "alive" && missed > 0) {
         // The one that answers need not be the one that did not: what that one had heard may be lost with it.
-        for (const dependent of this.#dependents()) dependent.resume(registration);
+        for (const dependent of this.#dependents()) dependent.resume(registration, sent);
       }
       missed = verdict === "alive" ? 0 : missed + 1;
       if (verdict === "nobody" || missed >= pingMaxOut) {
@@ -409,8 +413,9 @@ export class Supervisor {
     await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
     // What is stored late is acknowledged late, but after a while there is no waiting for it.
     const enough = performance.now() + this.#settings.requestTimeout;
-    const busy = (): boolean => [...this.#dependents()].some((dependent) => dependent.underWay > 0);
-    while (busy() && performance.now() < enough && !endings.some((ending) => ending.aborted)) await sleep(MOVE_INTERVAL, ...endings);
+    while (this.#publisher.underWay > 0 && performance.now() < enough && !endings.some((ending) => ending.aborted)) {
+      await sleep(MOVE_INTERVAL, ...endings);
+    }
     connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));
     return this.#unconnected(connection, session, registration);
   }
@@ -492,5 +497,3 @@ function notConnected(failures: readonly NatsError[]): StreamingError {
 function problem(error: NatsError): StreamingError {
   return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.message}`, error);
 }
-
-function nothing(): void {}

@@ -1,17 +1,15 @@
 import { Outbox } from "../core-nats/outbox.ts";
+import { encoder } from "../core-nats/text.ts";
 import type { Socket } from "./listener.ts";
 import { Violation, digits, json, parse, words } from "./requests.ts";
 import { covers, isSubject } from "./subjects.ts";
 import type { Interest, Subjects } from "./subjects.ts";
-
-const encoder = new TextEncoder();
 
 /** One client's connection, seen from the NATS server. */
 export class Link {
   readonly #socket: Socket;
   readonly #subjects: Subjects;
   readonly #traffic: () => void;
-  readonly #gone: () => void;
   readonly #outbox: Outbox;
   readonly #maxPayload: number;
   /** What came in and is not a whole operation yet. */
@@ -22,18 +20,20 @@ export class Link {
   #connected = false;
   #noResponders = false;
 
-  /** Sends INFO. `traffic` is called for all that goes through but PING and PONG, `gone` at the end. */
+  /** Sends INFO. `traffic` is called for all that goes through but PING and PONG, `gone` when the socket is closed. */
   constructor(socket: Socket, subjects: Subjects, info: { max_payload: number }, traffic: () => void, gone: () => void) {
     this.#socket = socket;
     this.#subjects = subjects;
     this.#traffic = traffic;
-    this.#gone = gone;
     this.#outbox = new Outbox({ write: (bytes, written) => socket.write(bytes, written) }, () => {});
     this.#maxPayload = info.max_payload;
     this.#outbox.line(`INFO ${JSON.stringify(info)} `);
     socket.on("data", (bytes) => this.#parse(bytes));
     socket.on("error", () => {});
-    socket.on("close", () => this.cut());
+    socket.on("close", () => {
+      this.cut();
+      gone();
+    });
   }
 
   /** Whether the client would get what is published to this subject. */
@@ -87,8 +87,8 @@ export class Link {
     this.#ended = true;
     this.#outbox.close();
     for (const interest of this.#interests.values()) this.#subjects.remove(interest);
+    this.#interests.clear();
     for (const resolve of this.#pongs) resolve();
-    this.#gone();
   }
 
   readonly #perform = (verb: string, rest: string, payload: Uint8Array): void => {
@@ -148,7 +148,6 @@ export class Link {
 
   #message(head: string, payload: Uint8Array): void {
     this.#traffic();
-    const at = this.#outbox.begin(encoder.encode(head), -1, payload.length, payload.length);
-    this.#outbox.bytes.set(payload, at);
+    this.#outbox.pub(encoder.encode(head), payload);
   }
 }

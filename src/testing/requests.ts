@@ -1,8 +1,8 @@
-const LF = 10;
-const CR = 13;
+import { CR, LF } from "../core-nats/text.ts";
+import { textOf } from "../pb/wire.ts";
+
 /** The arguments of one line, in bytes: the default of nats-server. */
 const LONGEST_ARGUMENTS = 4096;
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** The end of a connection, by the client's fault. The message is the text of -ERR; empty: the link just closes. */
 export class Violation extends Error {}
@@ -20,7 +20,7 @@ export function parse(bytes: Uint8Array, maxPayload: number, perform: Perform): 
     const length = (newline < 0 ? bytes.length : newline) - start;
     if (length > 2 * LONGEST_ARGUMENTS) throw new Violation("maximum control line exceeded");
     if (newline < 0) return start;
-    const line = decoder.decode(bytes.subarray(start, newline)).trimEnd();
+    const line = textOf(bytes, start, newline).trimEnd();
     const verb = /^[A-Za-z+-]*/.exec(line)![0].toUpperCase();
     const rest = line.slice(verb.length);
     if (rest.length > LONGEST_ARGUMENTS + 1) throw new Violation("maximum control line exceeded");

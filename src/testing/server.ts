@@ -1,5 +1,7 @@
 import { sleep } from "../core-nats/async.ts";
 import { nuid } from "../core-nats/nuid.ts";
+import { encoder } from "../core-nats/text.ts";
+import { textOf } from "../pb/wire.ts";
 import type { Stored } from "./channel.ts";
 import { Clock } from "./clock.ts";
 import { Faults, type Refused, type Swallowed } from "./faults.ts";
@@ -12,8 +14,6 @@ export type { Refused, Swallowed };
 
 /** A client that has not answered for so long, in milliseconds of real time, is not waited for. */
 const PATIENCE = 100;
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 /** How a server is started. All of it may be left out. */
 export interface StreamingServerOptions extends StreamingOptions {
@@ -104,7 +104,7 @@ export class StreamingServer {
   /** What a channel holds, oldest first. */
   messages(channel: string): StoredMessage[] {
     const stored = [...(this.#streaming.channels.get(channel)?.messages.values() ?? [])];
-    return stored.map((message) => ({ ...message, text: decoder.decode(message.data) }));
+    return stored.map((message) => ({ ...message, text: textOf(message.data, 0, message.data.length) }));
   }
 
   /** The subscriptions to a channel, the closed ones whose position is kept included. */
@@ -233,7 +233,7 @@ export class StreamingServer {
 
   #accept(socket: Socket): void {
     const { host, port } = this;
-    const max_payload = this.#options.limits?.payload ?? 1024 * 1024;
+    const max_payload = this.#options.limits?.payload || 1024 * 1024;
     const info = { server_id: this.#id, version: "2.9.24", proto: 1, host, port, headers: true, max_payload };
     const traffic = (): number => this.#traffic++;
     const link: Link = new Link(socket, this.#subjects, info, traffic, () => this.#links.delete(link));

@@ -1,6 +1,7 @@
 import { nuid } from "../core-nats/nuid.ts";
 import * as pb from "../pb/protocol.ts";
-import { type Codec, encode, textOf } from "../pb/wire.ts";
+import { type Codec, encode } from "../pb/codec.ts";
+import { textOf } from "../pb/wire.ts";
 import { Channel, type Stored } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";
 import type { Faults, Swallowed } from "./faults.ts";
@@ -23,7 +24,10 @@ export interface StreamingOptions {
    * failures in a row it is forgotten.
    */
   heartbeat?: Optional<{ interval: number; timeout: number; failCount: number }> | undefined;
-  /** Default 100 `channels`; in each 1 000 `subscriptions` and 1 000 000 `messages`; 1 MiB of `payload`. */
+  /**
+   * Default 100 `channels`; in each 1 000 `subscriptions` and 1 000 000 `messages`; 1 MiB of `payload`. 0 is no limit, but for
+   * `payload`, where it is the default.
+   */
   limits?: Optional<{ channels: number; subscriptions: number; messages: number; payload: number }> | undefined;
 }
 
@@ -183,9 +187,14 @@ export class Streaming {
   store(name: string, data: Uint8Array, reply: string): Stored | string {
     const channel = this.#channel(name);
     if (typeof channel === "string") return channel;
-    const stored = channel.store(data, reply, this.#timestamp(), this.#options.limits?.messages ?? 1_000_000);
+    const stored = channel.store(data, reply, this.#timestamp(), this.#most("messages", 1_000_000));
     for (const group of channel.groups.values()) group.fill();
     return stored;
+  }
+
+  #most(what: "channels" | "subscriptions" | "messages", usual: number): number {
+    const limit = this.#options.limits?.[what] ?? usual;
+    return limit > 0 ? limit : Infinity;
   }
 
   /** The channel, made if need be, or why there is none. */
@@ -196,7 +205,7 @@ export class Streaming {
     if (like !== undefined) {
       return `rejecting channel "${name}" because channel "${like}" alreay exists (different cases not allowed)`;
     }
-    if (this.channels.size >= (this.#options.limits?.channels ?? 100)) return "too many channels";
+    if (this.channels.size >= this.#most("channels", 100)) return "too many channels";
     const channel = new Channel();
     this.channels.set(name, channel);
     return channel;
@@ -244,7 +253,7 @@ export class Streaming {
     if (known !== undefined && queue === "") return "stan: duplicate durable registration";
     let count = 0;
     for (const { members, absent } of channel.groups.values()) count += absent === undefined ? members.length : 1;
-    if (count >= (this.#options.limits?.subscriptions ?? 1_000)) return "too many subscriptions per channel";
+    if (count >= this.#most("subscriptions", 1_000)) return "too many subscriptions per channel";
     const deliver = this.#deliver.bind(this, subject);
     const group = known ?? new Group(name, channel, queue !== "", this.#start(channel, request), this.#clock, deliver);
     channel.groups.set(name, group);

@@ -7,7 +7,7 @@ import {
   SubscriptionRequest,
   SubscriptionResponse,
 } from "../../src/pb/protocol.ts";
-import { encode } from "../../src/pb/wire.ts";
+import { encode } from "../../src/pb/codec.ts";
 import { latin1 } from "../support/bytes.ts";
 import { RawClient } from "../support/raw.ts";
 import { until } from "../support/until.ts";

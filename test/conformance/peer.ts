@@ -13,7 +13,7 @@ import {
   SubscriptionResponse,
   UnsubscribeRequest,
 } from "../../src/pb/protocol.ts";
-import { type Codec, encode } from "../../src/pb/wire.ts";
+import { type Codec, encode } from "../../src/pb/codec.ts";
 import { bytesOf } from "../support/bytes.ts";
 import type { Frame } from "../support/frames.ts";
 import { RawClient } from "../support/raw.ts";

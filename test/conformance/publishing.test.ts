@@ -116,3 +116,13 @@ describeServers("limits", { limits: { channels: 3, subscriptions: 2, messages: 3
     expect((await peer.publish("ONE")).error).toContain("different cases not allowed");
   });
 });
+
+describeServers("limits of 0", { limits: { channels: 0, subscriptions: 0, messages: 0 } }, (server) => {
+  test("are none", async () => {
+    const peer = await server.client();
+    await peer.publishAll("one", "1", "2", "3");
+    expect(await peer.take(await peer.subscribe("one"), 3)).toEqual(["1", "2", "3"]);
+    expect(await peer.take(await peer.subscribe("one"), 3)).toEqual(["1", "2", "3"]);
+    for (let i = 0; i < 101; i++) expect((await peer.publish(`other.${i}`)).error).toBe("");
+  });
+});

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { deferred, ended, onEnd, settled, sleep, within } from "../../src/core-nats/async.ts";
+import { deferred, ended, onEnd, settled, settledWithin, sleep, within } from "../../src/core-nats/async.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 
 /** A lifetime that says how many listen to it. */
@@ -96,15 +96,20 @@ describe("waiting", () => {
     expect(timers()).toBe(before);
   });
 
-  test("for a promise is over however that is settled, or with an end, and never rejects", async () => {
+  test("for a promise is over however that is settled, or with an end, or after a time; tells which, and never rejects", async () => {
     const [lifetime] = two();
-    await settled(Promise.resolve(1), lifetime);
-    await settled(Promise.reject(new Error("no")), lifetime);
+    const before = timers();
+    for (const promise of [Promise.resolve(1), Promise.reject(new Error("no"))]) {
+      expect(await settled(promise, lifetime)).toBe(true);
+      expect(await settledWithin(1_000_000, promise, lifetime)).toBe(true);
+    }
+    expect(await settledWithin(1, new Promise(() => {}), lifetime)).toBe(false);
     expect(lifetime.listeners).toBe(0);
     const never = deferred();
-    const wait = settled(never.promise, lifetime);
+    const waits = [settled(never.promise, lifetime), settledWithin(1_000_000, never.promise, lifetime)];
     lifetime.abort();
-    await wait;
+    expect(await Promise.all(waits)).toEqual([false, false]);
+    expect(timers()).toBe(before);
     // Whoever gave up does not have to see what becomes of it.
     never.reject(new Error("later"));
   });

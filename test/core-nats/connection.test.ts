@@ -1,12 +1,14 @@
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Connection } from "../../src/core-nats/connection.ts";
-import type { ConnectionOptions, Receiver, ServerInfo } from "../../src/core-nats/connection.ts";
+import type { ConnectionOptions, Receiver } from "../../src/core-nats/connection.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
+import type { ServerInfo } from "../../src/core-nats/info.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 import type { Delivery } from "../../src/core-nats/parser.ts";
 import { Servers } from "../../src/core-nats/servers.ts";
 import { bytesOf, latin1 } from "../support/bytes.ts";
+import { range } from "../support/clients.ts";
 import type { Frame } from "../support/frames.ts";
 import { listen } from "../support/ports.ts";
 import { forEachSeed } from "../support/random.ts";
@@ -118,11 +120,15 @@ class Mailbox implements Receiver {
 const text = (bytes: Uint8Array, start: number, end: number): string => latin1(bytes.subarray(start, end));
 const EMPTY = new Uint8Array(0);
 
+/** Reads answers into a list. */
+function into(list: string[]): (bytes: Uint8Array, start: number, end: number) => void {
+  return (...where) => void list.push(text(...where));
+}
+
 describe("opening a connection", () => {
   test("introduces itself, asks for a PONG, and is open when that has come", async () => {
     const { connection, link } = await pair();
     expect(connection.ended.aborted).toBe(false);
-    expect(connection.info?.version).toBe("2.10.29");
     expect(connection.maxPayload).toBe(MIB);
     await connection.flush();
     const [connect, ping, inbox, flush] = readStrictly(link.received());
@@ -261,9 +267,10 @@ describe("opening a connection", () => {
 
   test("takes any INFO for one, with fields of wrong kinds as if they were missing", async () => {
     for (const max_payload of [0, -1, 1e300, "1", null, 64 * MIB + 1]) {
-      const { connection } = await pair({}, { greet: { max_payload, headers: "yes", version: 5, nonce: {}, connect_urls: 7, ldm: 1 } });
+      const { connection } = await pair({}, { greet: { max_payload, headers: "yes", nonce: {}, connect_urls: 7, ldm: 1 } });
       expect(connection.maxPayload).toBe(MIB);
-      expect(connection.info).toMatchObject({ headers: false, version: "", nonce: undefined, lameDuck: false });
+      expect(connection.noResponders).toBe(false);
+      expect(infos).toMatchObject([{ headers: false, nonce: undefined, lameDuck: false }]);
     }
   });
 });
@@ -305,6 +312,18 @@ describe("TLS that is demanded", () => {
       }
     }
   });
+
+  test("and offered by an INFO that ends where a read of the host may end: what is behind it in clear is neither parsed nor passed over", async () => {
+    for (const size of [64 * 1024, 128 * 1024]) {
+      const [before, after] = ['INFO {"tls_required":true,"x":"', '"}\r\n'];
+      const info = before + "x".repeat(size - before.length - after.length) + after;
+      const { port, received } = await bare(`${info}PING\r\n`);
+      expect((await failure(open(`tls://127.0.0.1:${port}`, { timeout: 2_000 }))).code).toBe("TLS");
+      const sent = received.flatMap((bytes) => [...bytes]);
+      expect([undefined, 22]).toContain(sent[0]);
+      expect(infos).toEqual([]);
+    }
+  });
 });
 
 describe("what a connection sends and receives", () => {
@@ -332,7 +351,7 @@ describe("what a connection sends and receives", () => {
 
   test("a publish carries any bytes, copied in the call, with and without a reply subject", async () => {
     const { connection, link } = await pair();
-    const large = new Uint8Array(200_000).fill(7);
+    const large = new Uint8Array(MIB).fill(7);
     const small = bytesOf("\r\nPUB b 1\r\n");
     connection.publish("a.b", small);
     connection.publish("a.b", large, "re.ply");
@@ -348,7 +367,7 @@ describe("what a connection sends and receives", () => {
     ]);
     expect(latin1(published[0]!.payload!)).toBe("\r\nPUB b 1\r\n");
     expect(published[1]!.payload!.every((byte) => byte === 7)).toBe(true);
-    expect(published[1]!.payload).toHaveLength(200_000);
+    expect(published[1]!.payload).toHaveLength(MIB);
   });
 
   test("a thousand subjects are published to one after another, each to its own", async () => {
@@ -402,14 +421,14 @@ describe("what a connection sends and receives", () => {
     });
   });
 
-  test("a request fails at once by a 503, after its time without one, and an answer after that goes to whoever takes it", async () => {
+  test("a request fails at once by a 503, after its time without one, and an answer after that is read by whoever wants it", async () => {
     const { connection, link } = await pair();
     const refused = failure(connection.request("nobody", EMPTY, 5_000, text));
     link.noResponders("1", (await link.next(/^PUB nobody /)).reply);
     expect(await refused).toMatchObject({ code: "NO_RESPONDERS", message: "nobody listens on nobody (503)" });
 
     const late: string[] = [];
-    const silent = failure(connection.request("silent", EMPTY, 20, text, (answer) => late.push(answer)));
+    const silent = failure(connection.request("silent", EMPTY, 20, text, into(late)));
     const forgotten = failure(connection.request("silent", EMPTY, 20, text));
     expect(await silent).toMatchObject({ code: "TIMEOUT", message: "no answer to a request to silent within 20 ms" });
     await forgotten;
@@ -419,19 +438,36 @@ describe("what a connection sends and receives", () => {
     expect(late).toEqual(["late 0"]);
   });
 
-  test("of requests that nobody ever answered, only so many are remembered", async () => {
+  test("of answers that come after the time, too, the first is taken that can be read, unless it is a 503", async () => {
     const { connection, link } = await pair();
     const late: string[] = [];
-    const many = Array.from({ length: 1_500 }, (_, i) =>
-      failure(connection.request("silent", EMPTY, 20, () => String(i), (answer) => late.push(answer))),
-    );
-    await Promise.all(many);
+    const read = (bytes: Uint8Array, start: number, end: number): void => {
+      if (start === end) throw new Error("unreadable");
+      into(late)(bytes, start, end);
+    };
+    await Promise.all([failure(connection.request("slow", EMPTY, 10, text, read)), failure(connection.request("gone", EMPTY, 10, text, read))]);
+    const slow = (await link.next(/^PUB slow /)).reply;
+    for (const said of ["", "right", "again"]) link.deliver("1", slow, said);
+    const { reply } = await link.next(/^PUB gone /);
+    link.noResponders("1", reply);
+    link.deliver("1", reply, "after a 503");
+    await connection.flush();
+    expect(late).toEqual(["right"]);
+    expect(problems).toMatchObject([{ code: "PROTOCOL", message: "an answer to a request to slow cannot be read" }]);
+  });
+
+  test("of requests that nobody ever answered, only so many are remembered: the last ones", async () => {
+    const { connection, link } = await pair();
+    const late: number[] = [];
+    const ask = (i: number): Promise<NatsError> => failure(connection.request("silent", EMPTY, 20, text, () => late.push(i)));
+    await Promise.all(range(0, 749).map(ask));
+    await Promise.all(range(750, 1_499).map(ask));
     const asked: Frame[] = [];
     while (asked.length < 1_500) asked.push(await link.next(/^PUB silent /));
     for (const { reply } of asked) link.deliver("1", reply, "at last");
     link.send("PING\r\n");
     await link.next(/^PONG/);
-    expect(late).toHaveLength(1_000);
+    expect(late).toEqual(range(500, 1_499));
   });
 });
 
@@ -539,7 +575,7 @@ describe("what the server refuses", () => {
   test("of several requests to a subject, a refusal is for the newest, not for one that was given up long ago", async () => {
     const { connection, link } = await pair();
     const late: string[] = [];
-    await failure(connection.request("ask", EMPTY, 10, text, (answer) => late.push(answer)));
+    await failure(connection.request("ask", EMPTY, 10, text, into(late)));
     const { reply } = await link.next(/^PUB ask /);
     const denied = failure(connection.request("ask", EMPTY, 5_000, text));
     await link.next(/^PUB ask /);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { NatsError } from "../../src/core-nats/errors.ts";
 import { Parser } from "../../src/core-nats/parser.ts";
-import type { Delivery, Operations, ParserLimits } from "../../src/core-nats/parser.ts";
+import type { Delivery, Operations } from "../../src/core-nats/parser.ts";
 
 interface Received {
   sid: number;
@@ -13,10 +13,11 @@ interface Received {
 
 type Operation = ["info" | "error", string] | ["message", Received] | ["ping" | "pong" | "ok" | "failed"];
 
-interface Options extends ParserLimits {
+interface Options {
   maxPayload?: number;
 }
 
+const MIB = 1024 * 1024;
 const utf8 = new TextEncoder();
 
 /** Text of which each character is one byte. */
@@ -58,7 +59,7 @@ interface Outcome {
 /** Parses pieces that end at the given places. Each is overwritten once parsed, so none may be needed any more. */
 function outcome(stream: Uint8Array, ends: Iterable<number>, options: Options = {}): Outcome {
   const operations: Operation[] = [];
-  const parser = new Parser(collector(operations), options);
+  const parser = new Parser(collector(operations));
   if (options.maxPayload !== undefined) parser.maxPayload = options.maxPayload;
   let start = 0;
   try {
@@ -332,22 +333,27 @@ describe("bytes that are not the protocol", () => {
     tokens.push("\n", "\r", "0", "1", "2", "5", "16", "-1", "1e3", "4096", "99999999999", "a.b", "__proto__", "'");
     tokens.push("MSG a 1 2\r\nhi\r\n", "MSG a 1 r 2\r\nhi\r\n", "HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n");
     let failures = 0;
+    let tooLong = 0;
     let reported = 0;
     for (let seed = 1; seed <= 5000; seed++) {
       const random = randomNumbers(seed);
       let text = "";
       for (let i = random(25); i >= 0; i--) {
         text += random(12) === 0 ? String.fromCharCode(random(256)) : tokens[random(tokens.length)];
+        // With a second one a line is too long.
+        if (random(50) === 0) text += "x".repeat(4_500);
       }
       const bytes = bytesOf(text);
-      const options = { line: 64, text: 128, maxPayload: 4000 };
+      const options = { maxPayload: 4000 };
       const whole = outcome(bytes, [], options);
       expect(outcome(bytes, randomEnds(random, bytes.length), options), `seed ${seed}: ${text}`).toEqual(whole);
       reported += whole.operations.length;
       if (whole.failure !== undefined) failures++;
+      if (whole.failure?.startsWith("a line of more than")) tooLong++;
     }
-    // Both kinds did come up.
+    // All kinds did come up.
     expect(failures).toBeGreaterThan(1000);
+    expect(tooLong).toBeGreaterThan(20);
     expect(reported).toBeGreaterThan(500);
   });
 
@@ -367,27 +373,36 @@ describe("limits", () => {
     const ofLength = (length: number): string => `MSG ${"s".repeat(length - 10)} 1 0\r\n\r\n`;
     expect(operationsIn(ofLength(8192))).toHaveLength(1);
     expect(failureIn(ofLength(8193))).toBe("a line of more than 8192 bytes");
-    expect(operationsIn(ofLength(100), { line: 100 })).toHaveLength(1);
-    expect(failureIn(ofLength(101), { line: 100 })).toBe("a line of more than 100 bytes");
-    expect(failureIn(`PING ${"x".repeat(200)}\r\n`, { line: 100 })).toBe("a line of more than 100 bytes");
+    expect(failureIn(`PING ${"x".repeat(8190)}\r\n`)).toBe("a line of more than 8192 bytes");
   });
 
   test("INFO and -ERR have a limit of their own", () => {
-    const long = "x".repeat(500);
-    const limits = { line: 100, text: 512 };
-    expect(operationsIn(`info ${long}\r\n-ERR '${long}'\r\n`, limits)).toEqual([
-      ["info", long],
-      ["error", long],
-    ]);
-    expect(failureIn(`INFO ${long}${long}\r\n`, limits)).toBe("a line of more than 512 bytes");
-    expect(failureIn(`-ERR ${long}${long}\r\n`, limits)).toBe("a line of more than 512 bytes");
+    const long = "x".repeat(MIB - 9);
+    const texts = bytesOf(`info ${long}xx\r\n-ERR '${long}'\r\n`);
+    const tooLong = ["INFO ", "-ERR "].map((verb) => bytesOf(`${verb}${long}xxx\r\n`));
+    for (const size of [1_000, 100_000, 2 * MIB]) {
+      const { operations, failure } = outcome(texts, every(size, texts.length));
+      expect(failure).toBeUndefined();
+      expect(operations).toEqual([
+        ["info", `${long}xx`],
+        ["error", long],
+      ]);
+      for (const text of tooLong) {
+        expect(outcome(text, every(size, text.length))).toEqual({ operations: [], failure: "a line of more than 1048576 bytes" });
+      }
+    }
   });
 
   test("a line without end is refused at the limit", () => {
     expect(failureIn("x".repeat(8192))).toBe("none");
     expect(failureIn("x".repeat(8193))).toBe("a line of more than 8192 bytes");
-    expect(failureIn(`INFO ${"x".repeat(600)}`, { text: 512, line: 100 })).toBe("a line of more than 512 bytes");
-    expect(outcome(bytesOf(`INFO ${"x".repeat(1024 * 1024)}`), []).failure).toBe("a line of more than 1048576 bytes");
+    for (const verb of ["INFO ", "-ERR "]) {
+      const text = bytesOf(verb + "x".repeat(MIB - 4));
+      for (const size of [1_000, 2 * MIB]) {
+        expect(outcome(text.subarray(0, MIB), every(size, MIB)).failure).toBeUndefined();
+        expect(outcome(text, every(size, text.length)).failure).toBe("a line of more than 1048576 bytes");
+      }
+    }
   });
 
   test("a message may be as large as maxPayload, headers included", () => {

@@ -17,7 +17,8 @@ import {
   SubscriptionResponse,
   UnsubscribeRequest,
 } from "../../src/pb/protocol.ts";
-import { type Codec, DecodeError, encode, Reader } from "../../src/pb/wire.ts";
+import { type Codec, encode } from "../../src/pb/codec.ts";
+import { DecodeError, Reader } from "../../src/pb/wire.ts";
 import { bytesOf, concat } from "../support/bytes.ts";
 import { forEachSeed, type Random } from "../support/random.ts";
 import { fixtures, hex, unhex } from "./fixtures.ts";

@@ -332,3 +332,24 @@ describeWithServer("limits of a server for two channels and two subscriptions to
     await client.subscribe("one", () => undefined);
   });
 });
+
+describeWithServer("a channel that no server serves, in partitioned mode", () => {
+  const server = serverForSuite({
+    config: 'streaming { partitioning: true, store_limits { channels { "served": {} } } }',
+  });
+
+  test("is tried now and then until the time is up, told once, and keeps nobody else from being stored", async () => {
+    const statuses = new Statuses();
+    const client = await open(server(), { publishTimeout: 1_400, onStatus: statuses.onStatus });
+    const unserved = Promise.all(["1", "2"].map((text) => refusal(client.publish("unserved", text))));
+    let over = false;
+    void unserved.then(() => (over = true));
+    let stored = 0;
+    for (; !over; stored++) await client.publish("served", "x");
+    // Once in a hundred times it is just being tried when the time is up.
+    for (const { code } of await unserved) expect(["NOT_SENT", "UNCONFIRMED"]).toContain(code);
+    expect(statuses.types).toEqual(["registered", "error", "registered"]);
+    expect(statuses.of("error")[0]).toMatchObject({ error: { code: "NO_SERVER" } });
+    expect(client.stats()).toMatchObject({ stored, queued: 0, inFlight: 0 });
+  });
+});

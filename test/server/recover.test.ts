@@ -180,6 +180,26 @@ function restarts(server: () => StreamingServer): void {
     expect(got.texts).toEqual(["1", "2"]);
   });
 
+  test.each(["in one client", "in two clients"])("a queue group that was away until the new channel is the longer one reads all of it: %s", async (where) => {
+    const proxy = await proxyTo(server());
+    const one = await open(proxy);
+    const two = where === "in one client" ? one : await open(proxy);
+    const other = await open(server());
+    const channel = fresh("channel");
+    const queue = fresh("queue");
+    const got = new Received();
+    for (const client of [one, two]) await client.subscribe(channel, got.handler, { queue });
+    await publishAll(other, channel, range(1, 9).map((n) => `old ${n}`));
+    await got.until(9);
+    proxy.refuse();
+    proxy.cut();
+    await server().restart();
+    const texts = range(1, 20).map((n) => `new ${n}`);
+    await publishAll(other, channel, texts);
+    proxy.accept();
+    await until("all is received", () => texts.every((text) => got.texts.includes(text)));
+  });
+
   test("a loop over messages goes on", async () => {
     const client = await open(server());
     const channel = fresh("channel");

@@ -62,13 +62,16 @@ describeWithServer("where a subscription begins", () => {
     const third = (messages: readonly Message[]): Date => messages[2]!.time;
     expect(await received((messages) => ({ startAt: { time: third(messages) } }), 2 * requestTimeout)).toEqual([3, 4, 5, 6]);
     expect(await received(() => ({ startAt: { time: new Date(0) } }))).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await received(() => ({ startAt: { time: new Date(-8.64e15) } }))).toEqual([1, 2, 3, 4, 5, 6]);
     expect(await received(() => ({ startAt: { time: new Date(Date.now() + 60_000) } }))).toEqual([6]);
   });
 
   test("with a number of milliseconds ago what was stored since", async () => {
     const ago = ([, , third]: readonly Message[]): number => Date.now() - third!.time.getTime() + 300;
     expect(await received((messages) => ({ startAt: { ago: ago(messages) } }), 600)).toEqual([3, 4, 5, 6]);
-    expect(await received(() => ({ startAt: { ago: 3_600_000 } }))).toEqual([1, 2, 3, 4, 5, 6]);
+    for (const ago of [3_600_000, 1.2e13, Number.MAX_SAFE_INTEGER]) {
+      expect(await received(() => ({ startAt: { ago } }))).toEqual([1, 2, 3, 4, 5, 6]);
+    }
     expect(await received(() => ({ startAt: { ago: 0 } }))).toEqual([6]);
   });
 
@@ -354,7 +357,7 @@ describeWithServer("receiving", () => {
     // Once more does no harm.
     await subscription.close();
     await subscription.unsubscribe();
-    expect(await subscription.drain()).toEqual({ unhandled: [], unconfirmed: 0 });
+    expect(await subscription.drain()).toEqual({ unhandled: [] });
   });
 
   test("wrong arguments reject with a TypeError, and the server is not asked", async () => {

@@ -230,10 +230,10 @@ describe("options of connect", () => {
 
   test("credentials by a function are asked for at each dial", async () => {
     let asked = 0;
-    const { credentials } = checkConnectOptions({ ...needed, auth: async () => ({ token: String(++asked) }) });
+    const { auth } = checkConnectOptions({ ...needed, auth: async () => ({ token: String(++asked) }) });
     expect(asked).toBe(0);
-    expect([await credentials(), await credentials()]).toEqual([{ token: "1" }, { token: "2" }]);
-    expect(await checkConnectOptions(needed).credentials()).toBeUndefined();
+    expect([await auth(), await auth()]).toEqual([{ token: "1" }, { token: "2" }]);
+    expect(await checkConnectOptions(needed).auth()).toBeUndefined();
   });
 });
 

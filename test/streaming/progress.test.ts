@@ -88,6 +88,19 @@ describe("the cursor", () => {
   });
 });
 
+describe("the next one", () => {
+  test("is the first that is not finished: the cursor, or the one behind it", () => {
+    const { progress } = start();
+    expect(progress.next).toBeUndefined();
+    progress.receive(7, 1);
+    expect(progress.next).toBe(7);
+    progress.finish(7);
+    expect(progress.next).toBe(8);
+    handle(progress, 8, 10);
+    expect(progress.next).toBe(9);
+  });
+});
+
 describe("a message", () => {
   test("is active while somebody has it, and finished once", () => {
     const { progress } = start();
@@ -102,7 +115,7 @@ describe("a message", () => {
     expect(progress.isFinished(1)).toBe(true);
   });
 
-  test("up to the highest, but later than that, tells that the channel has begun anew", () => {
+  test("up to the highest, but later than all before, makes doubt that the channel is the same, until that is confirmed", () => {
     const { progress } = start();
     expect(progress.receive(10, 100)).toBe(true);
     expect(progress.receive(10, 100)).toBe(true);
@@ -110,9 +123,15 @@ describe("a message", () => {
     expect(progress.receive(9, 101)).toBe(false);
     expect(progress.receive(10, 101)).toBe(false);
     expect(progress.receive(11, 101)).toBe(true);
-    expect(progress.highest).toBe(11);
-    expect(progress.isLater(11, 102)).toBe(true);
-    expect(progress.isLater(12, 102)).toBe(false);
+    expect(progress.receive(9, 103)).toBe(false);
+    expect(progress.receive(10, 102)).toBe(false);
+    expect(progress.receive(10, 102)).toBe(false);
+    expect([progress.highest, progress.timeOfHighest]).toEqual([11, 101]);
+    progress.confirm();
+    expect(progress.receive(10, 102)).toBe(true);
+    expect(progress.receive(9, 103)).toBe(true);
+    expect(progress.receive(9, 104)).toBe(false);
+    expect([progress.highest, progress.timeOfHighest]).toEqual([11, 101]);
   });
 });
 
@@ -220,5 +239,18 @@ test("at most 10 000 intervals are remembered; of what is forgotten is told, man
   expect(progress.isFinished(4_001)).toBe(false);
   expect(progress.isFinished(4_003)).toBe(true);
   expect(progress.cursor).toBe(1);
+  progress.stop();
+});
+
+test("what was finished and forgotten is not told as skipped: it was delivered", () => {
+  const { progress, told } = start();
+  for (let i = 0; i <= 10_000; i++) handle(progress, 1 + 2 * i);
+  expect(told.forgotten).toEqual([[3, 2_001]]);
+  vi.advanceTimersByTime(10 * ackWait);
+  expect(told.skipped.slice(0, 2)).toEqual([
+    [2_002, 2_002],
+    [2_004, 2_004],
+  ]);
+  expect(progress.cursor).toBe(20_001);
   progress.stop();
 });

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Connection, Receiver } from "../../src/core-nats/connection.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
@@ -12,7 +14,7 @@ import { Publisher } from "../../src/streaming/publisher.ts";
 import type { Session } from "../../src/streaming/session.ts";
 import type { Status } from "../../src/streaming/status.ts";
 import type { Registration } from "../../src/streaming/supervisor.ts";
-import { bytesOf } from "../support/bytes.ts";
+import { bytesOf, sameBytes } from "../support/bytes.ts";
 import { pubAck, subjects } from "../support/fake-streaming.ts";
 import { Framer } from "../support/frames.ts";
 import { forEachSeed } from "../support/random.ts";
@@ -147,6 +149,17 @@ class Rig {
   }
 }
 
+/** Bytes of all arrays that something still refers to. */
+async function arrayBuffersAfterCollection(): Promise<number> {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  for (let turn = 0; turn < 3; turn++) {
+    collect();
+    await new Promise<void>((resolve) => setImmediate(() => resolve()));
+  }
+  return process.memoryUsage().arrayBuffers;
+}
+
 let sessions = 0;
 
 /** Only these fields are looked at. */
@@ -204,6 +217,36 @@ describe("a publish", () => {
     for (const { data } of sent) expect(data.every((byte, i) => byte === ((i * 7 + data.length) & 255))).toBe(true);
   });
 
+  test("is sent as it was given, whatever was published and settled before, empty data included", async () => {
+    await forEachSeed(20, (random) => {
+      const rig = new Rig({ maxPubAcksInFlight: random.pick([3, 100, 10_000]), maxQueuedBytes: 2 ** 30 }).register();
+      const given: Uint8Array[] = [];
+      const unanswered: (PubMsg & { ackTo: string })[] = [];
+      let sent = 0;
+      const take = (): void => {
+        for (const message of rig.messages()) {
+          if (!sameBytes(message.data, given[sent])) expect.fail(`publish ${sent} was sent with other data than it was given`);
+          unanswered.push(message);
+          sent++;
+        }
+      };
+      for (let step = 0; step < 1_500; step++) {
+        if (random.bool(0.55)) {
+          const most = random.pick([0, 0, 10, 100, 2_000, random.bool(0.1) ? 70_000 : 0]);
+          const data = random.bool() ? random.bytes(random.int(0, most)) : random.text(random.int(0, most), "abcäß€𝄞\u0000\ud800");
+          given.push(typeof data === "string" ? bytesOf(data) : data.slice());
+          void rig.publish(data);
+          if (typeof data === "object") data.fill(0xee);
+        } else if (unanswered.length > 0) {
+          rig.ack(unanswered.splice(random.int(0, unanswered.length - 1), 1)[0]);
+        }
+        if (random.bool(0.2)) take();
+      }
+      for (take(); unanswered.length > 0; take()) for (const message of unanswered.splice(0)) rig.ack(message);
+      expect(sent).toBe(given.length);
+    });
+  });
+
   test("that is too large is refused with both numbers, and others go on", async () => {
     const rig = new Rig().register();
     rig.wire.maxPayload = 1_000;
@@ -230,6 +273,34 @@ describe("a publish", () => {
     ];
     for (const promise of bad) await expect(promise).rejects.toBeInstanceOf(TypeError);
     expect(rig.wire.take()).toEqual([]);
+  });
+
+  test("of what only looks like bytes, or has been given away, rejects with a TypeError and counts nowhere", async () => {
+    const rig = new Rig().register();
+    const transferred = new Uint8Array(10);
+    structuredClone(transferred, { transfer: [transferred.buffer] });
+    const imitation = Object.create(Uint8Array.prototype) as Uint8Array;
+    await expect(rig.publisher.publish("a", imitation)).rejects.toThrow(/^data must be a string or a Uint8Array/);
+    await expect(rig.publisher.publish("a", transferred)).rejects.toBeInstanceOf(TypeError);
+    for (const data of [imitation, transferred]) {
+      await expect(publishMany(rig.publisher, "a", [data])).rejects.toBeInstanceOf(TypeError);
+    }
+    expect(rig.publisher.stats()).toMatchObject({ rejected: 0, unconfirmed: 0, inFlight: 0, queued: 0 });
+    expect(rig.wire.take()).toEqual([]);
+    await rig.publisher.drain(1_000);
+  });
+
+  test("that is refused at once counts as rejected like any other", async () => {
+    const rig = new Rig().register();
+    const aborted = new AbortController();
+    aborted.abort();
+    const outcomes = [await rig.publish("x", { signal: aborted.signal })];
+    rig.publisher.refuse(new StreamingError("REFUSED", "register me: stan: invalid"));
+    outcomes.push(await rig.publish());
+    rig.publisher.close();
+    outcomes.push(await rig.publish());
+    expect(outcomes.map(code)).toEqual(["ABORTED", "REFUSED", "CLOSED"]);
+    expect(rig.publisher.stats().rejected).toBe(3);
   });
 });
 
@@ -392,8 +463,8 @@ describe("a 503", () => {
   test("finds its publish in whatever lap, over 256 and over 65 536", async () => {
     const numbers = [1, 2, 255, 256, 257, 511, 512, 513, 4_096, 65_535, 65_536, 65_537, 65_792];
     const rig = new Rig({ maxPubAcksInFlight: 100_000, maxQueuedBytes: 100 * 2 ** 20, maxPubBytesInFlight: 100 * 2 ** 20 }).register();
-    rig.onVerify = () => {};
-    const outcomes = Array.from({ length: 65_800 }, (_, i) => rig.publish(String(i + 1)));
+    // In channels of their own, since nothing is heard: a second 503 for a channel would be left alone for a while.
+    const outcomes = Array.from({ length: 65_800 }, (_, i) => rig.publish(String(i + 1), {}, `c${i % 500}`));
     const seen = new Set<string>();
     const refused: string[] = [];
     const again: string[] = [];
@@ -433,6 +504,104 @@ describe("a 503", () => {
     }
     expect(order).toEqual(["1", "2", "3", "4", "5"]);
     expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["stored"]));
+  });
+
+  test("after a ping that was answered is about the channel: it is tried every 250 ms, and holds back nobody else", async () => {
+    const rig = new Rig().register();
+    const unheard = () => {
+      const sent = rig.messages();
+      for (const message of sent) rig.unheard(message);
+      return sent.map(({ data }) => text(data));
+    };
+    const outcomes = ["1", "2"].map((data) => rig.publish(data, {}, "nobody"));
+    expect(unheard()).toEqual(["1", "2"]);
+    rig.resume();
+    expect(unheard()).toEqual(["1", "2"]);
+    outcomes.push(rig.publish("3", {}, "nobody"));
+    expect(unheard()).toEqual(["3"]);
+    for (let round = 0; round < 20; round++) {
+      const other = rig.publish("other", {}, "served");
+      const [sent, ...more] = rig.messages();
+      expect(more).toEqual([]);
+      rig.ack(sent);
+      expect(await other).toBe("stored");
+      vi.advanceTimersByTime(250);
+      expect(unheard()).toEqual(["1", "2", "3"]);
+    }
+    expect(rig.verified.length).toBe(1);
+    vi.advanceTimersByTime(250);
+    for (const message of rig.messages()) rig.ack(message);
+    expect(await Promise.all(outcomes)).toEqual(["stored", "stored", "stored"]);
+
+    void rig.publish("4", {}, "nobody");
+    expect(unheard()).toEqual(["4"]);
+    expect(rig.verified.length).toBe(2);
+  });
+
+  test("is told once for each channel, also of one that comes while the session is in question already", () => {
+    const rig = new Rig().register();
+    for (const channel of ["a", "b"]) void rig.publish(channel, {}, channel);
+    for (let round = 0; round < 5; round++) {
+      for (const message of rig.messages()) rig.unheard(message);
+      rig.resume();
+    }
+    expect(rig.verified.map((error) => error?.message.slice(0, 10))).toEqual(["publish a:", "publish b:"]);
+  });
+
+  describe("after a ping that was answered", () => {
+    function rest(options: Partial<ConnectOptions> = {}, publishOptions?: PublishOptions): { rig: Rig; outcome: Promise<Outcome> } {
+      const rig = new Rig(options).register();
+      const outcome = rig.publish("1", publishOptions, "nobody");
+      for (let times = 0; times < 2; times++) {
+        rig.unheard(rig.messages()[0]);
+        rig.resume();
+      }
+      expect(rig.messages()).toEqual([]);
+      return { rig, outcome };
+    }
+
+    test("keeps its place in the window, and so the order where only one is let through", async () => {
+      const { rig, outcome } = rest({ maxPubAcksInFlight: 1 });
+      const outcomes = [outcome, rig.publish("2", {}, "served")];
+      expect(rig.messages()).toEqual([]);
+      vi.advanceTimersByTime(250);
+      for (const data of ["1", "2"]) {
+        const sent = rig.messages();
+        expect(sent.map((message) => text(message.data))).toEqual([data]);
+        rig.ack(sent[0]);
+      }
+      expect(await Promise.all(outcomes)).toEqual(["stored", "stored"]);
+    });
+
+    test("ends with NOT_SENT when the time is up", async () => {
+      const { outcome } = rest({ publishTimeout: 200 });
+      vi.advanceTimersByTime(201);
+      expect(await outcome).toMatchObject({ code: "NOT_SENT", message: "publish nobody: heard by no streaming server within 200 ms" });
+    });
+
+    test("ends by the caller's signal, the client's end, and a refusal, none of which leaves it unknown", async () => {
+      const controller = new AbortController();
+      const aborted = rest({}, { signal: controller.signal });
+      controller.abort();
+      const closed = rest();
+      closed.rig.publisher.close();
+      const refused = rest();
+      refused.rig.publisher.refuse(new StreamingError("CLIENT_ID_IN_USE", "in use"));
+      const codes = (await Promise.all([aborted.outcome, closed.outcome, refused.outcome])).map(code);
+      expect(codes).toEqual(["ABORTED", "CLOSED", "CLIENT_ID_IN_USE"]);
+      expect(aborted.rig.publisher.underWay).toBe(0);
+    });
+
+    test("is sent on the next connection where the link is lost", async () => {
+      const { rig, outcome } = rest();
+      rig.cut();
+      rig.register();
+      const [sent] = rig.messages();
+      rig.ack(sent);
+      expect(await outcome).toBe("stored");
+      vi.advanceTimersByTime(250);
+      expect(rig.messages()).toEqual([]);
+    });
   });
 
   test("for a token that nobody has is ignored", async () => {
@@ -602,6 +771,36 @@ describe("waiting", () => {
     const after = rig.publish();
     rig.ack(rig.messages()[0]);
     expect(await after).toBe("stored");
+  });
+
+  test("ends so, too, for a publish that found out that the session is gone, whenever it is told", async () => {
+    const rig = new Rig().register();
+    const outcomes = [rig.publish("1"), rig.publish("2"), rig.publish("3")];
+    const sent = rig.messages();
+    rig.ack(sent[0], "stan: invalid publish request");
+    rig.publisher.refuse(new StreamingError("CLIENT_ID_IN_USE", "register me: stan: clientID already registered"));
+    rig.ack(sent[1], "stan: invalid publish request");
+    rig.unheard(sent[2]);
+    expect((await Promise.all(outcomes)).map(code)).toEqual(["CLIENT_ID_IN_USE", "CLIENT_ID_IN_USE", "CLIENT_ID_IN_USE"]);
+  });
+
+  test("takes no memory for what was given up, wherever in the queue that is", async () => {
+    const rig = new Rig();
+    const before = await arrayBuffersAfterCollection();
+    const first = rig.publish();
+    const given: Promise<Outcome>[] = [];
+    for (let i = 0; i < 100; i++) {
+      const controller = new AbortController();
+      // Of two sizes, so that the memory of one is not used again for the next.
+      given.push(rig.publish(new Uint8Array(i % 2 === 0 ? 1_000_000 : 300_000), { signal: controller.signal }));
+      controller.abort();
+    }
+    expect(new Set((await Promise.all(given)).map(code))).toEqual(new Set(["ABORTED"]));
+    // Eight may be kept, to be used again.
+    expect(await arrayBuffersAfterCollection()).toBeLessThan(before + 12_000_000);
+    rig.register();
+    rig.ack(rig.messages()[0]);
+    expect(await first).toBe("stored");
   });
 
   test("a window in bytes lets one message through that is larger than it", async () => {
@@ -785,6 +984,8 @@ class HardDays {
   readonly calls: Call[] = [];
   /** How often each was stored. */
   readonly stored = new Map<string, number>();
+  /** The calls as they were stored, if they must be in their order. */
+  readonly order: number[] | undefined;
   readonly #random: Random;
   /** Answers on their way, in order. Those of NATS itself come in the order of the requests. */
   #answers: (() => void)[] = [];
@@ -795,11 +996,14 @@ class HardDays {
   #inCharge = true;
   #known: Session | undefined;
   readonly #denied: string;
+  readonly #unserved: string;
 
   constructor(random: Random, resendUnconfirmed: boolean) {
     this.#random = random;
     this.#denied = random.bool(0.3) ? "c" : "none";
+    this.#unserved = random.bool(0.3) ? "b" : "none";
     const [maxPubAcksInFlight, maxPubBytesInFlight] = [random.pick([1, 3, 64, 300, 2_000]), random.pick([300, 4_000, 1_000_000])];
+    this.order = maxPubAcksInFlight === 1 ? [] : undefined;
     const maxQueuedBytes = random.pick([0, 500, 100_000]);
     this.rig = new Rig({ publishTimeout: 1_000, resendUnconfirmed, maxPubAcksInFlight, maxPubBytesInFlight, maxQueuedBytes });
     this.rig.onVerify = () => {
@@ -841,6 +1045,7 @@ class HardDays {
     await this.rig.publisher.drain(1);
     expect(this.rig.publisher.underWay).toBe(0);
     this.rig.publisher.close();
+    expect(this.order).toEqual(this.order && [...this.order].sort((a, b) => a - b));
   }
 
   #publish(count: number): void {
@@ -907,7 +1112,7 @@ class HardDays {
       this.#answers.push(() => wire.publishDenied(subject, error));
       return;
     }
-    if (!this.#inCharge) {
+    if (!this.#inCharge || message.subject === this.#unserved) {
       this.#answers.push(() => wire.deliver(ackTo, new Uint8Array(0), 503));
       return;
     }
@@ -918,6 +1123,7 @@ class HardDays {
     if (dice < 0.02) return say("too many channels");
     if (dice < 0.04 && random.bool()) return say("leadership lost while committing log");
     this.stored.set(id, (this.stored.get(id) ?? 0) + 1);
+    this.order?.push(parseInt(id));
     if (dice < 0.04) return say("leadership lost while committing log");
     if (dice > 0.99) return;
     say("");

@@ -13,10 +13,9 @@ test("gives back what it took, first in first out, whatever the order of calls",
         queue.push(++next);
         model.push(next);
       } else {
-        const peeked = queue.peek();
         const shifted = queue.shift();
         const expected = model.shift();
-        if (peeked !== expected || shifted !== expected) expect.fail(`${peeked} and ${shifted}, not ${expected}`);
+        if (shifted !== expected) expect.fail(`${shifted}, not ${expected}`);
       }
       if (random.bool(0.0005)) {
         expect(queue.drain()).toEqual(model);
@@ -32,7 +31,6 @@ test("gives back what it took, first in first out, whatever the order of calls",
 test("an empty queue gives undefined and stays usable", () => {
   const queue = new Queue<string>();
   expect(queue.shift()).toBeUndefined();
-  expect(queue.peek()).toBeUndefined();
   expect(queue.drain()).toEqual([]);
   queue.push("a");
   expect(queue.length).toBe(1);

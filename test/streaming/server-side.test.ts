@@ -1,26 +1,39 @@
 import { expect, test } from "vitest";
 import type { Connection } from "../../src/core-nats/connection.ts";
+import { NatsError } from "../../src/core-nats/errors.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 import { UnsubscribeRequest } from "../../src/pb/protocol.ts";
 import { checkConnectOptions, checkSubscribeOptions } from "../../src/streaming/options.ts";
 import { ServerSide } from "../../src/streaming/server-side.ts";
+import { fromLast } from "../../src/streaming/start-position.ts";
 import type { Session } from "../../src/streaming/session.ts";
 import type { Registration, Supervisor } from "../../src/streaming/supervisor.ts";
-import { subjects } from "../support/fake-streaming.ts";
+import { subjects, subscriptionResponse } from "../support/fake-streaming.ts";
 
-/** A server that closes whatever it is told to, and what it was told. */
-function start(): { server: ServerSide; registration: Registration; closed: string[] } {
+/** A server that closes whatever it is told to, and what it was told; it accepts a subscription only when it is too late. */
+function start(): { server: ServerSide; registration: Registration; closed: string[]; accept: (ackInbox: string) => void } {
   const closed: string[] = [];
-  const request = (_: string, bytes: Uint8Array): Promise<{ ackInbox: string; error: string }> => {
+  let waiting: Parameters<Connection["request"]>[4];
+  const request: Connection["request"] = (subject, bytes, _, read, late) => {
+    const answer = subscriptionResponse("");
+    if (subject === subjects.subRequests) {
+      waiting = late;
+      return Promise.reject(new NatsError("TIMEOUT", "too late"));
+    }
+    expect(late).toBe(undefined);
     closed.push(UnsubscribeRequest.read(bytes).inbox);
-    return Promise.resolve({ ackInbox: "", error: "" });
+    return Promise.resolve(read(answer, 0, answer.length));
   };
-  const connection = { request } as unknown as Connection;
+  const connection = { request, subscribe: () => 1, unsubscribe: () => undefined } as unknown as Connection;
   const session = { subjects } as unknown as Session;
   const settings = checkConnectOptions({ clusterId: "c", clientId: "me" });
   const server = new ServerSide(settings, {} as Supervisor, "fake", checkSubscribeOptions({ durable: "d" }));
   server.enter(session);
-  return { server, registration: { connection, session, over: new Lifetime() }, closed };
+  const accept = (ackInbox: string): void => {
+    const answer = subscriptionResponse(ackInbox);
+    waiting?.(answer, 0, answer.length);
+  };
+  return { server, registration: { connection, session, over: new Lifetime() }, closed, accept };
 }
 
 test("what was given up is closed, by its ack inbox if the server gave one", async () => {
@@ -49,4 +62,21 @@ test("if in doubt it is closed once more; of a year of attempts no more than the
   server.suspectAll();
   await server.leftovers(registration);
   expect(closed).toEqual([]);
+});
+
+test("what is accepted after its time is closed, if the session is still the same", async () => {
+  const { server, registration, closed, accept } = start();
+  const asks = [
+    () => server.subscribe(registration, "inbox", fromLast, () => expect.fail("it was given up")),
+    () => server.look(registration, fromLast, 0, () => expect.fail("nothing was shown")),
+  ];
+  for (const ask of asks) {
+    await ask();
+    closed.length = 0;
+    accept("_STAN.late");
+    expect(closed).toEqual(["_STAN.late"]);
+  }
+  (registration.over as Lifetime).abort();
+  accept("_STAN.other");
+  expect(closed).toEqual(["_STAN.late"]);
 });

@@ -6,6 +6,7 @@ import type { ConnectOptions } from "../../src/index.ts";
 import { checkConnectOptions } from "../../src/streaming/options.ts";
 import { Session } from "../../src/streaming/session.ts";
 import { latin1 } from "../support/bytes.ts";
+import { embedded } from "../support/clients.ts";
 import { connectResponse, FakeStreaming, pingResponse, subjects } from "../support/fake-streaming.ts";
 import { until } from "../support/until.ts";
 
@@ -47,7 +48,7 @@ describe("registering", () => {
       listening = fake.sidsOf(ask.link, ask.message.heartbeatInbox);
       ask.answer(connectResponse());
     };
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     const [{ message, subject }] = fake.registrations;
     expect(subject).toBe("_STAN.discover.fake");
     expect(message).toMatchObject({ clientID: "me", protocol: 1, pingInterval: 7, pingMaxOut: 4 });
@@ -60,8 +61,8 @@ describe("registering", () => {
 
   test("uses connection IDs and inboxes that are new each time", async () => {
     const { session, connection } = await start();
-    await session.register(connection);
-    await new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" })).register(connection);
+    await session.register(connection, new Lifetime());
+    await new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" })).register(connection, new Lifetime());
     const [one, two] = fake.registrations;
     expect(latin1(one.message.connID)).not.toBe(latin1(two.message.connID));
     expect(one.message.heartbeatInbox).not.toBe(two.message.heartbeatInbox);
@@ -73,24 +74,24 @@ describe("registering", () => {
   ])("that is answered with %j rejects with %s and these words", async (words, code) => {
     const { session, connection } = await start();
     fake.onRegister = (ask) => ask.answer(connectResponse({ error: words }));
-    await expect(session.register(connection)).rejects.toMatchObject({ code, message: `register me: ${words}` });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code, message: `register me: ${words}` });
   });
 
   test("without a streaming server rejects at once where NATS says so, else after the timeout", async () => {
     const { session, connection } = await start({ requestTimeout: 30 });
     fake.onRegister = (ask) => ask.unheard();
-    await expect(session.register(connection)).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "NO_RESPONDERS" } });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "NO_RESPONDERS" } });
     fake.onRegister = () => {};
-    await expect(session.register(connection)).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
   });
 
   test("that is denied rejects with NOT_PERMITTED, be it the request or the heartbeat inbox", async () => {
     const { session, connection } = await start();
     fake.onRegister = (ask) => ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
-    await expect(session.register(connection)).rejects.toMatchObject({ code: "NOT_PERMITTED" });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "NOT_PERMITTED" });
 
     const other = await start();
-    const registering = other.session.register(other.connection);
+    const registering = other.session.register(other.connection, new Lifetime());
     const sub = await fake.link.next((frame) => frame.verb === "SUB" && !frame.subject.endsWith(".*"));
     fake.link.send(`-ERR 'Permissions Violation for Subscription to "${sub.subject}"'\r\n`);
     fake.onRegister = () => {};
@@ -106,7 +107,7 @@ describe("registering", () => {
       for (const subject of injected) ask.answer(connectResponse({ [name]: subject }));
       ask.answer(connectResponse({ pubPrefix: "the.true.one" }));
     };
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     expect(session.subjects.pubPrefix).toBe("the.true.one");
     expect(problems.map(({ code }) => code)).toEqual(injected.map(() => "PROTOCOL"));
     expect(connection.ended.aborted).toBe(false);
@@ -120,7 +121,7 @@ describe("registering", () => {
       ask.answer(new Uint8Array(0));
       ask.answer(connectResponse());
     };
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     expect(problems.length).toBe(3);
     expect(session.subjects.pubPrefix).toBe(subjects.pubPrefix);
   });
@@ -128,21 +129,36 @@ describe("registering", () => {
   test("with a server of protocol 0 gives a session that cannot ping", async () => {
     const { session, connection } = await start();
     fake.onRegister = (ask) => ask.answer(connectResponse({ pingRequests: "", protocol: 0 }));
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     expect(session.canPing).toBe(false);
   });
 
   test("over a link that is cut rejects", async () => {
     const { session, connection } = await start();
     fake.onRegister = (ask) => ask.link.destroy();
-    await expect(session.register(connection)).rejects.toMatchObject({ code: "CONNECT_FAILED", cause: { code: "CONNECTION_LOST" } });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "CONNECT_FAILED", cause: { code: "CONNECTION_LOST" } });
+  });
+
+  test("with a NATS server that stands still rejects after the timeout, or as soon as nobody waits for it, and asks nothing", async () => {
+    const server = await embedded();
+    const { session, connection } = await start({ servers: server.url, requestTimeout: 50 });
+    server.pause();
+    const enough = new Lifetime();
+    await expect(session.register(connection, enough)).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
+    const patient = new Session(checkConnectOptions({ clusterId: "test-cluster", clientId: "me", requestTimeout: 1_000_000 }));
+    const registering = patient.register(connection, enough);
+    enough.abort();
+    await expect(registering).rejects.toMatchObject({ code: "NO_SERVER" });
+    server.resume();
+    await server.idle();
+    expect(server.clients).toEqual([]);
   });
 });
 
 describe("a heartbeat", () => {
   test("is answered with nothing, at once; one that cannot be answered is not", async () => {
     const { session, connection } = await start();
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     const inbox = fake.registrations[0].message.heartbeatInbox;
     fake.send(fake.link, inbox, new Uint8Array(0));
     fake.send(fake.link, inbox, new Uint8Array(0), "a.*");
@@ -154,7 +170,7 @@ describe("a heartbeat", () => {
 
   test("is not answered once the session is abandoned, nor is its inbox open", async () => {
     const { session, connection } = await start();
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     const inbox = fake.registrations[0].message.heartbeatInbox;
     const [sid] = fake.sidsOf(fake.link, inbox);
     session.abandon();
@@ -168,7 +184,7 @@ describe("a heartbeat", () => {
 
   test("is answered on the next connection, too", async () => {
     const first = await start();
-    await first.session.register(first.connection);
+    await first.session.register(first.connection, new Lifetime());
     first.connection.close();
     const second = await start();
     first.session.open(second.connection);
@@ -185,7 +201,7 @@ describe("a ping", () => {
     ["gone", (answer: (bytes: Uint8Array) => void) => answer(pingResponse("client has been replaced or is no longer registered"))],
   ] as const)("tells %s by the server's answer", async (verdict, respond) => {
     const { session, connection } = await start();
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     fake.onPing = (ask) => respond((bytes) => ask.answer(bytes));
     expect(await session.ping(connection, 5_000)).toBe(verdict);
     expect(latin1(fake.pings[0].message.connID)).toBe(session.connId);
@@ -193,7 +209,7 @@ describe("a ping", () => {
 
   test("tells nobody from silence, and both from what is final", async () => {
     const { session, connection } = await start();
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     fake.onPing = (ask) => ask.unheard();
     expect(await session.ping(connection, 5_000)).toBe("nobody");
     fake.onPing = () => {};
@@ -209,7 +225,7 @@ describe("a ping", () => {
 describe("taking leave", () => {
   test("tells the server, and ends the heartbeats", async () => {
     const { session, connection } = await start();
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     await session.close(connection);
     expect(fake.closes.map(({ message }) => message)).toEqual([{ clientID: "me" }]);
     await connection.flush();
@@ -218,7 +234,7 @@ describe("taking leave", () => {
 
   test("from a server that says nothing, or no, or is gone, is leave all the same", async () => {
     const { session, connection } = await start({ requestTimeout: 20 });
-    await session.register(connection);
+    await session.register(connection, new Lifetime());
     fake.onClose = () => {};
     await session.close(connection);
     fake.onClose = (ask) => ask.answer(pingResponse("stan: unknown clientID"));

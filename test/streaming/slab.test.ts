@@ -113,3 +113,12 @@ test("of large memory no more than 8 MiB are kept", () => {
   const again = Array.from({ length: 20 }, () => hold(slabs, new Uint8Array(1024 * 1024)));
   expect(again.filter(({ slab }) => first.has(slab)).length).toBe(8);
 });
+
+test("empty data, held first, leaves nothing that later data would not fit into", () => {
+  const slabs = new Slabs();
+  const empty = hold(slabs, "");
+  const all = Array.from({ length: 20 }, () => hold(slabs, new Uint8Array(10_000).fill(1)));
+  slabs.release(empty.slab);
+  all.push(...Array.from({ length: 20 }, () => hold(slabs, new Uint8Array(10_000).fill(2))));
+  for (const kept of all) expect(same(bytesIn(kept), kept.expected)).toBe(true);
+});

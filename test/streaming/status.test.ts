@@ -20,6 +20,11 @@ const problems: readonly (readonly [Status, string])[] = [
     "me: orders: the handler of message 7 failed: of its own",
   ],
   [{ type: "handler-failed", subscription, message, error: "a\nstring" }, "me: orders: the handler of message 7 failed: a string"],
+  // What a peer can put into an error must not reach a terminal as a command: by ESC, by DEL, or in one byte of C1.
+  [
+    { type: "handler-failed", subscription, message, error: new Error("\x1b[2J\x1b]0;owned\x07 \x7f\x00a\x9b31mred\u0085") },
+    "me: orders: the handler of message 7 failed:  [2J ]0;owned a 31mred ",
+  ],
   [{ type: "redelivered-often", subscription, message }, "me: orders: message 7 is delivered for the 6th time"],
 ];
 

@@ -69,6 +69,7 @@ describe("the first registration", () => {
     await expect(connecting).rejects.toMatchObject({ code: "ABORTED", cause: "enough" });
     await fake.link.closed;
   });
+
 });
 
 describe("a lost link", () => {
@@ -261,6 +262,17 @@ describe("the end", () => {
     expect(fake.links.length).toBe(1);
   });
 
+  test("while a registration waits to be tried again does not try it", async () => {
+    const client = await open(fake, { onStatus: statuses.onStatus });
+    fake.onPing = (ask) => ask.answer(pingResponse(replaced));
+    fake.onRegister = (ask) => ask.answer(connectResponse({ error: "stan: invalid connection request" }));
+    fake.link.destroy();
+    await until("the registration is refused", () => statuses.of("error").some(({ error }) => error.code === "REFUSED"));
+    const tries = fake.registrations.length;
+    await client.close();
+    expect(fake.registrations.length).toBe(tries);
+  });
+
   test("while the session is in doubt sends no close, and does not wait for the answer", async () => {
     const client = await open(fake);
     fake.onPing = () => {};
@@ -268,6 +280,51 @@ describe("the end", () => {
     await until("the session is asked for", () => fake.pings.length > 0);
     await client.close();
     expect(fake.closes).toEqual([]);
+  });
+});
+
+describe("a NATS server that stands still while the client registers", () => {
+  /** Greets on the link, and answers so many PINGs. */
+  async function greet(still: FakeStreaming, at: number, pongs: number): Promise<void> {
+    const link = await until("there is a link", () => still.links[at]);
+    link.send("INFO {}\r\n");
+    for (let i = 0; i < pongs; i++) await link.next(/^PING/).then(() => link.send("PONG\r\n"));
+  }
+
+  let still: FakeStreaming;
+  beforeEach(async () => {
+    still = await FakeStreaming.start({ greet: false });
+    onTestFinished(() => still.stop());
+  });
+
+  test("is waited for as long as one attempt may take", async () => {
+    const connecting = connect(optionsFor(still, { requestTimeout: 50 }));
+    await greet(still, 0, 1);
+    await expect(connecting).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
+    await still.link.closed;
+    expect(still.registrations).toEqual([]);
+  });
+
+  test("is not waited for once the caller's signal is aborted", async () => {
+    const controller = new AbortController();
+    const connecting = connect(optionsFor(still, { requestTimeout: 1_000_000, signal: controller.signal }));
+    await greet(still, 0, 1);
+    await still.link.next(/^PING/);
+    controller.abort("enough");
+    await expect(connecting).rejects.toMatchObject({ code: "ABORTED", cause: "enough" });
+    expect(still.registrations).toEqual([]);
+  });
+
+  test.each(["close", "drain"] as const)("is not waited for by %s", async (end) => {
+    const connecting = connect(optionsFor(still, { requestTimeout: 1_000_000 }));
+    await greet(still, 0, 2);
+    const client = await connecting;
+    still.onPing = (ask) => ask.answer(pingResponse(replaced));
+    still.link.destroy();
+    await greet(still, 1, 1);
+    await still.link.next(/^PING/);
+    await client[end]();
+    expect(still.registrations.length).toBe(1);
   });
 });
 

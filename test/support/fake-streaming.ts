@@ -11,7 +11,7 @@ import {
   SubscriptionResponse,
   UnsubscribeRequest,
 } from "../../src/pb/protocol.ts";
-import { encode } from "../../src/pb/wire.ts";
+import { encode } from "../../src/pb/codec.ts";
 import { bytesOf, concat } from "./bytes.ts";
 import type { Frame } from "./frames.ts";
 import type { FakeLink, FakeServerOptions } from "./raw.ts";

@@ -343,10 +343,28 @@ describe("start and stop", () => {
     });
   });
 
-  test("max_payload is announced and kept", async () => {
-    const server = await start({ limits: { payload: 100 } });
+  test("stop also ends the connection of a client that was thrown out and keeps its side open", async () => {
+    const server = await StreamingServer.start();
     const raw = await RawClient.connect(server.port);
-    raw.send("PUB a 101\r\n");
-    expect((await raw.next(/^-ERR/)).text).toBe("-ERR 'Maximum Payload Violation'");
+    // Who reads nothing does not see the other side end.
+    raw.pause();
+    raw.send("rubbish\r\n");
+    await server.idle();
+    await server.stop();
+    raw.destroy();
+  });
+
+  test("max_payload is announced and kept; 0 stands for 1 MiB", async () => {
+    const most = [
+      [100, 100],
+      [0, 1_048_576],
+    ] as const;
+    for (const [payload, size] of most) {
+      const raw = await RawClient.connect((await start({ limits: { payload } })).port);
+      raw.publish("a", new Uint8Array(size));
+      await raw.flush();
+      raw.send(`PUB a ${size + 1}\r\n`);
+      expect((await raw.next(/^-ERR/)).text).toBe("-ERR 'Maximum Payload Violation'");
+    }
   });
 });

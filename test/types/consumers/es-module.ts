@@ -126,14 +126,14 @@ export async function main(): Promise<number> {
   const cause: StreamingError | undefined = await subscription.closed;
   await subscription.close();
   await subscription.unsubscribe();
-  const report: DrainReport = await subscription.drain({ timeout: 1_000 });
+  const { unhandled } = await subscription.drain({ timeout: 1_000 });
   const messages: Messages = await client.messages("orders", { startAt: { sequence: 7 }, manualAck: true });
   for await (const message of messages) if (!message.ack()) break;
   await messages.subscription.close();
-  await client.drain();
+  const report: DrainReport = await client.drain();
   await client.close();
   await client.closed;
-  return report.unconfirmed + report.unhandled.length + stored + state.length + (client.ready ? 1 : 0) + (cause ? 1 : 0);
+  return report.unconfirmed + report.unhandled.length + unhandled.length + stored + state.length + (client.ready ? 1 : 0) + (cause ? 1 : 0);
 }
 
 async function* lines(): AsyncGenerator<string> {
