@@ -1,8 +1,11 @@
-import { connect } from "../../src/index.ts";
+import { join } from "node:path";
 import type { Client, Message } from "../../src/index.ts";
 import type { Competitor, Place } from "../task.ts";
 import { Streaming } from "../workloads.ts";
 import type { ConsumeOptions, StreamingClient } from "../workloads.ts";
+
+/** As it is published. */
+const { connect } = require(join(process.cwd(), "dist", "index.js")) as typeof import("../../src/index.ts");
 
 /** This client, by its public API. */
 class Ours implements StreamingClient {

@@ -78,7 +78,8 @@ export function makePlace(): string {
   // A package of its own: within this one, its name would stand for what dist/ holds.
   writeFileSync(join(place, "package.json"), JSON.stringify({ private: true }));
   copyFileSync(join(root, "package.json"), join(installed, "package.json"));
-  tsc(["-p", "src", "--outDir", join(installed, "dist")], root);
+  const build = spawnSync(process.execPath, ["build.mjs", join(installed, "dist")], { encoding: "utf8", cwd: root });
+  if (build.status !== 0) throw new Error(`build.mjs failed: ${build.error?.message ?? build.stdout + build.stderr}`);
   return place;
 }
 

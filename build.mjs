@@ -1,0 +1,126 @@
+// Makes what is published, in dist or in the folder that is given: declarations as tsc emits them, and one JavaScript file
+// for each layer, in which the layer's modules stand one behind the other, each behind those that it imports. Nothing is
+// wrapped or renamed: a top-level name is declared once in a layer, or this fails.
+//
+// Why not a file for each module: Node spends 0.2 to 0.4 ms and 0.1 MiB on each. 52 of them took 16 ms to load, these 8.
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path/posix";
+
+const DIST = process.argv[2] ?? "dist";
+const ENTRIES = ["index.js", "testing/server.js"];
+
+const IMPORT = /^import (?:\{ (.*) \}|\* as (\w+)) from "(.*)";\n/gm;
+const REEXPORT = /^export \{ (.*) \} from "(.*)";\n/gm;
+const EXPORTED = /^export (?=(?:async )?(?:class|const|function\*?) (\w+))/gm;
+const DECLARED = /^(?:async )?(?:class|const|let|function\*?) (\w+)/gm;
+
+/** What tsc emits: declarations, and modules without types and comments. */
+const emitted = mkdtempSync(join(tmpdir(), "nats-streaming-client-build-"));
+process.on("exit", () => rmSync(emitted, { recursive: true }));
+/** The layers and their modules, in the order in which they are done. */
+const layers = new Map();
+const modules = new Map();
+
+function tsc(...args) {
+  const { status } = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "src", "--outDir", emitted, ...args], { stdio: "inherit" });
+  if (status !== 0) process.exit(1);
+}
+
+/** By TABs: with blanks the package would be a sixth larger. */
+function indented(text) {
+  return text.replace(/^(?: {4})+/gm, (blanks) => "\t".repeat(blanks.length / 4));
+}
+
+function layerOf(path) {
+  return path.includes("/") ? dirname(path) : "index";
+}
+
+/** Takes a module apart, after all that it imports. */
+function read(path) {
+  if (modules.has(path)) return;
+  const module = { path, imports: [], exports: [], code: "" };
+  modules.set(path, module);
+  const add = (names, alias, from) => {
+    if (/ as /.test(names)) throw new Error(`${path} gives another name to what it imports: ${names}`);
+    const target = from.startsWith(".") ? join(dirname(path), from) : from;
+    if (target !== from) read(target);
+    module.imports.push({ names: names?.split(", ") ?? [], alias, from: target });
+    return "";
+  };
+  module.code = indented(readFileSync(join(emitted, path), "utf8"))
+    .replace(IMPORT, (_, names, alias, from) => add(names, alias, from))
+    .replace(REEXPORT, (_, names, from) => {
+      module.exports.push(...names.split(", "));
+      return add(names, undefined, from);
+    })
+    .replace(EXPORTED, (_, name) => {
+      module.exports.push(name);
+      return "";
+    });
+  const problem = /^(?:import|export)\b.*$|^[^`]*(?:`[^`]*`[^`]*)*`[^`]*$/m.exec(module.code);
+  if (problem !== null) throw new Error(`${path} has a line that cannot be joined: ${problem[0]}`);
+
+  const layer = layerOf(path);
+  if (!layers.has(layer)) layers.set(layer, []);
+  layers.get(layer).push(module);
+}
+
+/** What a layer takes from elsewhere: names by the layer or module of the host, and aliases of whole layers. */
+function importsOf(layer) {
+  const imports = new Map();
+  for (const { names, alias, from } of layers.get(layer).flatMap((module) => module.imports)) {
+    const source = from.startsWith("node:") ? from : layerOf(from);
+    if (source === layer) continue;
+    if (!imports.has(source)) imports.set(source, { names: new Set(), aliases: new Set() });
+    for (const name of names) imports.get(source).names.add(name);
+    if (alias !== undefined) imports.get(source).aliases.add(alias);
+  }
+  return imports;
+}
+
+/** The names that other layers, or those who use the package, take from a layer. */
+function exportsOf(layer) {
+  const own = layers.get(layer);
+  const entry = own.find(({ path }) => ENTRIES.includes(path));
+  if (entry !== undefined) return entry.exports;
+  const wanted = new Set();
+  for (const imports of [...layers.keys()].map(importsOf)) {
+    const taken = imports.get(layer);
+    if (taken?.aliases.size > 0) own.flatMap((module) => module.exports).forEach((name) => wanted.add(name));
+    taken?.names.forEach((name) => wanted.add(name));
+  }
+  return [...wanted];
+}
+
+function textOf(layer) {
+  const lines = ['"use strict";'];
+  const declared = new Map();
+  const declare = (name, where) => {
+    if (declared.has(name)) throw new Error(`${name} is declared in ${declared.get(name)} and in ${where}`);
+    declared.set(name, where);
+  };
+  for (const [source, { names, aliases }] of importsOf(layer)) {
+    const target = source.startsWith("node:") ? source : `./${source}.js`;
+    if (names.size > 0) lines.push(`const { ${[...names].join(", ")} } = require("${target}");`);
+    for (const alias of aliases) lines.push(`const ${alias} = require("${target}");`);
+    for (const name of [...names, ...aliases]) declare(name, target);
+  }
+  for (const { path, code } of layers.get(layer)) {
+    for (const [, name] of code.matchAll(DECLARED)) declare(name, path);
+    if (code !== "") lines.push("", `// src/${path.replace(/\.js$/, ".ts")}`, code.trimEnd());
+  }
+  lines.push("", `module.exports = { ${exportsOf(layer).join(", ")} };`, "");
+  return lines.join("\n");
+}
+
+tsc("--emitDeclarationOnly");
+tsc("--declaration", "false", "--removeComments", "--module", "esnext", "--moduleResolution", "bundler");
+for (const path of readdirSync(emitted, { recursive: true }).filter((path) => path.endsWith(".d.ts"))) {
+  mkdirSync(join(DIST, dirname(path)), { recursive: true });
+  writeFileSync(join(DIST, path), indented(readFileSync(join(emitted, path), "utf8")));
+}
+ENTRIES.forEach(read);
+for (const layer of layers.keys()) writeFileSync(join(DIST, `${layer}.js`), textOf(layer));
