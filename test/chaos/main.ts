@@ -1,4 +1,5 @@
 // npm run chaos -- [--minutes N] [--seed S] [--scenario "part of a name, or figures"]
+import { parseArgs } from "node:util";
 import { binaries, installBinary } from "../support/binaries.ts";
 import { Random } from "../support/random.ts";
 import { figures } from "./figures.ts";
@@ -12,7 +13,7 @@ const seconds = 8;
 void main();
 
 async function main(): Promise<void> {
-  const options = parse(process.argv.slice(2));
+  const options = parse();
   const { minutes, seed, scenario } = options;
   print(`seed ${seed}, for ${minutes} minutes or each scenario once`);
   let stray = 0;
@@ -70,13 +71,11 @@ function available(name: keyof typeof binaries): boolean {
   return "path" in found;
 }
 
-function parse(args: readonly string[]): { minutes: number; seed: number; scenario: string } {
-  const value = (name: string): string | undefined => {
-    const at = args.indexOf(`--${name}`);
-    return at < 0 ? undefined : args[at + 1];
-  };
-  const seed = Number(value("seed") ?? Math.floor(Math.random() * 1e6));
-  return { minutes: Number(value("minutes") ?? 0), seed, scenario: value("scenario") ?? "" };
+function parse(): { minutes: number; seed: number; scenario: string } {
+  const text = { type: "string" } as const;
+  const { values } = parseArgs({ options: { minutes: text, seed: text, scenario: text }, allowPositionals: false });
+  const { minutes = 0, seed = Math.floor(Math.random() * 1e6), scenario = "" } = values;
+  return { minutes: Number(minutes), seed: Number(seed), scenario };
 }
 
 function print(text: string): void {
