@@ -481,41 +481,53 @@ export class Subscription {
   }
 
   async #subscribed({ registration, resumed, from }: State & { name: "subscribed" }): Promise<State> {
+    this.#tellSubscribed(resumed, from);
     const { connection, over } = registration;
-    const { ending, tell } = this.#household;
-    const told = { type: "subscribed", subscription: this, resumed } as const;
-    if (!this.#leaving.aborted) tell(from === undefined ? told : { ...told, from });
-    this.#ready?.resolve();
-    this.#ready = undefined;
+    const { ending } = this.#household;
     for (;;) {
       await ended(over, connection.ended, ending, this.#leaving, this.#disturbed);
       if (ending.aborted) return this.#closed();
       if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
       if (this.#leaving.aborted) return this.#takeLeave(registration);
-      const refused = this.#place?.deniedBy;
-      if (refused !== undefined) {
-        this.#giveUpPlace(false);
-        return { name: "closed", error: this.#error("NOT_PERMITTED", refused.message, refused) };
-      }
-      // A message contradicts what was received: of another channel, or stored by a leader whose clock is behind.
-      const { progress } = this.#share;
-      const known = await this.#lookForNewBeginning(registration);
-      if (progress !== this.#share.progress) {
-        this.#forgetFirst = false;
-        this.#giveUpPlace(this.#settings.durable !== "");
-        return { name: "connected", registration };
-      }
-      if (known) {
-        const { suspected } = progress;
-        progress.confirm();
-        if (suspected) {
-          // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
-          this.#giveUpPlace(false);
-          return { name: "connected", registration };
-        }
-        this.#disturbed = new Lifetime();
-      }
+      const next = await this.#lookIntoDoubt(registration);
+      if (next !== undefined) return next;
     }
+  }
+
+  #tellSubscribed(resumed: boolean, from: number | undefined): void {
+    const told = { type: "subscribed", subscription: this, resumed } as const;
+    if (!this.#leaving.aborted) this.#household.tell(from === undefined ? told : { ...told, from });
+    this.#ready?.resolve();
+    this.#ready = undefined;
+  }
+
+  /**
+   * The inbox was denied, or a message contradicts what was received: of another channel, or stored by a leader whose clock is
+   * behind. Resolves with undefined if the subscription stays as it is.
+   */
+  async #lookIntoDoubt(registration: Registration): Promise<State | undefined> {
+    const refused = this.#place?.deniedBy;
+    if (refused !== undefined) {
+      this.#giveUpPlace(false);
+      return { name: "closed", error: this.#error("NOT_PERMITTED", refused.message, refused) };
+    }
+    const { progress } = this.#share;
+    const known = await this.#lookForNewBeginning(registration);
+    if (progress !== this.#share.progress) {
+      this.#forgetFirst = false;
+      this.#giveUpPlace(this.#settings.durable !== "");
+      return { name: "connected", registration };
+    }
+    if (!known) return undefined;
+    const { suspected } = progress;
+    progress.confirm();
+    if (!suspected) {
+      this.#disturbed = new Lifetime();
+      return undefined;
+    }
+    // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
+    this.#giveUpPlace(false);
+    return { name: "connected", registration };
   }
 
   /** Tells the server that the subscription is over, until it has answered. */
@@ -631,7 +643,7 @@ export class Subscription {
   /** @internal In a group, others have what is missing here. */
   skipped(from: number, to: number): void {
     if (this.#settings.queue !== "") return;
-    this.#tellGap(from, to, "the server did not deliver these: they had expired or were removed by a limit");
+    this.#tellGap(from, to, "the server did not deliver these: they had expired, were removed by a limit, or a new leader forgot them");
   }
 
   /** @internal */

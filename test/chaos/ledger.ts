@@ -30,6 +30,8 @@ export interface Verdict {
   readonly lost: number;
   /** What a store that forgets had when it was told to: stored, and not handled everywhere. */
   readonly lostWithStore: number;
+  /** What a new leader took for acknowledged, and nobody had handled: it was sent by a leader that died, and is not sent again. */
+  readonly forgotten: number;
   readonly unknown: number;
   /** Handled to the end more than once by one that should have handled it once. */
   readonly duplicates: number;
@@ -47,6 +49,12 @@ export class View {
   readonly handled = new Map<string, number>();
   /** All that a handler was started for, by key. */
   readonly begun = new Set<string>();
+  /** The ids that a handler was started for since the leader was changed last. */
+  readonly begunSince = new Set<string>();
+  /** Whose handler failed last time, by id. Whether it was acknowledged all the same is known there. */
+  readonly failed = new Map<string, { readonly finished: boolean }>();
+  /** What it was told it missed, as sequences from and to. */
+  readonly gaps: (readonly [from: number, to: number])[] = [];
   readonly #running = new Set<string>();
   readonly #finished = new Set<string>();
   readonly #number: number;
@@ -76,6 +84,7 @@ export class View {
     if (this.#running.has(key)) this.#ledger.violation(`${this.name}: two handlers at once for ${id} (${key})`);
     if (this.#finished.has(key)) this.#ledger.violation(`${this.name}: ${id} (${key}) is handled again, though it is finished`);
     this.begun.add(key);
+    this.begunSince.add(id);
     this.#running.add(key);
   }
 
@@ -108,6 +117,10 @@ export class Ledger {
   readonly #outcomes = new Map<string, Outcome>();
   /** What was published before the store lost all. */
   readonly #excusable = new Set<string>();
+  /** What was published before the leader was changed last. */
+  readonly #former = new Set<string>();
+  /** What `missing` leaves out. */
+  readonly #forgotten = new Set<string>();
 
   constructor(copy?: (entry: Entry) => void) {
     this.copy = copy;
@@ -152,17 +165,39 @@ export class Ledger {
     for (const [id, outcome] of this.#outcomes) if (outcome !== "refused") this.#excusable.add(id);
   }
 
+  /** A leader is about to die. The next one may not know all that this one has sent. */
+  leaderLost(): void {
+    for (const id of this.#outcomes.keys()) this.#former.add(id);
+    for (const view of this.views) view.begunSince.clear();
+  }
+
+  /**
+   * Excuses what is missing and was forgotten by a new leader: published before the last one, not delivered since, and no server
+   * has anything pending, though the client did not acknowledge it. In a queue group that can show nowhere; all others must have
+   * been told by a `gap`.
+   */
+  forgive(log: readonly Logged[]): void {
+    for (const { name, id, sequence } of this.#missing(log)) {
+      const views = this.views.filter((view) => view.name === name);
+      if (!this.#former.has(id) || views.some((view) => view.begunSince.has(id) || view.failed.get(id)?.finished)) continue;
+      const told = views.every((view) => view.gaps.some(([from, to]) => from <= sequence && sequence <= to));
+      if (told || name.includes("group")) this.#forgotten.add(`${name} ${id}`);
+    }
+  }
+
   get published(): number {
     return this.#outcomes.size;
   }
 
   /** The ids in the log that some view has not handled, and that are not excused. */
   missing(log: readonly Logged[]): string[] {
-    const missing: string[] = [];
-    for (const [name, handled] of this.#handledByName()) {
-      for (const { id } of log) if (!handled.has(id)) missing.push(`${name} has not handled ${id}`);
-    }
-    return missing;
+    return this.#missing(log).map(({ name, id }) => `${name} has not handled ${id}`);
+  }
+
+  #missing(log: readonly Logged[]): { name: string; id: string; sequence: number }[] {
+    return [...this.#handledByName()].flatMap(([name, handled]) =>
+      log.filter(({ id }) => !handled.has(id) && !this.#forgotten.has(`${name} ${id}`)).map((logged) => ({ name, ...logged })),
+    );
   }
 
   /** Judges all, when everything has come to rest. */
@@ -202,7 +237,7 @@ export class Ledger {
     }
     let duplicates = 0;
     for (const handled of this.#handledByName().values()) for (const times of handled.values()) duplicates += times - 1;
-    return { messages: this.published, lost, lostWithStore, unknown, duplicates, replayed: this.#replayed() };
+    return { messages: this.published, lost, lostWithStore, forgotten: this.#forgotten.size, unknown, duplicates, replayed: this.#replayed() };
   }
 
   #replayed(): number {

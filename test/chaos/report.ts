@@ -10,7 +10,7 @@ export interface Row {
 
 /** The table of a run, in Markdown: one line for each scenario, over all of its rounds. */
 export function table(rows: readonly Row[]): string {
-  const head = ["scenario", "outages", "recovery ms, median", "max", "replayed", "duplicates", "lost with the store", "unconfirmed", "lost", "messages"];
+  const head = ["scenario", "outages", "recovery ms, median", "max", "replayed", "duplicates", "lost with the store", "forgotten", "unconfirmed", "lost", "messages"];
   const lines = [head, head.map(() => "---")];
   for (const name of new Set(rows.map((row) => row.name))) {
     const results = rows.filter((row) => row.name === name).map((row) => row.result);
@@ -31,6 +31,7 @@ function figures(results: readonly Result[]): string[] {
     sum((result) => result.replayed),
     sum((result) => result.duplicates),
     sum((result) => result.lostWithStore),
+    sum((result) => result.forgotten),
     sum((result) => result.unknown),
     sum((result) => result.lost),
     sum((result) => result.messages),

@@ -243,6 +243,7 @@ function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario
       const leader = await group.leader();
       const down = what === "quorum lost" ? [leader, group.others(leader)[0]!] : [leader];
       load.log(`${what} of the leader on port ${leader.port}`);
+      load.ledger.leaderLost();
       if (what === "SIGSTOP") leader.pause();
       else await Promise.all(down.map((server) => server.down(what === "SIGTERM" ? what : "SIGKILL")));
       if (what === "quorum lost") {
@@ -256,7 +257,8 @@ function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario
       else if (what !== "quorum lost") await leader.restart();
       await load.ready();
     });
-    return load.finish(portOf(await group.leader()));
+    const last = await group.leader();
+    return load.finish(last.port, () => pendingAt(last, load.channel));
   });
 }
 
@@ -266,8 +268,10 @@ function newLeader(group: StreamingGroup, old: readonly StreamingServer[]): Prom
   return until("another leads", async () => (await Promise.all(others.map((server) => server.leads()))).includes(true), 30_000);
 }
 
-function portOf(server: StreamingServer): number {
-  return server.port;
+/** How many messages of a channel the server waits for acks of, in all subscriptions. */
+async function pendingAt(server: StreamingServer, channel: string): Promise<number> {
+  const page = await server.monitor<{ subscriptions: { pending_count: number }[] }>(`streaming/channelsz?channel=${channel}&subs=1`);
+  return page?.subscriptions.reduce((sum, { pending_count }) => sum + pending_count, 0) ?? 0;
 }
 
 const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cleanup) => {
@@ -283,7 +287,7 @@ const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cle
     await active.restart().catch(() => undefined);
     await load.ready();
   });
-  return load.finish(portOf(await pair.leader()));
+  return load.finish((await pair.leader()).port);
 });
 
 const natsBounced = scenario(
