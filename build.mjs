@@ -12,7 +12,7 @@ import { dirname, join } from "node:path/posix";
 const DIST = process.argv[2] ?? "dist";
 const ENTRIES = ["index.js", "testing/server.js"];
 
-const IMPORT = /^import (?:\{ (.*) \}|\* as (\w+)) from "(.*)";\n/gm;
+const IMPORT = /^import \{ (.*) \} from "(.*)";\n/gm;
 const REEXPORT = /^export \{ (.*) \} from "(.*)";\n/gm;
 const EXPORTED = /^export (?=(?:async )?(?:class|const|function\*?) (\w+))/gm;
 const DECLARED = /^(?:async )?(?:class|const|let|function\*?) (\w+)/gm;
@@ -43,18 +43,18 @@ function read(path) {
   if (modules.has(path)) return;
   const module = { path, imports: [], exports: [], code: "" };
   modules.set(path, module);
-  const add = (names, alias, from) => {
+  const add = (names, from) => {
     if (/ as /.test(names)) throw new Error(`${path} gives another name to what it imports: ${names}`);
     const target = from.startsWith(".") ? join(dirname(path), from) : from;
     if (target !== from) read(target);
-    module.imports.push({ names: names?.split(", ") ?? [], alias, from: target });
+    module.imports.push({ names: names.split(", "), from: target });
     return "";
   };
   module.code = indented(readFileSync(join(emitted, path), "utf8"))
-    .replace(IMPORT, (_, names, alias, from) => add(names, alias, from))
+    .replace(IMPORT, (_, names, from) => add(names, from))
     .replace(REEXPORT, (_, names, from) => {
       module.exports.push(...names.split(", "));
-      return add(names, undefined, from);
+      return add(names, from);
     })
     .replace(EXPORTED, (_, name) => {
       module.exports.push(name);
@@ -68,31 +68,23 @@ function read(path) {
   layers.get(layer).push(module);
 }
 
-/** What a layer takes from elsewhere: names by the layer or module of the host, and aliases of whole layers. */
+/** The names that a layer takes from elsewhere, by the layer or the module of the host. */
 function importsOf(layer) {
   const imports = new Map();
-  for (const { names, alias, from } of layers.get(layer).flatMap((module) => module.imports)) {
+  for (const { names, from } of layers.get(layer).flatMap((module) => module.imports)) {
     const source = from.startsWith("node:") ? from : layerOf(from);
     if (source === layer) continue;
-    if (!imports.has(source)) imports.set(source, { names: new Set(), aliases: new Set() });
-    for (const name of names) imports.get(source).names.add(name);
-    if (alias !== undefined) imports.get(source).aliases.add(alias);
+    if (!imports.has(source)) imports.set(source, new Set());
+    for (const name of names) imports.get(source).add(name);
   }
   return imports;
 }
 
 /** The names that other layers, or those who use the package, take from a layer. */
 function exportsOf(layer) {
-  const own = layers.get(layer);
-  const entry = own.find(({ path }) => ENTRIES.includes(path));
+  const entry = layers.get(layer).find(({ path }) => ENTRIES.includes(path));
   if (entry !== undefined) return entry.exports;
-  const wanted = new Set();
-  for (const imports of [...layers.keys()].map(importsOf)) {
-    const taken = imports.get(layer);
-    if (taken?.aliases.size > 0) own.flatMap((module) => module.exports).forEach((name) => wanted.add(name));
-    taken?.names.forEach((name) => wanted.add(name));
-  }
-  return [...wanted];
+  return [...new Set([...layers.keys()].flatMap((other) => [...(importsOf(other).get(layer) ?? [])]))];
 }
 
 function textOf(layer) {
@@ -102,11 +94,10 @@ function textOf(layer) {
     if (declared.has(name)) throw new Error(`${name} is declared in ${declared.get(name)} and in ${where}`);
     declared.set(name, where);
   };
-  for (const [source, { names, aliases }] of importsOf(layer)) {
+  for (const [source, names] of importsOf(layer)) {
     const target = source.startsWith("node:") ? source : `./${source}.js`;
-    if (names.size > 0) lines.push(`const { ${[...names].join(", ")} } = require("${target}");`);
-    for (const alias of aliases) lines.push(`const ${alias} = require("${target}");`);
-    for (const name of [...names, ...aliases]) declare(name, target);
+    lines.push(`const { ${[...names].join(", ")} } = require("${target}");`);
+    for (const name of names) declare(name, target);
   }
   for (const { path, code } of layers.get(layer)) {
     for (const [, name] of code.matchAll(DECLARED)) declare(name, path);

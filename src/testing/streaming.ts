@@ -1,6 +1,21 @@
 import { nuid } from "../core-nats/nuid.ts";
-import * as pb from "../pb/protocol.ts";
 import { type Codec, encode } from "../pb/codec.ts";
+import {
+  Ack,
+  CloseRequest,
+  CloseResponse,
+  ConnectRequest,
+  ConnectResponse,
+  MsgProto,
+  Ping,
+  PingResponse,
+  PubAck,
+  PubMsg,
+  StartPosition,
+  SubscriptionRequest,
+  SubscriptionResponse,
+  UnsubscribeRequest,
+} from "../pb/protocol.ts";
 import { textOf } from "../pb/wire.ts";
 import { Channel, type Stored } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";
@@ -77,7 +92,7 @@ export class Streaming {
   }
 
   #connect(payload: Uint8Array, reply: string): void {
-    const request = read(pb.ConnectRequest, payload);
+    const request = read(ConnectRequest, payload);
     const id = request?.clientID ?? "";
     const owner = this.sessions.get(id);
     let error = this.#faults.refusal("connect");
@@ -93,8 +108,8 @@ export class Streaming {
     });
   }
 
-  #register(request: pb.ConnectRequest | undefined, error: string, reply: string): void {
-    const answer = { ...pb.ConnectResponse.read(NOTHING), error };
+  #register(request: ConnectRequest | undefined, error: string, reply: string): void {
+    const answer = { ...ConnectResponse.read(NOTHING), error };
     if (error === "" && request !== undefined) {
       const { clientID: clientId, heartbeatInbox, protocol, pingInterval, pingMaxOut } = request;
       const connId = keyOf(request.connID);
@@ -111,17 +126,17 @@ export class Streaming {
       const pings = { pingRequests: this.#subject("discover", ".pings"), pingInterval, pingMaxOut };
       if (protocol >= 1) Object.assign(answer, pings);
     }
-    this.#answer("ConnectResponse", reply, pb.ConnectResponse, answer);
+    this.#answer("ConnectResponse", reply, ConnectResponse, answer);
   }
 
   #ping(payload: Uint8Array, reply: string): void {
-    const request = read(pb.Ping, payload);
+    const request = read(Ping, payload);
     if (request === undefined || payload.length === 0) return;
     const session = this.#byConnId.get(keyOf(request.connID));
     // A client that is back is to be asked soon, so that redeliveries go on.
     if (session !== undefined && session.failures > 0) this.#watch(session, 1);
     const error = session === undefined ? "client has been replaced or is no longer registered" : "";
-    this.#answer("PingResponse", reply, pb.PingResponse, { error });
+    this.#answer("PingResponse", reply, PingResponse, { error });
   }
 
   /** Sends the next heartbeat, in so many milliseconds if they are given, and those after it. */
@@ -154,13 +169,13 @@ export class Streaming {
   }
 
   #close(payload: Uint8Array, reply: string): void {
-    const request = read(pb.CloseRequest, payload);
+    const request = read(CloseRequest, payload);
     const session = this.sessions.get(request?.clientID ?? "");
     let error = this.#faults.refusal("close");
     if (request === undefined) error = "stan: invalid close request";
     else if (session === undefined) error = "stan: unknown clientID";
     else if (error === "") this.forget(session);
-    this.#answer("CloseResponse", reply, pb.CloseResponse, { error });
+    this.#answer("CloseResponse", reply, CloseResponse, { error });
   }
 
   /** Forgets a client: its subscriptions are closed, and durables are kept. */
@@ -172,15 +187,15 @@ export class Streaming {
   }
 
   #publish(payload: Uint8Array, reply: string): void {
-    const message = read(pb.PubMsg, payload);
+    const message = read(PubMsg, payload);
     // Servers send each other control messages here, which are not answered. They are of a number and texts, as this is.
-    if (message === undefined && read(pb.MsgProto, payload) !== undefined) return;
-    const { guid, subject, connID, clientID, data, reply: stored } = message ?? pb.PubMsg.read(NOTHING);
+    if (message === undefined && read(MsgProto, payload) !== undefined) return;
+    const { guid, subject, connID, clientID, data, reply: stored } = message ?? PubMsg.read(NOTHING);
     const known = connID.length > 0 ? this.#byConnId.has(keyOf(connID)) : this.sessions.has(clientID);
     let error = this.#faults.refusal("publish");
     if (guid === "" || !isChannelName(subject) || !known) error = "stan: invalid publish request";
     const result = error === "" ? this.store(subject, data, stored) : error;
-    this.#answer("PubAck", reply, pb.PubAck, { guid, error: typeof result === "string" ? result : "" });
+    this.#answer("PubAck", reply, PubAck, { guid, error: typeof result === "string" ? result : "" });
   }
 
   /** Stores a message and sends it to whoever may get it; or tells why not. */
@@ -212,33 +227,33 @@ export class Streaming {
   }
 
   #subscribe(payload: Uint8Array, reply: string): void {
-    const request = read(pb.SubscriptionRequest, payload);
+    const request = read(SubscriptionRequest, payload);
     const session = this.sessions.get(request?.clientID ?? "");
     const group = this.#group(request, session);
     if (request === undefined || session === undefined || typeof group === "string") {
-      return this.#answer("SubscriptionResponse", reply, pb.SubscriptionResponse, { ackInbox: "", error: String(group) });
+      return this.#answer("SubscriptionResponse", reply, SubscriptionResponse, { ackInbox: "", error: String(group) });
     }
     const ackInbox = `_INBOX.${nuid()}`;
     const durable = request.durableName !== "";
     const member: Member = { request, ackInbox, session, durable, pending: new Map(), alarm: undefined, online: true };
     const acks = this.#listen(ackInbox, (bytes) => {
-      const ack = read(pb.Ack, bytes);
+      const ack = read(Ack, bytes);
       if (ack?.subject !== request.subject || this.#faults.swallows("Ack")) return;
       group.acknowledge(member, Number(ack.sequence));
     });
     session.members.set(member, { group, acks });
-    this.#answer("SubscriptionResponse", reply, pb.SubscriptionResponse, { ackInbox, error: "" });
+    this.#answer("SubscriptionResponse", reply, SubscriptionResponse, { ackInbox, error: "" });
     group.join(member);
   }
 
   /** The group that a subscription belongs to, made if need be, or why it is refused. */
-  #group(request: pb.SubscriptionRequest | undefined, session: Session | undefined): Group | string {
+  #group(request: SubscriptionRequest | undefined, session: Session | undefined): Group | string {
     if (request === undefined) return "stan: invalid subscription request";
     const { clientID, subject, durableName: durable, qGroup: queue, startPosition } = request;
     if (clientID === "") return "stan: clientID missing";
     if (request.ackWaitInSecs <= 0) return "stan: invalid ack wait time, should be >= 1s";
     if (request.maxInFlight <= 0) return "stan: invalid MaxInflight, should be >= 1";
-    if (startPosition < 0 || startPosition > pb.StartPosition.First) return "stan: invalid start position";
+    if (startPosition < 0 || startPosition > StartPosition.First) return "stan: invalid start position";
     if (!isChannelName(subject)) return "stan: invalid subject";
     if (session === undefined) return "stan: unknown clientID";
     const refusal = this.#faults.refusal("subscribe");
@@ -261,17 +276,17 @@ export class Streaming {
   }
 
   /** The sequence at which a new position starts. */
-  #start(channel: Channel, { startPosition, startSequence, startTimeDelta }: pb.SubscriptionRequest): number {
+  #start(channel: Channel, { startPosition, startSequence, startTimeDelta }: SubscriptionRequest): number {
     const { first, last } = channel;
-    if (startPosition === pb.StartPosition.First) return first;
-    if (startPosition === pb.StartPosition.LastReceived) return Math.max(last, first);
-    if (startPosition === pb.StartPosition.TimeDeltaStart) return channel.since(this.#timestamp() - startTimeDelta);
-    if (startPosition === pb.StartPosition.NewOnly) return last + 1;
+    if (startPosition === StartPosition.First) return first;
+    if (startPosition === StartPosition.LastReceived) return Math.max(last, first);
+    if (startPosition === StartPosition.TimeDeltaStart) return channel.since(this.#timestamp() - startTimeDelta);
+    if (startPosition === StartPosition.NewOnly) return last + 1;
     return Math.max(first, Math.min(Number(startSequence), last + 1));
   }
 
   #unsubscribe(payload: Uint8Array, reply: string, forget: boolean): void {
-    const request = read(pb.UnsubscribeRequest, payload);
+    const request = read(UnsubscribeRequest, payload);
     const channel = this.channels.get(request?.subject ?? "");
     const session = this.sessions.get(request?.clientID ?? "");
     const members = [...(channel?.groups.values() ?? [])].flatMap((group) => group.members);
@@ -284,7 +299,7 @@ export class Streaming {
     else if (member === undefined) error = "stan: invalid subscription";
     else if (!session?.members.has(member)) error = "stan: unknown clientID";
     else if (error === "") this.#part(session, member, forget);
-    this.#answer("SubscriptionResponse", reply, pb.SubscriptionResponse, { ackInbox: "", error });
+    this.#answer("SubscriptionResponse", reply, SubscriptionResponse, { ackInbox: "", error });
   }
 
   #part(session: Session, member: Member, forget: boolean): void {
@@ -297,7 +312,7 @@ export class Streaming {
   #deliver(subject: string, member: Member, message: Stored, redeliveryCount: number): void {
     const { data, reply, timestamp } = message;
     const head = { sequence: BigInt(message.sequence), redelivered: redeliveryCount > 0, redeliveryCount, CRC32: 0 };
-    this.#send("MsgProto", member.request.inbox, encode(pb.MsgProto, { ...head, subject, reply, data, timestamp }));
+    this.#send("MsgProto", member.request.inbox, encode(MsgProto, { ...head, subject, reply, data, timestamp }));
   }
 
   #answer<M>(what: Swallowed, reply: string, codec: Codec<M>, message: M): void {
