@@ -17,6 +17,7 @@ declare const performance: { now(): number };
 declare const console: { warn(text: string): void };
 
 /** CommonJS's own, for modules that are loaded only when they are used. */
+declare function require(module: "node:net"): typeof import("node:net");
 declare function require(module: "node:tls"): typeof import("node:tls");
 declare function require(module: "node:crypto"): typeof import("node:crypto");
 

@@ -1,4 +1,3 @@
-import { connect, isIP } from "node:net";
 import type { Socket as Stream, StreamError } from "node:net";
 import type { SecureContext, SecureOptions } from "node:tls";
 import { onEnd } from "./async.ts";
@@ -139,7 +138,7 @@ export class Socket {
       };
       // Where TLS begins on such a socket, Deno reads no more (2.9.6), and Bun passes over what came before it (1.4.5).
       const usual = "Deno" in globalThis || "Bun" in globalThis;
-      const stream = connect(usual ? target : { ...target, onread: { buffer, callback } });
+      const stream = require("node:net").connect(usual ? target : { ...target, onread: { buffer, callback } });
       // Until `opened` lets data flow.
       stream.pause();
       socket.#use(stream);
@@ -204,7 +203,7 @@ export class Socket {
 
   get #label(): string {
     const { host, port } = this.#address;
-    return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+    return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   }
 
   /** Makes `stream` the one that counts. What still happens to the one that it is wrapped around is its own affair. */
@@ -284,7 +283,7 @@ export class Socket {
       // Said explicitly, since an environment variable changes the default.
       rejectUnauthorized: true,
       // An IP address is verified like a name, but must not be announced (RFC 6066).
-      servername: isIP(name) === 0 ? name : undefined,
+      servername: require("node:net").isIP(name) === 0 ? name : undefined,
       checkServerIdentity: (_host, certificate) => require("node:tls").checkServerIdentity(name, certificate),
     };
   }
