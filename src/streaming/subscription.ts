@@ -104,6 +104,8 @@ export class Subscription {
   #recentAck = 0;
   #received = 0;
   #redelivered = 0;
+  /** The first message that the server had not sent before. What is missing below may have been acknowledged by an earlier process. */
+  #firstNew = 0;
   #handled = 0;
   #failed = 0;
   #acknowledged = 0;
@@ -237,6 +239,7 @@ export class Subscription {
     }
     this.#received++;
     if (view.redelivered) this.#redelivered++;
+    else if (this.#firstNew === 0) this.#firstNew = sequence;
     const { progress } = this.#share;
     if (!progress.receive(sequence, timeOf(view))) {
       this.#disturbed.abort();
@@ -627,6 +630,7 @@ export class Subscription {
     old.stop();
     share.progress = this.#newProgress();
     share.anewIn = session;
+    this.#firstNew = 1;
     this.#forgetFirst = this.#settings.durable !== "" && this.#settings.queue === "";
     const from = old.next ?? 1;
     // Also where all that was received is finished: there may have been more.
@@ -643,7 +647,8 @@ export class Subscription {
   /** @internal In a group, others have what is missing here. */
   skipped(from: number, to: number): void {
     if (this.#settings.queue !== "") return;
-    this.#tellGap(from, to, "the server did not deliver these: they had expired, were removed by a limit, or a new leader forgot them");
+    if (this.#settings.durable !== "") from = Math.max(from, this.#firstNew || Infinity);
+    if (from <= to) this.#tellGap(from, to, "the server did not deliver these: they had expired, were removed by a limit, or a new leader forgot them");
   }
 
   /** @internal */

@@ -201,6 +201,18 @@ describe("what is told as missing", () => {
     expect(told).toEqual([{ from: 4, to: 4 }]);
   });
 
+  test.each(["d", undefined])("is not what an earlier process may have acknowledged of a durable (durable: %s)", async (durable) => {
+    const statuses = new Statuses();
+    const client = await open(fake, { onStatus: statuses.onStatus, pingInterval: 1_000, pingMaxOut: 2 });
+    await client.subscribe("fake", () => undefined, { durable, startAt: "first", ackWait: 1_000 });
+    // Of 3 to 5 the earlier process had two acknowledged. What is new begins with 6.
+    fake.deliver(msgProto({ sequence: 3n, redelivered: true }));
+    for (const sequence of [6n, 9n]) fake.deliver(msgProto({ sequence }));
+    await statuses.until("gap");
+    const ofThisProcess = { from: 7, to: 8 };
+    expect(statuses.of("gap")).toMatchObject(durable === undefined ? [{ from: 4, to: 5 }, ofThisProcess] : [ofThisProcess]);
+  });
+
   test("of a group begins with what is not finished, and is nothing if all is", async () => {
     const statuses = new Statuses();
     const client = await open(fake, { onStatus: statuses.onStatus });
