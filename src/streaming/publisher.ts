@@ -27,6 +27,8 @@ const ATTACHED_SIZE = 32 * 1024;
 const SHORT = 64;
 /** What a publish costs while it waits, beyond its data: its promise, and what is known of it. */
 const PUBLISH_OVERHEAD = 256;
+/** A new leader answers pings up to a second before it takes publishes; a channel that nobody serves may stay so. In milliseconds. */
+const FIRST_RETRY_DELAY = 10;
 const ACKS = "_STAN.acks";
 
 /**
@@ -62,6 +64,7 @@ export class Publisher implements Dependent, Receiver {
   readonly #room: Deferred<void>[] = [];
   #quiet: Deferred<void> | undefined;
   #retry: Timer | undefined;
+  #retryDelay = FIRST_RETRY_DELAY;
   /** Of the promise that was made last. */
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
@@ -273,8 +276,8 @@ export class Publisher implements Dependent, Receiver {
 
   /**
    * A 503: nobody in charge heard the publish. It is certainly not stored, and goes again before all that are waiting, once
-   * the session is verified. If that does not help, nobody serves the channel (of a server in partitioned mode): then it is
-   * tried every now and then, and nothing is in question.
+   * the session is verified. If that does not help, a new leader is not ready yet, or nobody serves the channel (of a server in
+   * partitioned mode): then it is tried now and then, less and less often, and nothing is in question.
    */
   #unheard(delivery: Delivery): void {
     const publish = this.#inFlight.ofToken(parseInt(delivery.subject().slice(-2), 16));
@@ -282,12 +285,13 @@ export class Publisher implements Dependent, Receiver {
     const { channel } = publish;
     if (this.#registration !== undefined && channel.unheard) {
       publish.stage = Stage.unheard;
-      this.#retry ??= setTimeout(() => this.#sendUnheard(), RETRY_DELAY);
+      this.#retry ??= setTimeout(() => this.#sendUnheard(), this.#retryDelay);
       return;
     }
     this.#sendAgain(publish);
     if (this.#registration === undefined) return;
     channel.unheard = true;
+    this.#retryDelay = FIRST_RETRY_DELAY;
     const text = `publish ${channel.subject}: no streaming server is in charge`;
     this.#verify(new StreamingError("NO_SERVER", text, new NatsError("NO_RESPONDERS", `status ${delivery.status}`)));
   }
@@ -295,6 +299,7 @@ export class Publisher implements Dependent, Receiver {
   #sendUnheard(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
+    this.#retryDelay = Math.min(Math.ceil(1.25 * this.#retryDelay), RETRY_DELAY);
     for (const publish of this.#unsettled) if (publish.stage === Stage.unheard) this.#sendAgain(publish);
     this.#pump();
   }

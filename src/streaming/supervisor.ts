@@ -369,7 +369,6 @@ export class Supervisor {
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const signals = [doubt, connection.ended, this.#closing];
     let missed = 0;
-    let sent = 0;
     while (!signals.some((signal) => signal.aborted)) {
       // The wall clock, not the monotonic one, which stands still while a machine is suspended.
       const before = Date.now();
@@ -379,7 +378,7 @@ export class Supervisor {
         this.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
         return undefined;
       }
-      if (missed === 0) sent = this.#publisher.sent;
+      const { sent } = this.#publisher;
       const asked = session.ping(connection, requestTimeout);
       await settled(asked, ...signals);
       if (signals.some((signal) => signal.aborted)) continue;
@@ -391,7 +390,7 @@ export class Supervisor {
       }
       if (verdict === "alive") this.#pongAt = Date.now();
       if (verdict === "alive" && missed > 0) {
-        // The one that answers need not be the one that did not: what that one had heard may be lost with it.
+        // The one that answers need not be the one that did not: what was sent before this ping may be lost with that one.
         for (const dependent of this.#dependents()) dependent.resume(registration, sent);
       }
       missed = verdict === "alive" ? 0 : missed + 1;
