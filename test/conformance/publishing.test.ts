@@ -11,7 +11,8 @@ describeServers("publishing", {}, (server) => {
     const peer = await server.client();
     const channel = unique("channel");
     const subscribed = await peer.subscribe(channel);
-    const before = BigInt(Date.now()) * 1_000_000n;
+    // Nanoseconds since 1970, by a clock that need not agree with this one to the millisecond (seen: half a one behind).
+    const before = BigInt(Date.now() - 1_000) * 1_000_000n;
     peer.raw.subscribe("_INBOX.acks");
     peer.raw.publish(`_STAN.pub.test-cluster.${channel}`, peer.message(channel, "hello", { guid: "g", reply: "r" }), "_INBOX.acks");
     const first = await peer.raw.next((frame) => frame.subject === subscribed.inbox || frame.subject === "_INBOX.acks");
