@@ -34,6 +34,12 @@ interface Ghost {
 const MOST_FORMER = 10;
 const NONE: readonly never[] = [];
 
+/** What a subscription is asked for with, but for its start. */
+type Wanted = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "queue">;
+
+/** One that is there for a moment, to see a message. */
+const LOOK: Wanted = { maxInFlight: 1, ackWait: 30_000, durable: "", queue: "" };
+
 /**
  * What one subscription has to do with the server: asks for it, leaves it, and closes what is left over: a request
  * that timed out may have been carried out, and a subscription that nobody wants gets its share of a queue group, or
@@ -83,18 +89,7 @@ export class ServerSide {
     start: Start,
     accepted: Accepted,
   ): Promise<Failure | undefined> {
-    const { maxInFlight, ackWait, durable, queue } = this.#options;
-    const request = encode(SubscriptionRequest, {
-      clientID: this.#settings.clientId,
-      subject: this.#subject,
-      qGroup: queue,
-      inbox,
-      maxInFlight,
-      ackWaitInSecs: ackWait / 1000,
-      durableName: durable,
-      ...start,
-    });
-    return this.#ask(registration, request, accepted);
+    return this.#ask(registration, inbox, this.#options, start, accepted);
   }
 
   /**
@@ -165,19 +160,9 @@ export class ServerSide {
       },
       denied: nothing,
     });
-    const request = encode(SubscriptionRequest, {
-      clientID: this.#settings.clientId,
-      subject: this.#subject,
-      qGroup: "",
-      inbox,
-      maxInFlight: 1,
-      ackWaitInSecs: 30,
-      durableName: "",
-      ...start,
-    });
     let ackInbox = "";
-    const failure = await this.#ask(registration, request, (answered) => (ackInbox = answered));
-    await sleep(patience, seen, over);
+    const failure = await this.#ask(registration, inbox, LOOK, start, (answered) => (ackInbox = answered));
+    if (failure === undefined) await sleep(patience, seen, over);
     this.giveUp(inbox, ackInbox, false);
     const closed = await this.leftovers(registration);
     connection.unsubscribe(sid);
@@ -192,8 +177,24 @@ export class ServerSide {
   }
 
   /** Sends a request for a subscription. What is accepted too late is closed: it may have been closed before it was there. */
-  #ask(registration: Registration, request: Uint8Array, accepted: Accepted): Promise<Failure | undefined> {
+  #ask(
+    registration: Registration,
+    inbox: string,
+    { maxInFlight, ackWait, durable, queue }: Wanted,
+    start: Start,
+    accepted: Accepted,
+  ): Promise<Failure | undefined> {
     const { connection, session, over } = registration;
+    const request = encode(SubscriptionRequest, {
+      clientID: this.#settings.clientId,
+      subject: this.#subject,
+      qGroup: queue,
+      inbox,
+      maxInFlight,
+      ackWaitInSecs: ackWait / 1000,
+      durableName: durable,
+      ...start,
+    });
     return this.#request(connection, session.subjects.subRequests, request, accepted, (ackInbox) => {
       if (!over.aborted) void this.leave(registration, ackInbox, false);
     });

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import type { Message, MessageHandler, Status } from "../../src/index.ts";
+import type { Client, Message, MessageHandler, Status } from "../../src/index.ts";
 import { Ack, StartPosition, type SubscriptionRequest } from "../../src/pb/protocol.ts";
 import type { StreamingServer } from "../../src/testing/server.ts";
 import { embedded, fresh, open, Received, Statuses } from "../support/clients.ts";
@@ -22,6 +22,17 @@ function loseSession(): void {
   const lost = fake.registrations.length;
   fake.onPing = (ask) => ask.answer(pingResponse(fake.registrations.length === lost ? gone : ""));
   fake.link.destroy();
+}
+
+/** Two members of a queue group in one client, which have received 1 to 3. */
+async function twoMembers(): Promise<{ client: Client; statuses: Statuses; received: Received }> {
+  const statuses = new Statuses();
+  const client = await open(fake, { onStatus: statuses.onStatus });
+  const received = new Received();
+  for (let i = 0; i < 2; i++) await client.subscribe("fake", received.handler, { queue: "group" });
+  for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
+  await received.until(3);
+  return { client, statuses, received };
 }
 
 describe("what was asked for and is not wanted any more", () => {
@@ -272,12 +283,7 @@ describe("the acks of the last messages", () => {
 
 describe("a channel that began anew under two members of a queue group in one client", () => {
   test("begins anew once for both: what one has finished is not handled again by the other", async () => {
-    const statuses = new Statuses();
-    const client = await open(fake, { onStatus: statuses.onStatus });
-    const received = new Received();
-    for (let i = 0; i < 2; i++) await client.subscribe("fake", received.handler, { queue: "group" });
-    for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
-    await received.until(3);
+    const { client, statuses, received } = await twoMembers();
     const first = later({ sequence: 1n });
     const looks: Ask<SubscriptionRequest>[] = [];
     fake.onSubscribe = (ask) => {
@@ -361,12 +367,7 @@ describe("what the channel shows after a lost session", () => {
   });
 
   test("is compared with what was received before: another member may receive more while it is awaited", async () => {
-    const statuses = new Statuses();
-    const client = await open(fake, { onStatus: statuses.onStatus });
-    const received = new Received();
-    for (let i = 0; i < 2; i++) await client.subscribe("fake", received.handler, { queue: "group" });
-    for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
-    await received.until(3);
+    const { statuses, received } = await twoMembers();
     const looks: Ask<SubscriptionRequest>[] = [];
     fake.onSubscribe = (ask) => {
       if (ask.message.startPosition === LastReceived) looks.push(ask);
