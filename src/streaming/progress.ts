@@ -35,6 +35,8 @@ export class Progress {
   #finished = new Intervals();
   /** Made when it is needed: many a subscription is idle. */
   #unfinished: Map<number, number> | undefined;
+  /** Active messages that the server may count for another member of the group than the one that is at it. */
+  #moved: Set<number> | undefined;
   readonly #events: ProgressEvents;
   readonly #ackWait: number;
   readonly #patience: number;
@@ -128,8 +130,24 @@ export class Progress {
     (this.#unfinished ??= new Map()).set(sequence, ACTIVE);
   }
 
+  /** The server has given the active message to another member as well. */
+  move(sequence: number): void {
+    (this.#moved ??= new Set()).add(sequence);
+  }
+
+  /** The server may have given each active message to another member, which did not receive it. */
+  moveAll(): void {
+    for (const [sequence, seen] of this.#unfinished ?? []) if (seen === ACTIVE) this.move(sequence);
+  }
+
+  /** Whether the server may have counted the finished message for another member. Asked once. */
+  wasMoved(sequence: number): boolean {
+    return this.#moved !== undefined && this.#moved.delete(sequence);
+  }
+
   /** The message is in nobody's hands any more, and not finished: its next delivery is handled. */
   release(sequence: number): void {
+    this.#moved?.delete(sequence);
     (this.#unfinished ??= new Map()).set(sequence, performance.now());
     this.#watch();
   }
@@ -149,10 +167,12 @@ export class Progress {
     if (this.#base === undefined && !this.#unbroken) this.#watch();
   }
 
-  /** The link was lost, or nobody was in charge: what was on the way may be missing for a while. */
-  interrupted(): void {
+  /** The link was lost, or nobody was in charge: what was on the way may be missing for a while. Returns false if that is known. */
+  interrupted(): boolean {
+    const known = this.#established === undefined;
     this.#established = undefined;
     this.#unbroken = false;
+    return !known;
   }
 
   /** Stops the timer. Nothing is told any more. */

@@ -1,12 +1,51 @@
 import type { Progress } from "./progress.ts";
 import type { Session } from "./session.ts";
 
+/** A subscription as its share sees it. */
+export interface Member {
+  /** Has the server look again whether it may send more. */
+  poke(): void;
+}
+
+/** Members are poked together, so that many messages that end at once cost each member one ack. In milliseconds. */
+const POKE_DELAY = 10;
+
 /** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
-export interface Share {
+export class Share {
   progress: Progress;
-  members: number;
   /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
   anewIn: Session | undefined;
+  /** Of a queue group. */
+  readonly members: Set<Member> | undefined;
+  #timer: Timer | undefined;
+
+  constructor(progress: Progress, members: Set<Member> | undefined) {
+    this.progress = progress;
+    this.members = members;
+  }
+
+  /** True where messages can be moved from one member to another. */
+  get shared(): boolean {
+    return this.members !== undefined && this.members.size > 1;
+  }
+
+  /** The link was lost, or nobody was in charge. */
+  interrupted(): void {
+    if (this.progress.interrupted() && this.shared) this.progress.moveAll();
+  }
+
+  /**
+   * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
+   * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member sends one.
+   */
+  pokeAll(): void {
+    if (!this.shared || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      for (const member of this.members ?? []) member.poke();
+    }, POKE_DELAY);
+    this.#timer.unref();
+  }
 }
 
 /** The shares of a client's queue groups. */
@@ -14,20 +53,18 @@ export class Shares {
   readonly #groups = new Map<string, Share>();
 
   /** The share of a queue group (by channel, queue and durable), or one of its own if `queue` is "". */
-  join(subject: string, queue: string, durable: string, begin: () => Progress): Share {
+  join(member: Member, subject: string, queue: string, durable: string, begin: () => Progress): Share {
+    if (queue === "") return new Share(begin(), undefined);
     const key = JSON.stringify([subject, queue, durable]);
-    let share = queue === "" ? undefined : this.#groups.get(key);
-    if (share === undefined) {
-      share = { progress: begin(), members: 0, anewIn: undefined };
-      if (queue !== "") this.#groups.set(key, share);
-    }
-    share.members++;
+    const share = this.#groups.get(key) ?? new Share(begin(), new Set());
+    this.#groups.set(key, share);
+    share.members!.add(member);
     return share;
   }
 
-  leave(share: Share): void {
-    share.members--;
-    if (share.members > 0) return;
+  leave(member: Member, share: Share): void {
+    share.members?.delete(member);
+    if (share.members !== undefined && share.members.size > 0) return;
     share.progress.stop();
     for (const [key, other] of this.#groups) if (other === share) this.#groups.delete(key);
   }

@@ -67,6 +67,9 @@ const DUPLICATE_TRIES = 5;
 /** Acks that are repeated after a resume: at most as many as the server can wait for, and not without bound. */
 const MOST_REPEATED_ACKS = 16_384;
 
+/** No message has this sequence. */
+const NO_MESSAGE = 0;
+
 /** One for all subscriptions: a message is read, and what is kept of it copied, before another one comes. */
 const view = new MsgProtoView();
 
@@ -118,7 +121,7 @@ export class Subscription {
     this.subject = subject;
     this.#handlers = new Handlers(handler, concurrency, waiting, household.settings.maxWaitingBytes, this);
     this.#server = new ServerSide(household.settings, supervisor, subject, settings);
-    this.#share = shares.join(subject, queue, durable, () => this.#newProgress());
+    this.#share = shares.join(this, subject, queue, durable, () => this.#newProgress());
   }
 
   /** @internal Starts the loop. `ready` settles when the server has accepted or refused. */
@@ -247,6 +250,8 @@ export class Subscription {
       this.#sendAck(sequence);
     } else if (!progress.isActive(sequence)) {
       this.#handlers.take(Message.from(this, progress, view, delivery.bytes));
+    } else if (this.#share.shared) {
+      progress.move(sequence);
     }
   }
 
@@ -279,7 +284,13 @@ export class Subscription {
   acknowledge(sequence: number, progress: Progress): boolean {
     if (this.#state.name === "closed" || progress !== this.#share.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
+    if (progress.wasMoved(sequence)) this.#share.pokeAll();
     return true;
+  }
+
+  /** @internal An ack that is for no message, after which the server sends what it may. */
+  poke(): void {
+    this.#place?.acknowledge(this.subject, NO_MESSAGE);
   }
 
   #sendAck(sequence: number): void {
@@ -306,17 +317,18 @@ export class Subscription {
     if (this.#place?.session !== registration.session) return;
     this.#repeatAcks();
     this.#share.progress.established();
+    this.#share.pokeAll();
   }
 
   /** @internal Whoever was in charge may be gone, with what was on the way from there. */
   suspend(): void {
-    this.#share.progress.interrupted();
+    this.#share.interrupted();
   }
 
   /** @internal */
   lost(): void {
     this.#place?.lost();
-    this.#share.progress.interrupted();
+    this.#share.interrupted();
   }
 
   /** @internal */
@@ -526,6 +538,9 @@ export class Subscription {
     progress.confirm();
     if (!suspected) {
       this.#disturbed = new Lifetime();
+      // What came meanwhile was not taken, nor was it noted whom it came to.
+      if (this.#share.shared) progress.moveAll();
+      this.#share.pokeAll();
       return undefined;
     }
     // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
@@ -569,7 +584,7 @@ export class Subscription {
     this.#handlers.stop();
     this.#place?.shut();
     this.#place = undefined;
-    this.#household.shares.leave(this.#share);
+    this.#household.shares.leave(this, this.#share);
     this.#ready?.reject(error ?? new StreamingError("CLOSED", `subscribe ${this.subject}: closed`));
     this.#household.left(this);
     this.#over?.resolve(error);
