@@ -4,7 +4,7 @@ export type { StreamingErrorCode } from "./streaming/errors.ts";
 export type { MessageHandler } from "./streaming/handlers.ts";
 export { Message } from "./streaming/message.ts";
 export { Messages } from "./streaming/messages.ts";
-export type { ConnectOptions, PublishManyOptions, PublishOptions, Signal, StartAt, SubscribeOptions } from "./streaming/options.ts";
+export type { ConnectOptions, DrainOptions, PublishManyOptions, PublishOptions, Signal, StartAt, SubscribeOptions } from "./streaming/options.ts";
 export type { ClientStats, SubscriptionStats } from "./streaming/stats.ts";
 export type { Status } from "./streaming/status.ts";
 export { Subscription } from "./streaming/subscription.ts";

@@ -121,11 +121,12 @@ describe("README.md", () => {
 describe("docs/options.md", () => {
   const namesUnder = (heading: string): string[] => found(sectionOf("docs/options.md", heading), /^\| `(\w+)` \|/gm);
 
-  test("lists exactly the options of connect, subscribe, publish and publishMany", () => {
+  test("lists exactly the options of connect, subscribe, publish, publishMany and drain", () => {
     expect(namesUnder("`connect`").sort()).toEqual(optionsOf("ConnectOptions").sort());
     expect(namesUnder("`subscribe` and `messages`").sort()).toEqual(optionsOf("SubscribeOptions").sort());
     const publishing = [...optionsOf("PublishOptions"), ...optionsOf("PublishManyOptions")];
     expect(namesUnder("`publish` and `publishMany`").sort()).toEqual(publishing.sort());
+    expect(namesUnder("`drain`").sort()).toEqual(optionsOf("DrainOptions").sort());
   });
 
   test("has the defaults that the options' own descriptions give", () => {

@@ -82,6 +82,10 @@ export class Connection {
   readonly outbox: Outbox;
   /** Called when publishes that were held back (`outbox.full`) may go on. */
   writable: () => void = nothing;
+  /** How many PINGs were sent. What is sent before a PING has arrived when its PONG has. */
+  pings = 0;
+  /** How many of them were answered. */
+  pongs = 0;
   /** Asked who published to a denied subject; returns false when it was nobody that waits. */
   publishDenied: (subject: string, error: NatsError) => boolean = nobody;
 
@@ -252,6 +256,7 @@ export class Connection {
   /** Sends PING; `pong` is called when its PONG arrives, in order, or with the reason when the connection ends first. */
   ping(pong: (error?: NatsError) => void): void {
     this.#pongs.push(pong);
+    this.pings++;
     this.outbox.line("PING");
   }
 
@@ -354,7 +359,10 @@ export class Connection {
       // A server that still answers has not closed the connection for what it said.
       if (this.#lastError !== undefined) this.#options.problem(this.#lastError);
       this.#lastError = undefined;
-      this.#pongs.shift()?.();
+      const pong = this.#pongs.shift();
+      if (pong === undefined) return;
+      this.pongs++;
+      pong();
     },
     ok: nothing,
     error: (text: string): void => this.#refused(text),

@@ -1,12 +1,13 @@
-import { onEnd, settledWithin } from "../core-nats/async.ts";
+import { nothing, onEnd, settled, settledWithin, within } from "../core-nats/async.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError } from "./errors.ts";
 import type { MessageHandler } from "./handlers.ts";
 import { Messages } from "./messages.ts";
-import { checkChannel, checkConnectOptions, checkMessagesOptions, checkSubscribeOptions, checkTimeout } from "./options.ts";
-import type { ConnectOptions, PublishManyOptions, PublishOptions, Settings, SubscribeOptions, SubscribeSettings } from "./options.ts";
+import { checkChannel, checkConnectOptions, checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "./options.ts";
+import type { ConnectOptions, DrainOptions, PublishManyOptions, PublishOptions, Settings, Signal, SubscribeOptions, SubscribeSettings } from "./options.ts";
 import { publishMany } from "./publish-many.ts";
 import { Publisher } from "./publisher.ts";
+import { Room } from "./room.ts";
 import { Shares } from "./share.ts";
 import { Slots } from "./slots.ts";
 import type { ClientStats } from "./stats.ts";
@@ -61,7 +62,7 @@ export class Client {
       supervisor: this.#supervisor,
       tell: this.#tell,
       slots: new Slots(RESUBSCRIBES_AT_ONCE),
-      waiting: { bytes: 0 },
+      room: new Room(settings.maxWaitingBytes),
       ending: this.#ending,
       shares: new Shares(),
       left: (subscription) => this.#subscriptions.delete(subscription),
@@ -79,8 +80,7 @@ export class Client {
       return client;
     } catch (error) {
       await client.closed;
-      if (signal?.aborted !== true) throw error;
-      throw new StreamingError("ABORTED", "connect: the caller's signal was aborted", signal.reason);
+      throw signal?.aborted === true ? abortedBy(signal, "connect") : error;
     } finally {
       unlisten?.();
     }
@@ -103,7 +103,7 @@ export class Client {
     return {
       ...this.#publisher.stats(),
       subscriptions: this.#subscriptions.size,
-      waitingBytes: this.#household.waiting.bytes,
+      waitingBytes: this.#household.room.bytes,
       ...this.#supervisor.stats(),
     };
   }
@@ -134,13 +134,16 @@ export class Client {
 
   /**
    * Subscribes to a channel. Waits until registered, through outages; resolves once the server has accepted the subscription, which is
-   * kept from then on. Rejects with a `TypeError` for wrong arguments, and with a `StreamingError`: `REFUSED` or
-   * `NOT_PERMITTED` if the server refuses it for good, `CLOSED` if the client ends before.
+   * kept from then on. The handler may be called before that: messages can come together with the server's answer.
+   * `message.subscription` is there from the first one on. A durable of this client that is being closed is waited for.
+   *
+   * Rejects with a `TypeError` for wrong arguments, and with a `StreamingError`: `REFUSED` or `NOT_PERMITTED` if the server
+   * refuses it for good, `ABORTED` by the caller's signal, `CLOSED` if the client ends before.
    */
   async subscribe(subject: string, handler: MessageHandler, options: SubscribeOptions = {}): Promise<Subscription> {
     if (typeof handler !== "function") throw new TypeError(`handler must be a function, not a ${typeof handler}`);
     checkChannel(subject);
-    return this.#subscribe(subject, handler, checkSubscribeOptions(options));
+    return this.#subscribe(subject, handler, checkSubscribeOptions(options), options.signal);
   }
 
   /**
@@ -151,23 +154,31 @@ export class Client {
     checkChannel(subject);
     const settings = checkMessagesOptions(options);
     return Messages.start(settings.manualAck, (handler) =>
-      this.#subscribe(subject, handler, { ...settings, concurrency: 0, manualAck: true }),
+      this.#subscribe(subject, handler, { ...settings, concurrency: 0, manualAck: true }, options.signal),
     );
   }
 
   /**
    * Ends the client gracefully: no new handler starts; those that run finish, and may still publish and ack; then
    * publishes are refused and those under way are settled; then it closes. Ends in any case after `timeout`
-   * milliseconds (default 20 000) and what taking leave needs, also if the server is gone; the report says what was left.
+   * milliseconds (default 20 000) and what taking leave needs, also if the server is gone, or if a handler waits for this very
+   * drain; an aborted `signal` ends the waiting at once. The report says what was left. Rejects with a `TypeError` for wrong options.
    */
-  async drain(options: { timeout?: number | undefined } = {}): Promise<DrainReport> {
-    const timeout = checkTimeout("timeout", options.timeout, 20_000);
+  async drain(options: DrainOptions = {}): Promise<DrainReport> {
+    const { timeout, endings } = checkDrainOptions(options);
     this.#draining = true;
     const before = this.#publisher.stats().unconfirmed;
     const end = performance.now() + timeout;
     const left = (): number => Math.max(1, end - performance.now());
-    const unhandled = await Promise.all([...this.#subscriptions].map((subscription) => subscription.finishHandlers(left())));
-    await this.#publisher.drain(left());
+    // One listener at the caller's signal, for all subscriptions.
+    const { lifetime: enough, release } = within(this.#ending, ...endings);
+    const unhandled = await Promise.all([...this.#subscriptions].map((subscription) => subscription.finishHandlers(left(), enough)));
+    await this.#publisher.drain(left(), enough);
+    if ([...this.#subscriptions].some((subscription) => subscription.owesAcks)) {
+      // What was handled during an outage would come again: acks are repeated once the client is registered again.
+      await settledWithin(left(), this.#supervisor.registered(enough), enough);
+    }
+    release();
     if (this.state === "registered") {
       const closing = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
       await settledWithin(Math.min(left(), this.#settings.requestTimeout), closing);
@@ -191,18 +202,38 @@ export class Client {
   /** Like `drain()`, for `await using`. There where the host has `Symbol.asyncDispose`. */
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
-  async #subscribe(subject: string, handler: MessageHandler, settings: SubscribeSettings): Promise<Subscription> {
-    if (this.#draining || this.state === "closed") throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
-    if (settings.durable !== "" && settings.queue === "") {
-      for (const other of this.#subscriptions) {
-        if (other.subject !== subject || other.durable !== settings.durable || other.queue !== "" || other.state === "closed") continue;
-        throw new StreamingError("REFUSED", `subscribe ${subject}: this client has a subscription with durable ${settings.durable} already`);
+  async #subscribe(subject: string, handler: MessageHandler, settings: SubscribeSettings, signal: Signal | undefined): Promise<Subscription> {
+    // A durable that this client is about to close, as far as the server can be told, is free soon.
+    for (let other = this.#holderOf(subject, settings); other !== undefined; other = this.#holderOf(subject, settings)) {
+      if (!other.leaves) {
+        throw new StreamingError("REFUSED", `subscribe ${subject}: this client has a subscription with durable ${other.durable} already`);
       }
+      if (!(await settled(other.closed, this.#ending, ...(signal === undefined ? [] : [signal])))) break;
     }
+    if (this.#draining || this.state === "closed") throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
+    const aborted = (): boolean => signal?.aborted === true;
+    if (aborted()) throw abortedBy(signal, `subscribe ${subject}`);
     const { subscription, ready } = Subscription.start(this.#household, subject, handler, settings);
     this.#subscriptions.add(subscription);
-    await ready;
-    return subscription;
+    const unlisten = signal === undefined ? nothing : onEnd(() => void subscription.close(), signal);
+    try {
+      await ready;
+      return subscription;
+    } catch (error) {
+      await subscription.closed;
+      throw aborted() ? abortedBy(signal, `subscribe ${subject}`) : error;
+    } finally {
+      unlisten();
+    }
+  }
+
+  /** This client's subscription that has the durable; a durable queue group may have several members. */
+  #holderOf(subject: string, { durable, queue }: SubscribeSettings): Subscription | undefined {
+    if (durable === "" || queue !== "") return undefined;
+    for (const other of this.#subscriptions) {
+      if (other.subject === subject && other.durable === durable && other.queue === "" && other.state !== "closed") return other;
+    }
+    return undefined;
   }
 
   async #end(): Promise<void> {
@@ -211,6 +242,10 @@ export class Client {
     this.#publisher.close();
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.closed));
   }
+}
+
+function abortedBy(signal: Signal | undefined, operation: string): StreamingError {
+  return new StreamingError("ABORTED", `${operation}: the caller's signal was aborted`, signal?.reason);
 }
 
 if (typeof Symbol.asyncDispose === "symbol") {

@@ -1,7 +1,10 @@
 import { deferred, settledWithin } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
+import type { Ending } from "../core-nats/lifetime.ts";
+import type { StreamingError } from "./errors.ts";
 import type { Message } from "./message.ts";
 import { Queue } from "./queue.ts";
+import type { Room } from "./room.ts";
 
 /** Called for each message. The message is acknowledged when the returned promise resolves, unless `manualAck` is set. */
 export type MessageHandler = (message: Message) => unknown;
@@ -18,9 +21,6 @@ export interface HandlerEvents {
   overflowed(): void;
 }
 
-/** What a message costs while it waits, beyond its data. */
-const MESSAGE_OVERHEAD = 256;
-
 /**
  * @internal
  * The handlers of one subscription: as many at once as it may have. What comes beyond waits, in order, bounded by the
@@ -30,27 +30,31 @@ const MESSAGE_OVERHEAD = 256;
 export class Handlers {
   readonly #handler: MessageHandler;
   #concurrency: number;
-  readonly #room: { bytes: number };
-  readonly #most: number;
+  readonly #room: Room;
   readonly #events: HandlerEvents;
   #waiting: Queue<Message> | undefined;
+  /** Those whose handler has returned a promise. */
   #running: Set<Message> | undefined;
+  /** The one whose handler is being called: it runs from the call on, not from the promise on. */
+  #called: Message | undefined;
+  /** Of those that run, where it was asked for. */
+  #controllers: Map<Message, AbortController> | undefined;
   #idle: Deferred<void> | undefined;
-  #stopped = false;
+  /** Why no handler starts any more. */
+  #stopped: StreamingError | undefined;
   #overflowing = false;
 
-  /** `room` counts the bytes that wait in all subscriptions of the client, of which there may be `most`. */
-  constructor(handler: MessageHandler, concurrency: number, room: { bytes: number }, most: number, events: HandlerEvents) {
+  /** What waits takes `room`. */
+  constructor(handler: MessageHandler, concurrency: number, room: Room, events: HandlerEvents) {
     this.#handler = handler;
     this.#concurrency = concurrency;
     this.#room = room;
-    this.#most = most;
     this.#events = events;
   }
 
   /** Handlers that run. */
   get running(): number {
-    return this.#running?.size ?? 0;
+    return (this.#running?.size ?? 0) + (this.#called === undefined ? 0 : 1);
   }
 
   /** Messages that wait for one. */
@@ -60,7 +64,7 @@ export class Handlers {
 
   /** True once `stop` was called: nothing is taken any more. */
   get stopped(): boolean {
-    return this.#stopped;
+    return this.#stopped !== undefined;
   }
 
   /** So many may run at once from now on. */
@@ -77,37 +81,54 @@ export class Handlers {
       this.#start(message);
       return;
     }
-    const bytes = message.data.length + MESSAGE_OVERHEAD;
-    if (this.#room.bytes + bytes > this.#most && this.#room.bytes > 0) {
+    if (!this.#room.take(message.data)) {
       // Its next delivery is as good as its first; until then it is not missing for good.
       message.release();
       if (!this.#overflowing) this.#events.overflowed();
       this.#overflowing = true;
       return;
     }
-    this.#room.bytes += bytes;
     message.hold();
     (this.#waiting ??= new Queue()).push(message);
   }
 
-  /** No handler starts from now on. Returns the messages that were waiting for one. */
-  stop(): Message[] {
-    this.#stopped = true;
-    const waiting = this.#waiting?.drain() ?? [];
-    for (const message of waiting) {
-      this.#room.bytes -= message.data.length + MESSAGE_OVERHEAD;
-      message.release();
-    }
-    return waiting;
+  /** Aborted by `stop` and `abort`, while the handler of the message runs; from the beginning once `stop` was called. */
+  signalOf(message: Message): AbortSignal {
+    const known = this.#controllers?.get(message);
+    if (known !== undefined) return known.signal;
+    const controller = new AbortController();
+    const runs = message === this.#called || this.#running?.has(message) === true;
+    if (this.#stopped !== undefined) controller.abort(this.#stopped);
+    else if (runs) (this.#controllers ??= new Map()).set(message, controller);
+    return controller.signal;
   }
 
-  /** Waits for the handlers that run, but no longer than so long or until `over`. Returns the messages of those that still do. */
-  async finish(milliseconds: number, over: Promise<unknown>): Promise<Message[]> {
-    if (this.#running !== undefined && this.#running.size > 0) {
-      this.#idle ??= deferred();
-      await settledWithin(milliseconds, Promise.race([this.#idle.promise, over]));
+  /** Aborts the signals of all messages whose handlers run. */
+  abort(reason: StreamingError): void {
+    for (const controller of [...(this.#controllers?.values() ?? [])]) controller.abort(reason);
+  }
+
+  /** No handler starts from now on, and those that run are told why. The messages that were waiting for one are released. */
+  stop(reason: StreamingError): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = reason;
+    for (const message of this.#waiting?.drain() ?? []) {
+      this.#room.give(message.data);
+      message.release();
     }
-    return [...(this.#running ?? [])];
+    this.abort(reason);
+  }
+
+  /**
+   * Waits for the handlers that run, but no longer than so long, or until `over` settles, or one of these ends. Returns the
+   * messages of those that still run.
+   */
+  async finish(milliseconds: number, over: Promise<unknown>, ...endings: readonly Ending[]): Promise<Message[]> {
+    if (this.running > 0) {
+      this.#idle ??= deferred();
+      await settledWithin(milliseconds, Promise.race([this.#idle.promise, over]), ...endings);
+    }
+    return this.#called === undefined ? [...(this.#running ?? [])] : [this.#called, ...(this.#running ?? [])];
   }
 
   get #free(): boolean {
@@ -115,25 +136,38 @@ export class Handlers {
   }
 
   #start(message: Message): void {
-    this.#events.begins(message);
-    if (this.#stopped) {
-      // Whoever was told of it has closed the subscription.
-      message.release();
+    this.#called = message;
+    const promise = this.#call(message);
+    this.#called = undefined;
+    if (promise !== undefined) {
+      this.#await(message, promise);
       return;
     }
-    let promise: Promise<unknown> | undefined;
+    this.#controllers?.delete(message);
+    // A drain that began in the call waits for its end.
+    if (this.#idle !== undefined) this.#next();
+  }
+
+  /** Returns the promise of the handler's end, or undefined if it has ended already. */
+  #call(message: Message): Promise<unknown> | undefined {
+    this.#events.begins(message);
+    if (this.stopped) {
+      // Whoever was told of it has closed the subscription.
+      message.release();
+      return undefined;
+    }
     try {
       // Not as a method: the handler is nothing of ours.
       const handler = this.#handler;
       const result = handler(message);
       // Made a true one: the `then` of others may throw, or settle twice.
-      if (isThenable(result)) promise = Promise.resolve(result);
+      if (isThenable(result)) return Promise.resolve(result);
     } catch (error) {
       this.#events.failed(message, error);
-      return;
+      return undefined;
     }
-    if (promise === undefined) this.#events.handled(message);
-    else this.#await(message, promise);
+    this.#events.handled(message);
+    return undefined;
   }
 
   #await(message: Message, promise: Promise<unknown>): void {
@@ -142,16 +176,21 @@ export class Handlers {
     running.add(message);
     promise.then(
       () => {
-        running.delete(message);
+        this.#settled(message);
         this.#events.handled(message);
         this.#next();
       },
       (error: unknown) => {
-        running.delete(message);
+        this.#settled(message);
         this.#events.failed(message, error);
         this.#next();
       },
     );
+  }
+
+  #settled(message: Message): void {
+    this.#running!.delete(message);
+    this.#controllers?.delete(message);
   }
 
   /** There may be a place free: start those that wait for one. */
@@ -159,11 +198,11 @@ export class Handlers {
     const waiting = this.#waiting;
     while (waiting !== undefined && waiting.length > 0 && this.#free) {
       const message = waiting.shift()!;
-      this.#room.bytes -= message.data.length + MESSAGE_OVERHEAD;
+      this.#room.give(message.data);
       this.#start(message);
     }
     if (waiting === undefined || waiting.length === 0) this.#overflowing = false;
-    if (this.#running?.size === 0) this.#idle?.resolve();
+    if (this.running === 0) this.#idle?.resolve();
   }
 }
 

@@ -1,5 +1,6 @@
 import type { MsgProtoView } from "../pb/protocol.ts";
 import { textOf } from "../pb/wire.ts";
+import type { Signal } from "./options.ts";
 import type { Progress } from "./progress.ts";
 import { NANOSECONDS_PER_MILLISECOND } from "./start-position.ts";
 import type { Subscription } from "./subscription.ts";
@@ -28,11 +29,11 @@ export class Message {
   readonly redeliveryCount: number;
 
   readonly #subscription: Subscription;
-  readonly #progress: Progress;
+  readonly #progress: Progress<Message>;
   readonly #low: number;
   readonly #high: number;
 
-  private constructor(subscription: Subscription, progress: Progress, view: MsgProtoView, data: Uint8Array, reply: string) {
+  private constructor(subscription: Subscription, progress: Progress<Message>, view: MsgProtoView, data: Uint8Array, reply: string) {
     this.subject = subscription.subject;
     this.data = data;
     this.reply = reply;
@@ -46,9 +47,23 @@ export class Message {
   }
 
   /** @internal Copies what it needs: the bytes are the connection's. */
-  static from(subscription: Subscription, progress: Progress, view: MsgProtoView, bytes: Uint8Array): Message {
+  static from(subscription: Subscription, progress: Progress<Message>, view: MsgProtoView, bytes: Uint8Array): Message {
     const { dataStart, dataEnd, replyStart, replyEnd } = view;
     return new Message(subscription, progress, view, copyOf(bytes, dataStart, dataEnd), textOf(bytes, replyStart, replyEnd));
+  }
+
+  /** The subscription that it was delivered to; also for a handler that is called before `subscribe` has resolved. */
+  get subscription(): Subscription {
+    return this.#subscription;
+  }
+
+  /**
+   * For the handler, or the loop, that is at the message: aborted when a drain or a close begins, of the subscription or its
+   * client, and when the message can no longer be acknowledged since the channel has begun anew. A handler that stops early
+   * should throw: the message is then not acknowledged, and comes again. The reason is a `StreamingError`.
+   */
+  get signal(): Signal {
+    return this.#subscription.signalOf(this);
   }
 
   /** When the server stored it, in nanoseconds since 1970, exactly. */
@@ -91,7 +106,7 @@ export class Message {
 
   /** @internal Nobody has it any more. If it is not finished, its next delivery is handled. */
   release(): void {
-    if (!this.finished) this.#progress.release(this.sequence);
+    if (!this.finished) this.#progress.release(this.sequence, this);
   }
 }
 

@@ -1,5 +1,6 @@
 import { checkCredentials } from "../core-nats/auth.ts";
 import type { Credentials } from "../core-nats/auth.ts";
+import type { Ending } from "../core-nats/lifetime.ts";
 import { Servers } from "../core-nats/servers.ts";
 import type { TlsOptions } from "../core-nats/socket.ts";
 import { subjectRule } from "../core-nats/subject.ts";
@@ -39,7 +40,10 @@ export interface ConnectOptions {
   maxPubBytesInFlight?: number | undefined;
   /** Bytes of publishes that wait for their turn, each with 256 more for its keep; more are refused with `QUEUE_FULL`. Default 16 MiB. */
   maxQueuedBytes?: number | undefined;
-  /** Bytes of received messages that wait for a handler, each with 256 more for its keep; more are dropped, to be delivered again after `ackWait`. Default 64 MiB. */
+  /**
+   * Limit on the bytes of received messages that wait for a handler; each counts its size plus 256. Above it messages are
+   * dropped, and delivered again after `ackWait`. Messages that failed count too, until their next delivery. Default 64 MiB.
+   */
   maxWaitingBytes?: number | undefined;
   /** True: a publish whose outcome is unknown is sent again, and may be stored twice. Default false: it rejects with `UNCONFIRMED`. */
   resendUnconfirmed?: boolean | undefined;
@@ -101,6 +105,16 @@ export interface SubscribeOptions {
   ackWait?: number | undefined;
   /** True: nothing is acknowledged but by `message.ack()`. Default false: acknowledged when handled. */
   manualAck?: boolean | undefined;
+  /** Ends the wait in `subscribe`, if need be after a request under way (see `requestTimeout`); no effect once subscribed. */
+  signal?: Signal | undefined;
+}
+
+/** Options of `drain`. */
+export interface DrainOptions {
+  /** How long to wait for handlers and for publishes, in milliseconds. Default 20 000. */
+  timeout?: number | undefined;
+  /** Aborted: waits no longer, as if the timeout were up. Default none. */
+  signal?: Signal | undefined;
 }
 
 /** @internal Connect options after checking, with the defaults filled in. */
@@ -196,8 +210,9 @@ export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSetti
   // The server joins the two with a colon, and takes a plain group named "a:b" for the durable group a of b.
   if (queue !== "" && durable.includes(":")) bad("durable", "must have no : when queue is set", durable);
   if (queue.includes(":")) bad("queue", "must have no :", queue);
-  const { maxInFlight, concurrency } = options;
-  return known("subscribe", options, {
+  const { maxInFlight, concurrency, signal, ...others } = options;
+  checkSignal(signal);
+  return known("subscribe", { maxInFlight, concurrency, ...others }, {
     startAt: startAt(options.startAt),
     durable,
     queue,
@@ -241,9 +256,16 @@ export function checkPublishManyOptions(options: PublishManyOptions): void {
   if (onStored !== undefined && typeof onStored !== "function") bad("onStored", "must be a function", onStored);
 }
 
-/** @internal @throws TypeError */
-export function checkTimeout(option: string, value: number | undefined, fallback: number): number {
-  return milliseconds(option, value, fallback);
+/** @internal The time to wait for, and what ends the wait before. @throws TypeError */
+export function checkDrainOptions(options: DrainOptions): { timeout: number; endings: readonly Ending[] } {
+  if (typeof options !== "object" || options === null) {
+    const meant = typeof options === "number" ? `: drain({ timeout: ${String(options)} })` : "";
+    throw new TypeError(`the options of drain must be an object${meant}`);
+  }
+  const { timeout, signal } = options;
+  known("drain", options, { timeout, signal });
+  checkSignal(signal);
+  return { timeout: milliseconds("timeout", timeout, 20_000), endings: signal === undefined ? [] : [signal] };
 }
 
 /** Returns what was made of the options, which has their names: a misspelt one would be an option that silently does nothing. */

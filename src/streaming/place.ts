@@ -26,6 +26,8 @@ export class Place implements Receiver {
   readonly #occupant: Occupant;
   #connection: Connection | undefined;
   #sid = 0;
+  /** How many PINGs were sent on the connection before the last ack. */
+  #pings = -1;
   /** The PUB of an ack up to its size, and the channel; made for the first ack, since many a subscription is idle. */
   #head: Uint8Array | undefined;
   #subject: Uint8Array | undefined;
@@ -39,12 +41,15 @@ export class Place implements Receiver {
   /** Listens on the inbox, on this connection from now on. */
   open(connection: Connection): void {
     this.#connection = connection;
+    this.#pings = -1;
     this.#sid = connection.subscribe(this.inbox, this);
   }
 
-  /** The connection is gone. */
-  lost(): void {
+  /** The connection is gone. Returns whether acks may be lost with it. */
+  lost(): boolean {
+    const connection = this.#connection;
     this.#connection = undefined;
+    return connection !== undefined && connection.pongs <= this.#pings;
   }
 
   /** Listens no more. */
@@ -62,15 +67,17 @@ export class Place implements Receiver {
     this.#occupant.disturb();
   }
 
-  /** Sends an ack, if that can be done now. */
-  acknowledge(subject: string, sequence: number): void {
+  /** Sends an ack. Returns false if that cannot be done now. */
+  acknowledge(subject: string, sequence: number): boolean {
     const connection = this.#connection;
-    if (connection === undefined || this.ackInbox === "") return;
+    if (connection === undefined || this.ackInbox === "") return false;
     this.#head ??= encoder.encode(`PUB ${this.ackInbox} `);
     this.#subject ??= encoder.encode(subject);
+    this.#pings = connection.pings;
     const { outbox } = connection;
     const size = Ack.size(this.#subject, sequence);
     const at = outbox.begin(this.#head, -1, size, size);
     Ack.write(this.#subject, sequence, outbox.bytes, at);
+    return true;
   }
 }

@@ -1,4 +1,5 @@
 import { Intervals } from "./intervals.ts";
+import type { Room } from "./room.ts";
 
 /** So many intervals of finished sequences are remembered; beyond, the lowest are forgotten and may be handled again. */
 const MOST_INTERVALS = 10_000;
@@ -8,8 +9,19 @@ const MOST_INTERVALS = 10_000;
  */
 const FORGOTTEN_AT_ONCE = 1_000;
 
-/** Marks a sequence that waits for a handler or is in one. Any other value says when it was last seen, unfinished. */
+/** Marks a sequence that waits for a handler or is in one. */
 const ACTIVE = 0;
+
+/** A message that was received and is in nobody's hands, as far as it matters here. */
+export interface Released {
+  readonly data: Uint8Array;
+}
+
+/** When it was last seen, and the message, if there was room to keep it. */
+interface Kept<M> {
+  readonly since: number;
+  readonly message: M | undefined;
+}
 
 /** Told of what a subscription cannot take for granted. */
 export interface ProgressEvents {
@@ -29,15 +41,16 @@ export interface ProgressEvents {
  * not come any more. The cursor then goes on behind it; it is not finished for that, and if it comes after all, as what
  * another member of a queue group gave back may (seen), it is handled.
  */
-export class Progress {
+export class Progress<M extends Released = Released> {
   /** The channel showed nothing, so it may be another one, whose clock may be behind; until something tells that it is the same. */
   suspected = false;
   #finished = new Intervals();
   /** Made when it is needed: many a subscription is idle. */
-  #unfinished: Map<number, number> | undefined;
+  #unfinished: Map<number, typeof ACTIVE | Kept<M>> | undefined;
   /** Active messages that the server may count for another member of the group than the one that is at it. */
   #moved: Set<number> | undefined;
   readonly #events: ProgressEvents;
+  readonly #room: Room;
   readonly #ackWait: number;
   readonly #patience: number;
   /** Where the unbroken run begins: the first message that was to be delivered. Unknown at first. */
@@ -55,8 +68,12 @@ export class Progress {
   #timer: Timer | undefined;
   #stopped = false;
 
-  /** `ackWait`, and `unnoticed`: for how long nobody may have been in charge without our knowing. In milliseconds. */
-  constructor(ackWait: number, events: ProgressEvents, unnoticed = 0) {
+  /**
+   * `ackWait`, and `unnoticed`: for how long nobody may have been in charge without our knowing. In milliseconds. Messages
+   * that wait for their next delivery take `room`.
+   */
+  constructor(ackWait: number, events: ProgressEvents, room: Room, unnoticed = 0) {
+    this.#room = room;
     this.#ackWait = ackWait;
     this.#patience = 2 * ackWait + unnoticed;
     this.#events = events;
@@ -125,8 +142,16 @@ export class Progress {
     return this.#unfinished?.get(sequence) === ACTIVE;
   }
 
+  /** The messages that are in nobody's hands and not finished, in the order in which they came to be so. Without those that found no room. */
+  *released(): Generator<M> {
+    for (const entry of this.#unfinished?.values() ?? []) {
+      if (entry !== ACTIVE && entry.message !== undefined) yield entry.message;
+    }
+  }
+
   /** The message waits for a handler or is in one. */
   begin(sequence: number): void {
+    this.#drop(sequence);
     (this.#unfinished ??= new Map()).set(sequence, ACTIVE);
   }
 
@@ -137,7 +162,7 @@ export class Progress {
 
   /** The server may have given each active message to another member, which did not receive it. */
   moveAll(): void {
-    for (const [sequence, seen] of this.#unfinished ?? []) if (seen === ACTIVE) this.move(sequence);
+    for (const [sequence, entry] of this.#unfinished ?? []) if (entry === ACTIVE) this.move(sequence);
   }
 
   /** Whether the server may have counted the finished message for another member. Asked once. */
@@ -146,15 +171,17 @@ export class Progress {
   }
 
   /** The message is in nobody's hands any more, and not finished: its next delivery is handled. */
-  release(sequence: number): void {
+  release(sequence: number, message: M): void {
     this.#moved?.delete(sequence);
-    (this.#unfinished ??= new Map()).set(sequence, performance.now());
+    this.#drop(sequence);
+    const kept = this.#stopped || this.#room.take(message.data) ? message : undefined;
+    (this.#unfinished ??= new Map()).set(sequence, { since: performance.now(), message: kept });
     this.#watch();
   }
 
   /** The message is finished. Returns false if it was. */
   finish(sequence: number): boolean {
-    this.#unfinished?.delete(sequence);
+    this.#drop(sequence);
     const added = this.#finished.add(sequence, now);
     if (this.#finished.count > 1) this.#bound();
     return added;
@@ -175,11 +202,19 @@ export class Progress {
     return !known;
   }
 
-  /** Stops the timer. Nothing is told any more. */
+  /** Stops the timer, and gives back all room. Nothing is told any more. */
   stop(): void {
+    if (!this.#stopped) for (const message of this.released()) this.#room.give(message.data);
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  #drop(sequence: number): void {
+    const entry = this.#unfinished?.get(sequence);
+    if (entry === undefined) return;
+    this.#unfinished!.delete(sequence);
+    if (entry !== ACTIVE && entry.message !== undefined && !this.#stopped) this.#room.give(entry.message.data);
   }
 
   #bound(): void {
@@ -212,9 +247,9 @@ export class Progress {
     const before = performance.now() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     const unfinished = (this.#unfinished ??= new Map());
-    for (const [sequence, seen] of unfinished) {
+    for (const [sequence, entry] of unfinished) {
       // Not delivered again for so long: it has expired, or another member of the group has it.
-      if (seen !== ACTIVE && seen < before) unfinished.delete(sequence);
+      if (entry !== ACTIVE && entry.since < before) this.#drop(sequence);
     }
     if (this.#base === undefined && this.#lowest !== undefined) this.#base = this.#lowest;
     const waitedFor = Float64Array.from(unfinished.keys()).sort();

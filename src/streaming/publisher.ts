@@ -2,6 +2,7 @@ import { deferred, RETRY_DELAY, settledWithin, sleep } from "../core-nats/async.
 import type { Deferred } from "../core-nats/async.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import type { Ending } from "../core-nats/lifetime.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import type { Delivery } from "../core-nats/parser.ts";
 import { PubAckView, PubMsg } from "../pb/protocol.ts";
@@ -405,12 +406,12 @@ export class Publisher implements Dependent, Receiver {
 
   // --- the end ---
 
-  /** Takes nothing more, and waits until all is settled, but no longer than the timeout. */
-  async drain(timeout: number): Promise<void> {
+  /** Takes nothing more, and waits until all is settled, but no longer than the timeout, or until one of these ends. */
+  async drain(timeout: number, ...endings: readonly Ending[]): Promise<void> {
     this.#closed = true;
     if (this.#unsettled.first === undefined) return;
     this.#quiet ??= deferred();
-    await settledWithin(timeout, this.#quiet.promise);
+    await settledWithin(timeout, this.#quiet.promise, ...endings);
   }
 
   /** Takes nothing more and settles all: what was sent is unconfirmed, the rest was not done. */

@@ -1,3 +1,4 @@
+import type { Message } from "./message.ts";
 import type { Progress } from "./progress.ts";
 import type { Session } from "./session.ts";
 
@@ -12,14 +13,14 @@ const POKE_DELAY = 10;
 
 /** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
 export class Share {
-  progress: Progress;
+  progress: Progress<Message>;
   /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
   anewIn: Session | undefined;
   /** Of a queue group. */
   readonly members: Set<Member> | undefined;
   #timer: Timer | undefined;
 
-  constructor(progress: Progress, members: Set<Member> | undefined) {
+  constructor(progress: Progress<Message>, members: Set<Member> | undefined) {
     this.progress = progress;
     this.members = members;
   }
@@ -53,7 +54,7 @@ export class Shares {
   readonly #groups = new Map<string, Share>();
 
   /** The share of a queue group (by channel, queue and durable), or one of its own if `queue` is "". */
-  join(member: Member, subject: string, queue: string, durable: string, begin: () => Progress): Share {
+  join(member: Member, subject: string, queue: string, durable: string, begin: () => Progress<Message>): Share {
     if (queue === "") return new Share(begin(), undefined);
     const key = JSON.stringify([subject, queue, durable]);
     const share = this.#groups.get(key) ?? new Share(begin(), new Set());

@@ -14,7 +14,7 @@ export interface ClientStats {
   readonly queuedBytes: number;
   /** Subscriptions that have not ended. */
   readonly subscriptions: number;
-  /** Bytes of messages that wait for a handler, in all subscriptions. */
+  /** Bytes of messages that wait for a handler, or for their next delivery, in all subscriptions. */
   readonly waitingBytes: number;
   /** Connections to a NATS server that were made; all but the first are reconnects. */
   readonly connections: number;

@@ -9,12 +9,13 @@ import { StreamingError } from "./errors.ts";
 import { Handlers } from "./handlers.ts";
 import type { MessageHandler } from "./handlers.ts";
 import { Message } from "./message.ts";
-import type { Settings, SubscribeSettings } from "./options.ts";
-import { checkTimeout } from "./options.ts";
+import { checkDrainOptions } from "./options.ts";
+import type { DrainOptions, Settings, Signal, SubscribeSettings } from "./options.ts";
 import { Place } from "./place.ts";
 import { Progress } from "./progress.ts";
 import { ServerSide, denied } from "./server-side.ts";
 import type { Failure } from "./server-side.ts";
+import type { Room } from "./room.ts";
 import type { Session } from "./session.ts";
 import type { Share, Shares } from "./share.ts";
 import type { Slots } from "./slots.ts";
@@ -26,7 +27,10 @@ import type { Registration, Supervisor } from "./supervisor.ts";
 
 /** What was left when a drain ended. */
 export interface DrainReport {
-  /** Received, and neither handled to the end nor acknowledged by hand: these come again. */
+  /**
+   * Received, and neither handled to the end nor acknowledged by hand: these come again. Those whose handler failed are among
+   * them, until they are delivered again. Not among them: what was dropped for want of room (`maxWaitingBytes`).
+   */
   readonly unhandled: readonly Message[];
   /** Publishes whose outcome stayed unknown. */
   readonly unconfirmed: number;
@@ -39,8 +43,7 @@ export interface Household {
   readonly tell: Tell;
   /** So many may ask the server for a subscription at once. */
   readonly slots: Slots;
-  /** Bytes of all messages that wait for a handler. */
-  readonly waiting: { bytes: number };
+  readonly room: Room;
   readonly shares: Shares;
   /** The end of the client. */
   readonly ending: Ending;
@@ -105,6 +108,8 @@ export class Subscription {
   /** The last acks since the server was asked, in a ring. */
   #recentAcks: number[] | undefined;
   #recentAck = 0;
+  /** Some of them could not be sent yet, or were perhaps lost. */
+  #owesAcks = false;
   #received = 0;
   #redelivered = 0;
   /** The first message that the server had not sent before. What is missing below may have been acknowledged by an earlier process. */
@@ -114,12 +119,12 @@ export class Subscription {
   #acknowledged = 0;
 
   private constructor(household: Household, subject: string, handler: MessageHandler, settings: SubscribeSettings) {
-    const { waiting, shares, supervisor } = household;
+    const { room, shares, supervisor } = household;
     const { concurrency, queue, durable } = settings;
     this.#household = household;
     this.#settings = settings;
     this.subject = subject;
-    this.#handlers = new Handlers(handler, concurrency, waiting, household.settings.maxWaitingBytes, this);
+    this.#handlers = new Handlers(handler, concurrency, room, this);
     this.#server = new ServerSide(household.settings, supervisor, subject, settings);
     this.#share = shares.join(this, subject, queue, durable, () => this.#newProgress());
   }
@@ -171,6 +176,16 @@ export class Subscription {
     return this.#settings.durable;
   }
 
+  /** @internal True while there are acks that the server may not have. */
+  get owesAcks(): boolean {
+    return this.#owesAcks;
+  }
+
+  /** @internal It has been told to go, and is not gone yet, or it is. */
+  get leaves(): boolean {
+    return this.#handlers.stopped;
+  }
+
   /** @internal */
   get queue(): string {
     return this.#settings.queue;
@@ -202,20 +217,33 @@ export class Subscription {
 
   /**
    * Starts no more handlers, waits for those that run, whose acks still count, and closes. Ends in any case after
-   * `timeout` milliseconds (default 20 000) and what leaving takes; the report says what is left.
+   * `timeout` milliseconds (default 20 000) and what leaving takes, also if a handler waits for this very drain; an aborted
+   * `signal` ends the wait at once. The report says what is left. Rejects with a `TypeError` for wrong options.
    */
-  async drain(options: { timeout?: number | undefined } = {}): Promise<Pick<DrainReport, "unhandled">> {
-    const timeout = checkTimeout("timeout", options.timeout, 20_000);
-    const unhandled = await this.finishHandlers(timeout);
+  async drain(options: DrainOptions = {}): Promise<Pick<DrainReport, "unhandled">> {
+    const { timeout, endings } = checkDrainOptions(options);
+    const unhandled = await this.finishHandlers(timeout, ...endings);
     await settledWithin(this.#household.settings.requestTimeout, this.close());
     return { unhandled };
   }
 
-  /** @internal Starts no more handlers and waits for those that run, until closed. Resolves with the messages that were not handled. */
-  async finishHandlers(timeout: number): Promise<Message[]> {
-    const waiting = this.#handlers.stop();
-    const running = await this.#handlers.finish(timeout, this.closed);
-    return [...running.filter((message) => !message.finished), ...waiting];
+  /** @internal Starts no more handlers and waits for those that run, until closed. Resolves with the messages that are not finished. */
+  async finishHandlers(timeout: number, ...endings: readonly Ending[]): Promise<Message[]> {
+    // Nothing comes again to one that has ended.
+    const ended = this.#state.name === "closed";
+    this.#stop("drained");
+    const running = await this.#handlers.finish(timeout, this.closed, ...endings);
+    const released = ended ? [] : [...this.#share.progress.released()].filter((message) => message.subscription === this);
+    return [...running.filter((message) => !message.finished), ...released].sort((a, b) => a.sequence - b.sequence);
+  }
+
+  /** @internal See `Message.signal`. */
+  signalOf(message: Message): Signal {
+    return this.#handlers.signalOf(message);
+  }
+
+  #stop(how: "drained" | "closed"): void {
+    if (!this.#handlers.stopped) this.#handlers.stop(this.#error("CLOSED", `it is ${how}`));
   }
 
   /** @internal For a loop over messages, which wants none before it begins. */
@@ -281,7 +309,7 @@ export class Subscription {
   }
 
   /** @internal See `Message.ack`. */
-  acknowledge(sequence: number, progress: Progress): boolean {
+  acknowledge(sequence: number, progress: Progress<Message>): boolean {
     if (this.#state.name === "closed" || progress !== this.#share.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
     if (progress.wasMoved(sequence)) this.#share.pokeAll();
@@ -297,11 +325,12 @@ export class Subscription {
     this.#acknowledged++;
     (this.#recentAcks ??= [])[this.#recentAck] = sequence;
     this.#recentAck = this.#recentAck + 1 < Math.min(this.#settings.maxInFlight, MOST_REPEATED_ACKS) ? this.#recentAck + 1 : 0;
-    this.#place?.acknowledge(this.subject, sequence);
+    if (this.#place?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
 
   /** Acks that were sent into a dying link, or while there was none, are told now. Doubles do no harm. */
   #repeatAcks(): void {
+    this.#owesAcks = false;
     for (const sequence of this.#recentAcks ?? []) this.#place?.acknowledge(this.subject, sequence);
   }
 
@@ -327,7 +356,7 @@ export class Subscription {
 
   /** @internal */
   lost(): void {
-    this.#place?.lost();
+    if (this.#place?.lost() === true) this.#owesAcks = true;
     this.#share.interrupted();
   }
 
@@ -576,12 +605,12 @@ export class Subscription {
   #leave(wish: "close" | "unsubscribe"): void {
     if (this.#state.name === "closed" || this.#leaving.aborted) return;
     this.#wish = wish;
-    this.#handlers.stop();
+    this.#stop("closed");
     this.#leaving.abort();
   }
 
   #end(error: StreamingError | undefined): void {
-    this.#handlers.stop();
+    this.#stop("closed");
     this.#place?.shut();
     this.#place = undefined;
     this.#household.shares.leave(this, this.#share);
@@ -645,6 +674,7 @@ export class Subscription {
     old.stop();
     share.progress = this.#newProgress();
     share.anewIn = session;
+    this.#handlers.abort(this.#error("CLOSED", "the channel began anew"));
     this.#firstNew = 1;
     this.#forgetFirst = this.#settings.durable !== "" && this.#settings.queue === "";
     const from = old.next ?? 1;
@@ -652,9 +682,9 @@ export class Subscription {
     this.#tellGap(from, Math.max(from, old.highest), `the channel began anew: what it held from ${from} on and was not finished is lost`);
   }
 
-  #newProgress(): Progress {
+  #newProgress(): Progress<Message> {
     const { pingInterval, pingMaxOut } = this.#household.settings;
-    return new Progress(this.#settings.ackWait, this, pingInterval * (pingMaxOut + 1));
+    return new Progress(this.#settings.ackWait, this, this.#household.room, pingInterval * (pingMaxOut + 1));
   }
 
   // --- what is told ---

@@ -149,9 +149,166 @@ describeWithServer("draining", () => {
     expect((await waiting).unhandled).toEqual(got.all);
   });
 
+  test.each(["client", "subscription"] as const)("from a handler that awaits it, a %s's ends with its timeout, and the message is reported", async (whose) => {
+    const clientId = fresh("client");
+    const client = await open(server(), { clientId });
+    const channel = fresh("channel");
+    const reports: unknown[] = [];
+    const handler = async ({ subscription }: Message): Promise<void> => {
+      reports.push(await (whose === "client" ? client : subscription).drain({ timeout: 100 }));
+    };
+    const subscription = await client.subscribe(channel, handler, { durable: "d" });
+    await client.publish(channel, "waits for itself");
+    await until("the drain has ended", () => reports.length === 1);
+    expect(reports).toMatchObject([{ unhandled: [{ sequence: 1 }] }]);
+    await subscription.closed;
+    await client.close();
+
+    const again = await open(server(), { clientId });
+    const got = new Received();
+    await again.subscribe(channel, got.handler, { durable: "d" });
+    expect((await got.until(1))[0]!.redelivered).toBe(true);
+  });
+
+  test("reports what had failed before it, what fails during it, and what was not acknowledged by hand: these come again", async () => {
+    const clientId = fresh("client");
+    const client = await open(server(), { clientId });
+    const [channel, byHand] = [fresh("channel"), fresh("channel")];
+    const durable = "d";
+    const gate = deferred();
+    const begun = new Received();
+    const handler = async (message: Message): Promise<void> => {
+      begun.handler(message);
+      if (message.text() === "before") throw new Error("at once");
+      await gate.promise;
+      if (message.text() === "during") throw new Error("late");
+    };
+    await client.subscribe(channel, handler, { durable });
+    const held = new Received();
+    await client.subscribe(byHand, held.handler, { durable, manualAck: true });
+    await publishAll(client, channel, ["before", "well", "during"]);
+    await publishAll(client, byHand, ["held", "acknowledged", "acknowledged late"]);
+    await begun.until(3);
+    await held.until(3);
+    held.all[1]!.ack();
+    const draining = client.drain();
+    held.all[2]!.ack();
+    gate.resolve();
+    const texts = (messages: readonly Message[]): string[] => messages.map((message) => message.text());
+    expect(texts((await draining).unhandled)).toEqual(["before", "during", "held"]);
+
+    const next = await open(server(), { clientId });
+    const again = new Received();
+    for (const each of [channel, byHand]) {
+      await next.subscribe(each, again.handler, { durable });
+      await next.publish(each, "end");
+    }
+    await again.until(5);
+    expect(again.texts.sort()).toEqual(["before", "during", "end", "end", "held"]);
+  });
+
+  test("reports a failed message no more once it was handled well", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    const got = new Received();
+    await client.subscribe(channel, (message) => {
+      got.handler(message);
+      if (got.all.length === 1) throw new Error("once");
+    }, { ackWait: 1_000 });
+    await client.publish(channel, "x");
+    await got.until(1);
+    expect(client.stats().waitingBytes).toBeGreaterThan(0);
+    await got.until(2);
+    expect(client.stats().waitingBytes).toBe(0);
+    expect((await client.drain()).unhandled).toEqual([]);
+  });
+
+  test("a message runs from the call of its handler on", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    const seen: number[] = [];
+    const subscription = await client.subscribe(channel, ({ subscription }) => void seen.push(subscription.stats().running));
+    await client.publish(channel, "x");
+    await until("it is handled", () => seen.length === 1);
+    expect(seen).toEqual([1]);
+    expect(subscription.stats().running).toBe(0);
+  });
+
+  test.each(["drain", "close"] as const)("a %s aborts the signals of the messages whose handlers run", async (how) => {
+    for (const whose of ["client", "subscription"] as const) {
+      const client = await open(server());
+      const channel = fresh("channel");
+      const got = new Received();
+      const reasons: unknown[] = [];
+      const handler = (message: Message): Promise<void> => {
+        got.handler(message);
+        return new Promise((resolve) => {
+          message.signal.addEventListener("abort", () => {
+            reasons.push(message.signal.reason);
+            resolve();
+          });
+        });
+      };
+      const subscription = await client.subscribe(channel, handler);
+      await publishAll(client, channel, ["1", "2"]);
+      await got.until(2);
+      expect(got.all.map(({ signal }) => signal.aborted)).toEqual([false, false]);
+      await (whose === "client" ? client : subscription)[how]();
+      expect(reasons).toMatchObject([{ code: "CLOSED" }, { code: "CLOSED" }]);
+      expect(got.all.map(({ signal }) => signal.aborted)).toEqual([true, true]);
+    }
+  });
+
+  test("an aborted signal ends the wait of a drain, whose report is true", async () => {
+    for (const whose of ["client", "subscription"] as const) {
+      const client = await open(server());
+      const channel = fresh("channel");
+      const got = new Received();
+      const subscription = await client.subscribe(channel, (message) => (got.handler(message), new Promise(() => undefined)));
+      await client.publish(channel, "stuck");
+      await got.until(1);
+      const controller = new AbortController();
+      const draining = (whose === "client" ? client : subscription).drain({ timeout: 60_000, signal: controller.signal });
+      controller.abort();
+      expect((await draining).unhandled).toEqual(got.all);
+      expect(subscription.state).toBe("closed");
+    }
+  });
+
+  test("a durable that is being drained during an outage can be subscribed to again: the new one waits for the old one's end", async () => {
+    for (const how of ["drain", "close", "unsubscribe"] as const) {
+      const proxy = await proxyTo(server());
+      const client = await open(proxy, { requestTimeout: 100 });
+      const channel = fresh("channel");
+      const old = await client.subscribe(channel, () => undefined, { durable: "d", startAt: "first" });
+      await client.publish(channel, "1");
+      await until("it is acknowledged", async () => (await subscriptionPages(server(), channel))[0]?.pending_count === 0);
+      await expect(client.subscribe(channel, () => undefined, { durable: "d" })).rejects.toMatchObject({ code: "REFUSED" });
+      proxy.refuse();
+      proxy.cut();
+      await until("the link is lost", () => !client.ready);
+      if (how === "drain") await old.drain();
+      else void old[how]();
+      const got = new Received();
+      const subscribing = client.subscribe(channel, got.handler, { durable: "d", startAt: "first" });
+      const controller = new AbortController();
+      const given = client.subscribe(channel, got.handler, { durable: "d", signal: controller.signal });
+      controller.abort();
+      await expect(given).rejects.toMatchObject({ code: "ABORTED" });
+      expect(old.state).not.toBe("closed");
+      proxy.accept();
+      await subscribing;
+      expect(old.state).toBe("closed");
+      await client.publish(channel, "2");
+      await until("all has come", () => got.texts.includes("2"));
+      expect(got.texts).toEqual(how === "unsubscribe" ? ["1", "2"] : ["2"]);
+    }
+  });
+
   test("a wrong timeout rejects with a TypeError, and nothing is drained", async () => {
     const client = await open(server());
     await expect(client.drain({ timeout: -1 })).rejects.toBeInstanceOf(TypeError);
+    await expect(client.drain(500 as unknown as object)).rejects.toBeInstanceOf(TypeError);
     const subscription = await client.subscribe(fresh("channel"), () => undefined);
     await expect(subscription.drain({ timeout: 0 })).rejects.toBeInstanceOf(TypeError);
     expect(subscription.state).toBe("subscribed");

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { connect } from "../../src/index.ts";
 import type { ConnectOptions, SubscribeOptions } from "../../src/index.ts";
 import { checkChannel, checkConnectOptions, checkPublishOptions } from "../../src/streaming/options.ts";
-import { checkSubscribeOptions, checkTimeout } from "../../src/streaming/options.ts";
+import { checkDrainOptions, checkSubscribeOptions } from "../../src/streaming/options.ts";
 import { FakeServer } from "../support/raw.ts";
 
 const needed = { clusterId: "test-cluster", clientId: "me" };
@@ -357,7 +357,14 @@ test("the reply of a publish is any text within reason", () => {
 });
 
 test.each(badTimes)("a drain's timeout may not be %o", (value, shown) => {
-  const message = refusal(() => checkTimeout("timeout", value as number, 5));
+  const message = refusal(() => checkDrainOptions({ timeout: value as number }));
   expect(message).toMatch(/^timeout must be a number of milliseconds above 0/);
   expect(message).toContain(shown);
+});
+
+test("a drain takes an object of known options, and says how a number is meant", () => {
+  expect(checkDrainOptions({})).toEqual({ timeout: 20_000, endings: [] });
+  expect(refusal(() => checkDrainOptions(500 as unknown as object))).toContain("must be an object: drain({ timeout: 500 })");
+  expect(refusal(() => checkDrainOptions({ timeOut: 5 } as object))).toBe('drain has no option "timeOut"');
+  expect(refusal(() => checkDrainOptions({ signal: 5 } as object))).toMatch(/^signal must be an AbortSignal/);
 });

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Progress } from "../../src/streaming/progress.ts";
+import { Room } from "../../src/streaming/room.ts";
 import { forEachSeed } from "../support/random.ts";
 
 const ackWait = 1_000;
+const message = { data: new Uint8Array(0) };
 
 interface Told {
   readonly skipped: [number, number][];
@@ -14,7 +16,7 @@ function start(): { progress: Progress; told: Told } {
   const progress = new Progress(ackWait, {
     skipped: (from, to) => void told.skipped.push([from, to]),
     forgotten: (from, to) => void told.forgotten.push([from, to]),
-  });
+  }, new Room(1_000_000));
   progress.established();
   return { progress, told };
 }
@@ -75,7 +77,7 @@ describe("the cursor", () => {
           received.push(next++);
         } else {
           const [sequence] = received.splice(random.int(0, received.length - 1), 1);
-          if (random.bool(0.1)) progress.release(sequence);
+          if (random.bool(0.1)) progress.release(sequence, message);
           else finished.add(sequence);
           if (finished.has(sequence)) progress.finish(sequence);
         }
@@ -108,7 +110,7 @@ describe("a message", () => {
     expect(progress.isActive(1)).toBe(false);
     progress.begin(1);
     expect(progress.isActive(1)).toBe(true);
-    progress.release(1);
+    progress.release(1, message);
     expect(progress.isActive(1)).toBe(false);
     expect(progress.finish(1)).toBe(true);
     expect(progress.finish(1)).toBe(false);
@@ -183,7 +185,7 @@ describe("what is missing", () => {
     progress.receive(2, 2);
     progress.begin(2);
     handle(progress, 3);
-    progress.release(2);
+    progress.release(2, message);
     vi.advanceTimersByTime(10 * ackWait);
     expect(told.skipped).toEqual([[2, 2]]);
     expect(progress.cursor).toBe(3);

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Progress } from "../../src/streaming/progress.ts";
+import { Room } from "../../src/streaming/room.ts";
 
 const ackWait = 1_000;
 /** How long an outage of the streaming server may go unnoticed. */
@@ -17,6 +18,7 @@ beforeEach(() => {
       skipped: (from, to) => told.push(`skipped ${from}-${to}`),
       forgotten: (from, to) => told.push(`forgotten ${from}-${to}`),
     },
+    new Room(1_000_000),
     unnoticed,
   );
 });
@@ -76,12 +78,12 @@ describe("a gap", () => {
     progress.receive(1, 1);
     progress.finish(1);
     progress.receive(2, 2);
-    progress.release(2);
+    progress.release(2, { data: new Uint8Array(0) });
     finish(3);
     for (let i = 0; i < 50; i++) {
       vi.advanceTimersByTime(ackWait);
       progress.receive(2, 2);
-      progress.release(2);
+      progress.release(2, { data: new Uint8Array(0) });
     }
     expect(told).toEqual([]);
     expect(progress.isFinished(2)).toBe(false);

@@ -51,6 +51,7 @@ declare const process: {
   on(event: string, listener: () => unknown): void;
 };
 declare function setTimeout(callback: () => void, milliseconds: number): unknown;
+declare function fetch(url: string, options?: { signal?: AbortSignal }): Promise<unknown>;
 declare module "node:fs" { export function readFileSync(path: string, encoding: "utf8"): string; }
 declare module "node:http" {
   interface Request { readonly url?: string; }
