@@ -16,6 +16,7 @@ import type { Tell } from "./status.ts";
 import { Subscription } from "./subscription.ts";
 import type { DrainReport, Household } from "./subscription.ts";
 import { Supervisor } from "./supervisor.ts";
+import { Watchdog } from "./watchdog.ts";
 
 declare global {
   interface SymbolConstructor {
@@ -55,7 +56,11 @@ export class Client {
   private constructor(settings: Settings) {
     this.#settings = settings;
     this.#tell = teller(settings.clientId, settings.onStatus);
-    this.#publisher = new Publisher(settings, this.#tell, (error) => this.#supervisor.verify(error));
+    const watchdog = new Watchdog();
+    const verify = (error?: StreamingError): void => this.#supervisor.verify(error);
+    this.#publisher = new Publisher(settings, this.#tell, verify, (subject) => {
+      for (const subscription of this.#subscriptions) if (subscription.subject === subject) watchdog.suspect(subscription);
+    });
     this.#supervisor = new Supervisor(settings, this.#tell, this.#publisher, () => [...this.#subscriptions, this.#publisher]);
     this.#household = {
       settings,
@@ -65,6 +70,7 @@ export class Client {
       room: new Room(settings.maxWaitingBytes),
       ending: this.#ending,
       shares: new Shares(),
+      watchdog,
       left: (subscription) => this.#subscriptions.delete(subscription),
     };
     this.closed = this.#supervisor.run().then(() => this.#end());

@@ -7,7 +7,7 @@ import type { Session } from "./session.ts";
 
 /** Who takes what arrives at a place. */
 export interface Occupant {
-  received(delivery: Delivery, place: Place): void;
+  deliver(delivery: Delivery, place: Place): void;
   /** The server denied the inbox. */
   disturb(): void;
 }
@@ -59,7 +59,7 @@ export class Place implements Receiver {
   }
 
   deliver(delivery: Delivery): void {
-    this.#occupant.received(delivery, this);
+    this.#occupant.deliver(delivery, this);
   }
 
   denied(error: NatsError): void {

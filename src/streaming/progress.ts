@@ -25,8 +25,10 @@ interface Kept<M> {
 
 /** Told of what a subscription cannot take for granted. */
 export interface ProgressEvents {
-  /** The server never sent these, and by now never will. */
-  skipped(from: number, to: number): void;
+  /** The server never sent these, and by now never will. Returns false if they are being looked for: then it is told again. */
+  skipped(from: number, to: number): boolean;
+  /** The server does not send this one again, which was received and is not finished. Returns false likewise. */
+  dropped(sequence: number): boolean;
   /** Too much was finished out of order to remember it all: these may be handled again. */
   forgotten(from: number, to: number): void;
 }
@@ -77,6 +79,11 @@ export class Progress<M extends Released = Released> {
     this.#ackWait = ackWait;
     this.#patience = 2 * ackWait + unnoticed;
     this.#events = events;
+  }
+
+  /** For how long what is missing may still come, in milliseconds. */
+  get patience(): number {
+    return this.#patience;
   }
 
   /** The highest sequence that was received, or 0. */
@@ -235,7 +242,7 @@ export class Progress<M extends Released = Released> {
       // This process stood still (seen with one frozen for 8 s): what the server sent meanwhile is yet to be read.
       const late = performance.now() - begun > 2 * this.#ackWait;
       if (late && this.#established !== undefined) this.established();
-      this.#look();
+      this.look();
       const { cursor } = this;
       const missing = (this.#unfinished?.size ?? 0) > 0 || cursor === undefined || this.#finished.after(cursor) !== undefined;
       if (missing) this.#watch();
@@ -243,13 +250,14 @@ export class Progress<M extends Released = Released> {
     this.#timer.unref();
   }
 
-  #look(): void {
+  /** Looks for what is missing, and has not come for as long as it may take. */
+  look(): void {
     const before = performance.now() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     const unfinished = (this.#unfinished ??= new Map());
     for (const [sequence, entry] of unfinished) {
-      // Not delivered again for so long: it has expired, or another member of the group has it.
-      if (entry !== ACTIVE && entry.since < before) this.#drop(sequence);
+      // Not delivered again for so long: it has expired, another member of the group has it, or a new leader forgot it.
+      if (entry !== ACTIVE && entry.since < before && this.#events.dropped(sequence)) this.#drop(sequence);
     }
     if (this.#base === undefined && this.#lowest !== undefined) this.#base = this.#lowest;
     const waitedFor = Float64Array.from(unfinished.keys()).sort();
@@ -260,7 +268,7 @@ export class Progress<M extends Released = Released> {
       while (waitedFor[i] < from) i++;
       if (next === undefined || next.since >= before || waitedFor[i] < next.start) return;
       const unheard = Math.max(from, this.#forgotten + 1);
-      if (unheard < next.start) this.#events.skipped(unheard, next.start - 1);
+      if (unheard < next.start && !this.#events.skipped(unheard, next.start - 1)) return;
       this.#base = next.start;
     }
   }

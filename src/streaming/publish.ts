@@ -28,6 +28,8 @@ export class Channel {
   readonly subject: string;
   /** A 503 to a publish has put the session in question, and none has been heard since. */
   unheard = false;
+  /** How many publishes the server has stored. */
+  stored = 0;
   #session: Session | undefined;
   /** The PUB up to the token of the reply subject. */
   head: Uint8Array = NO_BYTES;

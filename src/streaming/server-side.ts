@@ -37,7 +37,7 @@ const NONE: readonly never[] = [];
 /** What a subscription is asked for with, but for its start. */
 type Wanted = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "queue">;
 
-/** One that is there for a moment, to see a message. */
+/** One that is there for a moment, to see messages, which are acknowledged to nobody. */
 const LOOK: Wanted = { maxInFlight: 1, ackWait: 30_000, durable: "", queue: "" };
 
 /**
@@ -132,20 +132,28 @@ export class ServerSide {
     return true;
   }
 
+  /** Looks at the message at `start`: reads one. */
+  look(registration: Registration, start: Start, patience: number, shown: (view: MsgProtoView) => void): Promise<number | undefined> {
+    return this.read(registration, start, 1, patience, shown);
+  }
+
   /**
-   * Looks at the message at `start`, by a subscription of its own that is closed again. Resolves with its sequence, after
-   * `shown` got it; with undefined if the server could not be asked now; with 0 if none came within `patience`
-   * milliseconds, which does not prove that there is none: a busy server answers long before it begins to send (seen).
+   * Reads up to `most` messages from `start` on, by a subscription of its own that is closed again. Resolves with the sequence
+   * of the last one, after `shown` got each; with undefined if the server could not be asked now; with 0 if none came within
+   * `patience` milliseconds, which does not prove that there is none: a busy server answers long before it begins to send (seen).
    */
-  async look(
+  async read(
     registration: Registration,
     start: Start,
+    most: number,
     patience: number,
-    shown: (view: MsgProtoView) => void,
+    shown: (view: MsgProtoView, bytes: Uint8Array) => void,
   ): Promise<number | undefined> {
     const { connection, over } = registration;
     const view = new MsgProtoView();
     const seen = new Lifetime();
+    let last = 0;
+    let count = 0;
     const inbox = this.inbox();
     const sid = connection.subscribe(inbox, {
       deliver({ bytes, start, end }) {
@@ -155,18 +163,22 @@ export class ServerSide {
           // Whoever sent this, it was not the streaming server.
           return;
         }
-        shown(view);
-        seen.abort();
+        last = view.sequence;
+        shown(view, bytes);
+        if (++count === most) seen.abort();
       },
       denied: nothing,
     });
     let ackInbox = "";
-    const failure = await this.#ask(registration, inbox, LOOK, start, (answered) => (ackInbox = answered));
-    if (failure === undefined) await sleep(patience, seen, over);
+    const failure = await this.#ask(registration, inbox, { ...LOOK, maxInFlight: most }, start, (answered) => (ackInbox = answered));
+    for (let before = -1; failure === undefined && before < count && count < most && !over.aborted; ) {
+      before = count;
+      await sleep(patience, seen, over);
+    }
     this.giveUp(inbox, ackInbox, false);
     const closed = await this.leftovers(registration);
     connection.unsubscribe(sid);
-    if (failure === undefined || failure.class === "permanent") return closed ? view.sequence : undefined;
+    if (failure === undefined || failure.class === "permanent") return closed ? last : undefined;
     await this.#pause(registration, failure);
     return undefined;
   }

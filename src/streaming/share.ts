@@ -4,10 +4,18 @@ import type { Session } from "./session.ts";
 
 /** A subscription as its share sees it. */
 export interface Member {
+  /** How many messages it was given. */
+  readonly received: number;
+  /** In place, with nothing in hand. */
+  readonly idle: boolean;
   /** Has the server look again whether it may send more. */
   poke(): void;
+  /** Has the server be asked for it again. */
+  renew(reason: string): void;
 }
 
+/** Of so many messages each member should have got some: the server gives them to the one that has the fewest. */
+const ROUND = 256;
 /** Members are poked together, so that many messages that end at once cost each member one ack. In milliseconds. */
 const POKE_DELAY = 10;
 
@@ -19,6 +27,9 @@ export class Share {
   /** Of a queue group. */
   readonly members: Set<Member> | undefined;
   #timer: Timer | undefined;
+  #given = 0;
+  /** What each member had received at the end of the last round, and whether it was poked then. */
+  #seen: Map<Member, { readonly received: number; readonly poked: boolean }> | undefined;
 
   constructor(progress: Progress<Message>, members: Set<Member> | undefined) {
     this.progress = progress;
@@ -28,6 +39,25 @@ export class Share {
   /** True where messages can be moved from one member to another. */
   get shared(): boolean {
     return this.members !== undefined && this.members.size > 1;
+  }
+
+  /** A member was given a message. One that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
+  given(): void {
+    if (++this.#given % ROUND !== 0) return;
+    const seen = (this.#seen ??= new Map());
+    for (const member of this.members ?? []) {
+      const { received } = member;
+      const before = seen.get(member);
+      const neglected = before?.received === received && member.idle;
+      if (neglected && before.poked) member.renew(`it got none of ${2 * ROUND} messages that others of the group in this client got`);
+      else if (neglected) member.poke();
+      seen.set(member, { received, poked: neglected && !before.poked });
+    }
+  }
+
+  left(member: Member): void {
+    this.members?.delete(member);
+    this.#seen?.delete(member);
   }
 
   /** The link was lost, or nobody was in charge. */
@@ -64,7 +94,7 @@ export class Shares {
   }
 
   leave(member: Member, share: Share): void {
-    share.members?.delete(member);
+    share.left(member);
     if (share.members !== undefined && share.members.size > 0) return;
     share.progress.stop();
     for (const [key, other] of this.#groups) if (other === share) this.#groups.delete(key);

@@ -9,7 +9,8 @@ import type { Subscription } from "./subscription.ts";
  *
  * - `registered`: the streaming server knows this client; `resumed` if it is the same session as before
  * - `disconnected`: the link to the NATS server was lost, and why. It is repaired by itself
- * - `subscribed`: the subscription is in place; `resumed` if it was before, `from` where it went on, if that had to be said
+ * - `subscribed`: the subscription is in place; `resumed` if it was before, `from` where it went on, if that had to be said;
+ *   `reason` why it was asked for again, if neither link nor session was lost: the server had forgotten to send something
  * - `gap`: messages from `from` to `to` may be missing, and why
  * - `handler-failed`: the handler threw or its promise rejected; the message comes again after `ackWait`
  * - `redelivered-often`: this is the fifth delivery of the message, or a later one
@@ -19,7 +20,7 @@ import type { Subscription } from "./subscription.ts";
 export type Status =
   | { type: "registered"; resumed: boolean }
   | { type: "disconnected"; error: StreamingError }
-  | { type: "subscribed"; subscription: Subscription; resumed: boolean; from?: number }
+  | { type: "subscribed"; subscription: Subscription; resumed: boolean; from?: number; reason?: string }
   | { type: "gap"; subscription: Subscription; from: number; to: number; reason: string }
   | { type: "handler-failed"; subscription: Subscription; message: Message; error: unknown }
   | { type: "redelivered-often"; subscription: Subscription; message: Message }
@@ -53,6 +54,8 @@ function complaint(status: Status): string | undefined {
       return `disconnected: ${reasonOf(status.error)}`;
     case "error":
       return `${status.error.code}: ${reasonOf(status.error)}`;
+    case "subscribed":
+      return status.reason === undefined ? undefined : `${status.subscription.subject}: subscribed again: ${status.reason}`;
     case "gap":
       return `${status.subscription.subject}: messages ${status.from} to ${status.to} may be missing: ${status.reason}`;
     case "handler-failed":

@@ -24,6 +24,7 @@ import type { Start } from "./start-position.ts";
 import type { SubscriptionStats } from "./stats.ts";
 import type { Tell } from "./status.ts";
 import type { Registration, Supervisor } from "./supervisor.ts";
+import type { Watchdog } from "./watchdog.ts";
 
 /** What was left when a drain ended. */
 export interface DrainReport {
@@ -45,10 +46,19 @@ export interface Household {
   readonly slots: Slots;
   readonly room: Room;
   readonly shares: Shares;
+  readonly watchdog: Watchdog;
   /** The end of the client. */
   readonly ending: Ending;
   /** Told of the end of the subscription. */
   readonly left: (subscription: Subscription) => void;
+}
+
+/** Sequences that the server may have forgotten although they are stored. */
+interface Search {
+  readonly from: number;
+  readonly to: number;
+  /** They were looked for: what is still missing is gone. */
+  done: boolean;
 }
 
 type State =
@@ -67,6 +77,8 @@ const REFUSED_DELAY = 1_000;
 const PATIENCE = 250;
 /** How often "duplicate durable registration" is taken for a leftover of our own. */
 const DUPLICATE_TRIES = 5;
+/** So many messages are read at once that the server has forgotten. */
+const MOST_FOUND = 100;
 /** Acks that are repeated after a resume: at most as many as the server can wait for, and not without bound. */
 const MOST_REPEATED_ACKS = 16_384;
 
@@ -99,8 +111,17 @@ export class Subscription {
   /** The server was told of the end, or has nothing to be told. */
   #left = false;
   #place: Place | undefined;
-  /** Something about the place is wrong: the loop has to look. */
-  #disturbed = new Lifetime();
+  /** There is something for the loop to look into. */
+  #wake = new Lifetime();
+  /** A message contradicts what was received: nothing is taken until the loop has looked. */
+  #doubtful = false;
+  /** What was received is missing on the server, or the other way round; once `done`, the server has been asked for it. */
+  #search: Search | undefined;
+  /** Nothing has come since an outage. */
+  #silent = false;
+  /** Why the server is asked for the subscription again, and how much had been received then. */
+  #why: string | undefined;
+  #receivedThen = -1;
   /** When the server was first asked, by both clocks: one of them may stand still while a machine is suspended. */
   #since: { readonly monotonic: number; readonly wall: number } | undefined;
   /** The durable that the server may know is of a channel that is no more: it is to be forgotten before it is of use. */
@@ -174,6 +195,33 @@ export class Subscription {
   /** @internal */
   get durable(): string {
     return this.#settings.durable;
+  }
+
+  /** @internal See `Watched`. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** @internal */
+  get idle(): boolean {
+    return this.#state.name === "subscribed" && this.#handlers.running === 0 && this.#handlers.waiting === 0;
+  }
+
+  /** @internal */
+  get patience(): number {
+    return this.#share.progress.patience;
+  }
+
+  /** @internal See `Member`. */
+  renew(reason: string): void {
+    this.#why = reason;
+    this.#wake.abort();
+  }
+
+  /** @internal */
+  silent(): void {
+    this.#silent = true;
+    this.#wake.abort();
   }
 
   /** @internal True while there are acks that the server may not have. */
@@ -254,9 +302,9 @@ export class Subscription {
   // --- a message comes in: received, and on through the handlers; and its ack goes out ---
 
   /** @internal Called by the place for each message on its inbox. */
-  received(delivery: Delivery, place: Place): void {
+  deliver(delivery: Delivery, place: Place): void {
     // In doubt about the channel nothing is taken. It comes again.
-    if (place !== this.#place || this.#handlers.stopped || this.#disturbed.aborted) return;
+    if (place !== this.#place || this.#handlers.stopped || this.#doubtful) return;
     try {
       view.read(delivery.bytes, delivery.start, delivery.end);
     } catch (error) {
@@ -268,16 +316,22 @@ export class Subscription {
       this.#report("REFUSED", "a message with an impossible sequence was dropped");
       return;
     }
+    if (!view.redelivered && this.#firstNew === 0) this.#firstNew = sequence;
+    this.#take(view, delivery.bytes);
+  }
+
+  #take(view: MsgProtoView, bytes: Uint8Array): void {
+    const { sequence } = view;
     this.#received++;
     if (view.redelivered) this.#redelivered++;
-    else if (this.#firstNew === 0) this.#firstNew = sequence;
+    if (this.#share.shared) this.#share.given();
     const { progress } = this.#share;
     if (!progress.receive(sequence, timeOf(view))) {
-      this.#disturbed.abort();
+      this.#doubt();
     } else if (progress.isFinished(sequence)) {
       this.#sendAck(sequence);
     } else if (!progress.isActive(sequence)) {
-      this.#handlers.take(Message.from(this, progress, view, delivery.bytes));
+      this.#handlers.take(Message.from(this, progress, view, bytes));
     } else if (this.#share.shared) {
       progress.move(sequence);
     }
@@ -347,22 +401,30 @@ export class Subscription {
     this.#repeatAcks();
     this.#share.progress.established();
     this.#share.pokeAll();
+    this.#household.watchdog.watch(this);
   }
 
   /** @internal Whoever was in charge may be gone, with what was on the way from there. */
   suspend(): void {
+    this.#search = undefined;
     this.#share.interrupted();
   }
 
   /** @internal */
   lost(): void {
     if (this.#place?.lost() === true) this.#owesAcks = true;
+    this.#search = undefined;
     this.#share.interrupted();
   }
 
-  /** @internal */
+  /** @internal The server denied the inbox. */
   disturb(): void {
-    this.#disturbed.abort();
+    this.#doubt();
+  }
+
+  #doubt(): void {
+    this.#doubtful = true;
+    this.#wake.abort();
   }
 
   // --- the loop ---
@@ -496,7 +558,8 @@ export class Subscription {
   async #ask(registration: Registration, from: number | undefined): Promise<Failure | undefined> {
     const { connection, session } = registration;
     const place = new Place(this, session, this.#server.inbox());
-    this.#disturbed = new Lifetime();
+    this.#wake = new Lifetime();
+    this.#doubtful = false;
     this.#place = place;
     // Those before may be of a channel that is no more; what is still pending comes again, and is acknowledged then.
     this.#recentAcks = undefined;
@@ -507,6 +570,7 @@ export class Subscription {
     const failure = await this.#server.subscribe(registration, place.inbox, this.#start(session, from), (ackInbox) => {
       // In the turn in which the answer came: messages may follow in the very same bytes.
       place.ackInbox = ackInbox;
+      if (this.#since !== undefined) this.#household.watchdog.watch(this);
       this.#since ??= since;
       this.#share.progress.established();
       this.#repeatAcks();
@@ -529,18 +593,31 @@ export class Subscription {
     const { connection, over } = registration;
     const { ending } = this.#household;
     for (;;) {
-      await ended(over, connection.ended, ending, this.#leaving, this.#disturbed);
+      await ended(over, connection.ended, ending, this.#leaving, this.#wake);
       if (ending.aborted) return this.#closed();
       if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
       if (this.#leaving.aborted) return this.#takeLeave(registration);
-      const next = await this.#lookIntoDoubt(registration);
+      const next = await this.#lookInto(registration);
       if (next !== undefined) return next;
     }
   }
 
+  /** Looks into what has woken the loop. Resolves with undefined if the subscription stays as it is. */
+  async #lookInto(registration: Registration): Promise<State | undefined> {
+    if (this.#doubtful) return this.#lookIntoDoubt(registration);
+    this.#wake = new Lifetime();
+    if (this.#search?.done === false) await this.#find(registration, this.#search);
+    if (this.#silent) await this.#lookIntoSilence(registration);
+    if (this.#why === undefined) return undefined;
+    this.#giveUpPlace(false);
+    return { name: "connected", registration };
+  }
+
   #tellSubscribed(resumed: boolean, from: number | undefined): void {
-    const told = { type: "subscribed", subscription: this, resumed } as const;
-    if (!this.#leaving.aborted) this.#household.tell(from === undefined ? told : { ...told, from });
+    const reason = this.#why;
+    this.#why = undefined;
+    const told = { type: "subscribed", subscription: this, resumed, ...(from && { from }), ...(reason && { reason }) } as const;
+    if (!this.#leaving.aborted) this.#household.tell(told);
     this.#ready?.resolve();
     this.#ready = undefined;
   }
@@ -566,7 +643,7 @@ export class Subscription {
     const { suspected } = progress;
     progress.confirm();
     if (!suspected) {
-      this.#disturbed = new Lifetime();
+      this.#doubtful = false;
       // What came meanwhile was not taken, nor was it noted whom it came to.
       if (this.#share.shared) progress.moveAll();
       this.#share.pokeAll();
@@ -575,6 +652,66 @@ export class Subscription {
     // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
     this.#giveUpPlace(false);
     return { name: "connected", registration };
+  }
+
+  /**
+   * Nothing came for long, and nothing is in hand. If the channel has more than was received, the server has forgotten to
+   * feed the subscription, or a new leader takes for done what it was to be sent: it is asked for again, once.
+   */
+  async #lookIntoSilence(registration: Registration): Promise<void> {
+    this.#silent = false;
+    const { highest } = this.#share.progress;
+    const received = this.#received;
+    const { queue, durable, startAt, maxInFlight } = this.#settings;
+    // An earlier process may have had all that is there, and so may other members, or all may have been there before.
+    const known = durable !== "" && queue === "" ? this.#firstNew > 0 : highest > 0 || startAt === "first";
+    if (!known) return;
+    const last = await this.#server.look(registration, fromLast, PATIENCE, nothing);
+    if (last === undefined) this.#household.watchdog.watch(this);
+    if (last === undefined || last <= highest) return;
+    // The last one may be on its way.
+    await sleep(PATIENCE, registration.over, this.#leaving);
+    if (registration.over.aborted || this.#leaving.aborted || this.#received !== received) return;
+    // The server does not send a durable again what it takes for done.
+    const to = Math.min(last, highest + maxInFlight);
+    if (durable !== "" && queue === "") await this.#find(registration, { from: highest + 1, to, done: false });
+    if (this.#receivedThen === received) return;
+    this.#receivedThen = this.#received;
+    this.#why = `nothing came for ${Math.round(this.patience / 1000)} s, and the channel has messages up to ${last}`;
+  }
+
+  /**
+   * Reads messages that the server does not send, and hands them on like deliveries. What is neither received nor in hand
+   * then is gone.
+   */
+  async #find(registration: Registration, search: Search): Promise<void> {
+    const { progress } = this.#share;
+    const { over } = registration;
+    const most = Math.min(this.#settings.maxInFlight, MOST_FOUND);
+    for (let next = search.from; next <= search.to; ) {
+      const last = await this.#server.read(registration, fromSequence(next), most, PATIENCE, (found, bytes) => {
+        if (found.sequence > search.to || progress !== this.#share.progress) return;
+        found.redelivered = true;
+        this.#take(found, bytes);
+      });
+      // Nothing shown proves nothing, while the channel has something there.
+      const unclear = last === 0 && (await this.#hasAny(registration, next));
+      if (last === undefined || unclear || this.#doubtful || this.#handlers.stopped) {
+        // It will be asked for again.
+        this.#search = undefined;
+        return;
+      }
+      next = last === 0 ? Infinity : last + 1;
+      while (this.#handlers.waiting > 0 && !over.aborted && !this.#handlers.stopped) await sleep(RETRY_DELAY, over, this.#leaving);
+    }
+    search.done = true;
+    progress.look();
+  }
+
+  /** Whether the channel has that message or a later one, or that is not known. */
+  async #hasAny(registration: Registration, from: number): Promise<boolean> {
+    const last = await this.#server.look(registration, fromLast, this.#household.settings.requestTimeout, nothing);
+    return last === undefined || last >= from;
   }
 
   /** Tells the server that the subscription is over, until it has answered. */
@@ -614,6 +751,7 @@ export class Subscription {
     this.#place?.shut();
     this.#place = undefined;
     this.#household.shares.leave(this, this.#share);
+    this.#household.watchdog.forget(this);
     this.#ready?.reject(error ?? new StreamingError("CLOSED", `subscribe ${this.subject}: closed`));
     this.#household.left(this);
     this.#over?.resolve(error);
@@ -651,7 +789,7 @@ export class Subscription {
       });
     // Nothing to see: an empty channel is as good as a new one. That matters to a group, which is wherever its first member
     // began, for good; and in doubt. For the rest it is not worth to wait for: they find out by the next message.
-    const matters = this.#settings.queue !== "" || this.#disturbed.aborted;
+    const matters = this.#settings.queue !== "" || this.#doubtful;
     let seen = await look(fromLast, matters ? PATIENCE : 0);
     if (seen === 0) {
       // A message had an old number, so there is one: the server is busy.
@@ -690,10 +828,27 @@ export class Subscription {
   // --- what is told ---
 
   /** @internal In a group, others have what is missing here. */
-  skipped(from: number, to: number): void {
-    if (this.#settings.queue !== "") return;
+  skipped(from: number, to: number): boolean {
+    if (this.#settings.queue !== "") return true;
     if (this.#settings.durable !== "") from = Math.max(from, this.#firstNew || Infinity);
-    if (from <= to) this.#tellGap(from, to, "the server did not deliver these: they had expired, were removed by a limit, or a new leader forgot them");
+    if (from > to) return true;
+    const searched = this.#searched(from, to);
+    if (searched) this.#tellGap(from, to, "the channel does not have these any more: they had expired, or were removed by a limit");
+    return searched;
+  }
+
+  /** @internal */
+  dropped(sequence: number): boolean {
+    return this.#settings.queue !== "" || this.#searched(sequence, sequence);
+  }
+
+  /** True if the server was asked for these; else it is asked soon. */
+  #searched(from: number, to: number): boolean {
+    const search = this.#search;
+    if (search?.done === true && search.from <= from && to <= search.to) return true;
+    if (search === undefined || search.done) this.#search = { from, to, done: false };
+    this.#wake.abort();
+    return false;
   }
 
   /** @internal */

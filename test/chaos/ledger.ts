@@ -53,8 +53,6 @@ export class View {
   readonly begunSince = new Set<string>();
   /** Whose handler failed last time, by id. Whether it was acknowledged all the same is known there. */
   readonly failed = new Map<string, { readonly finished: boolean }>();
-  /** What it was told it missed, as sequences from and to. */
-  readonly gaps: (readonly [from: number, to: number])[] = [];
   readonly #running = new Set<string>();
   readonly #finished = new Set<string>();
   readonly #number: number;
@@ -172,16 +170,15 @@ export class Ledger {
   }
 
   /**
-   * Excuses what is missing and was forgotten by a new leader: published before the last one, not delivered since, and no server
-   * has anything pending, though the client did not acknowledge it. In a queue group that can show nowhere; all others must have
-   * been told by a `gap`.
+   * Excuses what is missing in a queue group and was forgotten by a new leader: published before the last one, not delivered
+   * since, and no server has anything pending, though the client did not acknowledge it. In a group that can show nowhere: other
+   * members could have it. All others find it in the channel.
    */
   forgive(log: readonly Logged[]): void {
-    for (const { name, id, sequence } of this.#missing(log)) {
+    for (const { name, id } of this.#missing(log)) {
       const views = this.views.filter((view) => view.name === name);
       if (!this.#former.has(id) || views.some((view) => view.begunSince.has(id) || view.failed.get(id)?.finished)) continue;
-      const told = views.every((view) => view.gaps.some(([from, to]) => from <= sequence && sequence <= to));
-      if (told || name.includes("group")) this.#forgotten.add(`${name} ${id}`);
+      if (name.includes("group")) this.#forgotten.add(`${name} ${id}`);
     }
   }
 

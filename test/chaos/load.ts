@@ -1,5 +1,7 @@
 import { type Client, connect, type ConnectOptions, type Message, type Status, StreamingError, type SubscribeOptions, type Subscription } from "../../src/index.ts";
 import type { Random } from "../support/random.ts";
+import { type SubscriptionPage, subscriptionPages } from "../support/monitor.ts";
+import type { StreamingServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { type Entry, Ledger, type Logged, type Verdict, type View } from "./ledger.ts";
 import { Peer, textOf } from "./peer.ts";
@@ -212,12 +214,9 @@ export class Load {
     });
   }
 
-  /**
-   * Stops publishing, waits until all has come to rest, and judges it. `port`: of the NATS server behind all proxies. `pending`:
-   * how many messages the leader of a cluster waits for acks of.
-   */
-  finish(port: number, pending?: () => Promise<number>): Promise<Result> {
-    return judge(this, port, pending);
+  /** Stops publishing, waits until all has come to rest, and judges it, by the server in charge. `port`: of its NATS server. */
+  finish(server: StreamingServer, port = server.port): Promise<Result> {
+    return judge(this, server, port);
   }
 
   /** Stops publishing, and waits until all publishes are settled and all subscriptions are in place. */
@@ -249,9 +248,8 @@ export class Load {
       const view = this.#subscriptions.get(status.subscription);
       view?.anew();
     }
-    if (status.type === "gap") this.#subscriptions.get(status.subscription)?.gaps.push([status.from, status.to]);
     if (status.type === "handler-failed" || status.type === "redelivered-often") return;
-    const words = "error" in status ? status.error.message : "reason" in status ? `${status.from}-${status.to} ${status.reason}` : "";
+    const words = "error" in status ? status.error.message : status.type === "gap" ? `${status.from}-${status.to} ${status.reason}` : "reason" in status ? status.reason! : "";
     const view = "subscription" in status && status.subscription !== undefined ? this.#subscriptions.get(status.subscription)?.name : "";
     const from = "from" in status ? `from ${status.from}` : "";
     const resumed = "resumed" in status ? `resumed ${status.resumed}` : "";
@@ -297,13 +295,16 @@ export interface Judged {
 }
 
 /** The oracle's part, when all is over: what the ledger says, against the log as another client reads it. */
-export async function judge(load: Judged, port: number, pending?: () => Promise<number>): Promise<Result> {
+export async function judge(load: Judged, server: StreamingServer, port: number): Promise<Result> {
   const { ledger, channel } = load;
   await load.settle();
   const log = await readLog(port, channel);
-  await until("all that is stored is handled", () => ledger.missing(log).length === 0, 60_000).catch(async () => {
-    if ((await pending?.()) === 0) ledger.forgive(log);
-  });
+  const handled = await until("all that is stored is handled", () => ledger.missing(log).length === 0, 60_000).catch(() => false);
+  const pages = async (): Promise<readonly SubscriptionPage[]> => subscriptionPages(server, channel);
+  const atRest = (page: SubscriptionPage): boolean => page.pending_count === 0 && !page.is_stalled;
+  const rest = await until("the server waits for nothing, and may send to all", async () => (await pages()).every(atRest), 20_000).catch(() => false);
+  if (!rest) ledger.violation(`at rest the server has ${JSON.stringify((await pages()).filter((page) => !atRest(page)))}`);
+  else if (!handled) ledger.forgive(log);
   const { dump, ...course } = await load.leave();
   const verdict = ledger.judge(log);
   if (course.recoveries.length < course.outages) ledger.violation("publishing did not go on after an outage");

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
 import { type Client, connect } from "../../src/index.ts";
 import type { Random } from "../support/random.ts";
+import type { StreamingServer } from "../support/server.ts";
 import { type Entry, Ledger } from "./ledger.ts";
 import { bounded, type Course, judge, type Load, type LoadOptions, pause, type Result } from "./load.ts";
 
@@ -79,8 +80,8 @@ export class RemoteLoad {
     await this.#calls.make({ call: "ready" });
   }
 
-  finish(port: number): Promise<Result> {
-    return judge(this, port);
+  finish(server: StreamingServer): Promise<Result> {
+    return judge(this, server, server.port);
   }
 
   async settle(): Promise<void> {

@@ -85,7 +85,7 @@ const cut = scenario("links cut", async (random, seconds, cleanup) => {
     load.healed("a cut");
     await load.recovered();
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 const slow = scenario("links stalled, delayed, deaf in one direction", async (random, seconds, cleanup) => {
@@ -103,7 +103,7 @@ const slow = scenario("links stalled, delayed, deaf in one direction", async (ra
     await load.recovered();
     await pause(random.int(100, 500));
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 const replaced = scenario("black hole, then replaced by another", async (random, seconds, cleanup) => {
@@ -126,7 +126,7 @@ const replaced = scenario("black hole, then replaced by another", async (random,
     await load.recovered();
     await load.ready();
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 /** The server asks the owner of a client ID whether it lives, and gets no answer, over a link that is otherwise well. */
@@ -144,7 +144,7 @@ const usurped = scenario("replaced by another, on a link that lives", async (ran
     await load.recovered();
     await load.ready();
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 const evicted = scenario("black hole until evicted", async (random, seconds, cleanup) => {
@@ -160,7 +160,7 @@ const evicted = scenario("black hole until evicted", async (random, seconds, cle
     await load.recovered();
     await load.ready();
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 function restarted(store: "memory" | "file", signal: "SIGTERM" | "SIGKILL", binary?: BinaryName): Scenario {
@@ -180,7 +180,7 @@ function restarted(store: "memory" | "file", signal: "SIGTERM" | "SIGKILL", bina
         await load.recovered();
         await load.ready();
       });
-      return load.finish(server.port);
+      return load.finish(server);
     },
     [binary ?? "streaming"],
   );
@@ -203,7 +203,7 @@ function frozenServer(budget: Budget): Scenario {
       await load.recovered();
       await load.ready();
     });
-    return load.finish(server.port);
+    return load.finish(server);
   });
 }
 
@@ -225,7 +225,7 @@ function frozenClient(budget: Budget): Scenario {
       await load.recovered();
       await load.ready();
     });
-    const result = await load.finish(server.port);
+    const result = await load.finish(server);
     // Each of the two clients has registered once, and then once more for each session that was lost.
     const sessions = budget === "less" ? 2 : 2 + 2 * result.outages;
     if (result.statuses["registered"] === sessions) return result;
@@ -258,7 +258,7 @@ function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario
       await load.ready();
     });
     const last = await group.leader();
-    return load.finish(last.port, () => pendingAt(last, load.channel));
+    return load.finish(last);
   });
 }
 
@@ -266,12 +266,6 @@ function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario
 function newLeader(group: StreamingGroup, old: readonly StreamingServer[]): Promise<boolean> {
   const others = group.servers.filter((server) => !old.includes(server));
   return until("another leads", async () => (await Promise.all(others.map((server) => server.leads()))).includes(true), 30_000);
-}
-
-/** How many messages of a channel the server waits for acks of, in all subscriptions. */
-async function pendingAt(server: StreamingServer, channel: string): Promise<number> {
-  const page = await server.monitor<{ subscriptions: { pending_count: number }[] }>(`streaming/channelsz?channel=${channel}&subs=1`);
-  return page?.subscriptions.reduce((sum, { pending_count }) => sum + pending_count, 0) ?? 0;
 }
 
 const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cleanup) => {
@@ -287,7 +281,7 @@ const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cle
     await active.restart().catch(() => undefined);
     await load.ready();
   });
-  return load.finish((await pair.leader()).port);
+  return load.finish(await pair.leader());
 });
 
 const natsBounced = scenario(
@@ -295,7 +289,7 @@ const natsBounced = scenario(
   async (random, seconds, cleanup) => {
     const [port] = await freePorts(1);
     const nats = cleanup.add(await NatsServer.start({ port: port! }));
-    cleanup.add(await StreamingServer.start({ natsUrl: nats.url }));
+    const server = cleanup.add(await StreamingServer.start({ natsUrl: nats.url }));
     const load = await cleanup.load(random, { servers: [nats.url, nats.url] });
     await repeat(seconds, async () => {
       await pause(random.int(300, 1_000));
@@ -305,7 +299,7 @@ const natsBounced = scenario(
       load.healed("a bounce");
       await load.recovered();
     });
-    return load.finish(nats.port);
+    return load.finish(server, nats.port);
   },
   ["streaming", "nats"],
 );
@@ -327,7 +321,7 @@ function streamingRestarted(store: "memory" | "file"): Scenario {
         await load.recovered();
         await load.ready();
       });
-      return load.finish(nats.port);
+      return load.finish(server, nats.port);
     },
     ["streaming", "nats"],
   );
@@ -378,7 +372,7 @@ const eaten = scenario("answers eaten", async (random, seconds, cleanup) => {
     await load.recovered();
     await load.ready();
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 const unsubscribed = scenario("answers to the end of a subscription eaten", async (random, seconds, cleanup) => {
@@ -405,7 +399,7 @@ const unsubscribed = scenario("answers to the end of a subscription eaten", asyn
     load.healed("eaten answers");
     await load.recovered();
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 const lameDuck = scenario(
@@ -417,7 +411,7 @@ const lameDuck = scenario(
       NatsServer.start({ port, config, args: ["--cluster", `nats://127.0.0.1:${own}`, "--cluster_name", "duck", "--routes", `nats://127.0.0.1:${peer}`] });
     const pair = [cleanup.add(await member(one!, routes[0]!, routes[1]!)), cleanup.add(await member(other!, routes[1]!, routes[0]!))];
     const urls = pair.map((nats) => nats.url);
-    cleanup.add(await StreamingServer.start({ natsUrl: urls.join(",") }));
+    const server = cleanup.add(await StreamingServer.start({ natsUrl: urls.join(",") }));
     const load = await cleanup.load(random, { servers: [urls, urls] });
     let round = 0;
     await repeat(seconds, async () => {
@@ -431,7 +425,7 @@ const lameDuck = scenario(
       await pause(2_500);
       await load.ready();
     });
-    return load.finish(pair[0]!.port);
+    return load.finish(server, pair[0]!.port);
   },
   ["streaming", "nats"],
 );
@@ -451,7 +445,7 @@ const deleted = scenario("channel deleted for inactivity", async (random, second
     await load.recovered();
     await load.ready();
   });
-  return load.finish(server.port);
+  return load.finish(server);
 });
 
 /** All of them, in the order in which they are run. */

@@ -1,8 +1,9 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { deferred } from "../../src/core-nats/async.ts";
 import type { Client, Message, Subscription, SubscribeOptions } from "../../src/index.ts";
 import { binaries, binaryPath } from "../support/binaries.ts";
-import { fresh, open, proxyTo, range } from "../support/clients.ts";
+import { Peer } from "../conformance/peer.ts";
+import { fresh, open, proxyTo, publishAll, range } from "../support/clients.ts";
 import { subscriptionPages } from "../support/monitor.ts";
 import { StreamingServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
@@ -34,8 +35,13 @@ class Member {
 
   /** Acknowledges what it was given, and all that it will be. */
   ackAll(): void {
-    this.#acks = true;
+    this.ackNext();
     for (const message of this.given) message.ack();
+  }
+
+  /** Acknowledges what it will be given. */
+  ackNext(): void {
+    this.#acks = true;
   }
 }
 
@@ -156,6 +162,32 @@ for (const name of ["streaming", "oldStreaming"] as const) {
         proxy.accept();
         await until("the client is back", () => client.ready);
         await expectAllToWork(server(), all);
+      });
+
+      // The peer speaks to the subjects of 0.25.6.
+      if (name === "streaming") test("one that is stalled although nothing is pending is found out, and works again", async () => {
+        const all = await group(await open(server()), 2, { durable, manualAck: true });
+        const { client, channel, members } = all;
+        await publishAll(client, channel, ["1", "2"]);
+        await until("each has one", () => members.every(({ given }) => given.length === 1));
+        // Another member, elsewhere, acknowledges the one that is full and has nothing to do but to wait.
+        const [well, ill] = members as [Member, Member];
+        const queue = (await subscriptionPages(server(), channel))[0]!.queue_name!.split(":").at(-1)!;
+        const peer = await Peer.dial(server().port);
+        onTestFinished(() => peer.destroy());
+        await peer.register();
+        const other = await peer.subscribe(channel, { qGroup: queue, durableName: durable ?? "" });
+        peer.ack(other, ill.given[0]!.sequence);
+        await peer.settle();
+        expect(await peer.end("subclose", other)).toBe("");
+        well.ackAll();
+        await rest(server(), all);
+        expect((await subscriptionPages(server(), channel)).map((page) => page.is_stalled).sort()).toEqual([false, true]);
+        ill.ackNext();
+        await client.publishMany(channel, range(1, 600).map((i) => `more ${i}`));
+        await until("it works again", () => ill.given.length > 1);
+        await rest(server(), all);
+        expect((await subscriptionPages(server(), channel)).map((page) => page.is_stalled)).toEqual([false, false]);
       });
 
       test.each(["close", "drain"] as const)("the rest works after the %s of the one whose handler is at it", async (how) => {

@@ -105,6 +105,7 @@ class Rig {
         this.verified.push(error);
         this.onVerify();
       },
+      () => undefined,
     );
   }
 

@@ -25,6 +25,7 @@ const problems: readonly (readonly [Status, string])[] = [
     { type: "handler-failed", subscription, message, error: new Error("\x1b[2J\x1b]0;owned\x07 \x7f\x00a\x9b31mred\u0085") },
     "me: orders: the handler of message 7 failed:  [2J ]0;owned a 31mred ",
   ],
+  [{ type: "subscribed", subscription, resumed: true, reason: "why" }, "me: orders: subscribed again: why"],
   [{ type: "redelivered-often", subscription, message }, "me: orders: message 7 is delivered for the 6th time"],
 ];
 
