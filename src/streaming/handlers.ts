@@ -21,6 +21,9 @@ export interface HandlerEvents {
   overflowed(): void;
 }
 
+/** Of the signals that were asked for. */
+const controllers = new WeakMap<Message, AbortController>();
+
 /**
  * @internal
  * The handlers of one subscription: as many at once as it may have. What comes beyond waits, in order, bounded by the
@@ -37,8 +40,6 @@ export class Handlers {
   #running: Set<Message> | undefined;
   /** The one whose handler is being called: it runs from the call on, not from the promise on. */
   #called: Message | undefined;
-  /** Of those that run, where it was asked for. */
-  #controllers: Map<Message, AbortController> | undefined;
   #idle: Deferred<void> | undefined;
   /** Why no handler starts any more. */
   #stopped: StreamingError | undefined;
@@ -94,18 +95,18 @@ export class Handlers {
 
   /** Aborted by `stop` and `abort`, while the handler of the message runs; from the beginning once `stop` was called. */
   signalOf(message: Message): AbortSignal {
-    const known = this.#controllers?.get(message);
-    if (known !== undefined) return known.signal;
-    const controller = new AbortController();
-    const runs = message === this.#called || this.#running?.has(message) === true;
-    if (this.#stopped !== undefined) controller.abort(this.#stopped);
-    else if (runs) (this.#controllers ??= new Map()).set(message, controller);
+    let controller = controllers.get(message);
+    if (controller === undefined) {
+      controller = new AbortController();
+      controllers.set(message, controller);
+      if (this.#stopped !== undefined) controller.abort(this.#stopped);
+    }
     return controller.signal;
   }
 
   /** Aborts the signals of all messages whose handlers run. */
   abort(reason: StreamingError): void {
-    for (const controller of [...(this.#controllers?.values() ?? [])]) controller.abort(reason);
+    for (const message of this.#all()) controllers.get(message)?.abort(reason);
   }
 
   /** No handler starts from now on, and those that run are told why. The messages that were waiting for one are released. */
@@ -128,6 +129,11 @@ export class Handlers {
       this.#idle ??= deferred();
       await settledWithin(milliseconds, Promise.race([this.#idle.promise, over]), ...endings);
     }
+    return this.#all();
+  }
+
+  /** The messages whose handlers run. */
+  #all(): Message[] {
     return this.#called === undefined ? [...(this.#running ?? [])] : [this.#called, ...(this.#running ?? [])];
   }
 
@@ -139,13 +145,9 @@ export class Handlers {
     this.#called = message;
     const promise = this.#call(message);
     this.#called = undefined;
-    if (promise !== undefined) {
-      this.#await(message, promise);
-      return;
-    }
-    this.#controllers?.delete(message);
+    if (promise !== undefined) this.#await(message, promise);
     // A drain that began in the call waits for its end.
-    if (this.#idle !== undefined) this.#next();
+    else if (this.#idle !== undefined) this.#next();
   }
 
   /** Returns the promise of the handler's end, or undefined if it has ended already. */
@@ -176,21 +178,16 @@ export class Handlers {
     running.add(message);
     promise.then(
       () => {
-        this.#settled(message);
+        running.delete(message);
         this.#events.handled(message);
         this.#next();
       },
       (error: unknown) => {
-        this.#settled(message);
+        running.delete(message);
         this.#events.failed(message, error);
         this.#next();
       },
     );
-  }
-
-  #settled(message: Message): void {
-    this.#running!.delete(message);
-    this.#controllers?.delete(message);
   }
 
   /** There may be a place free: start those that wait for one. */

@@ -19,63 +19,75 @@ const ROUND = 256;
 /** Members are poked together, so that many messages that end at once cost each member one ack. In milliseconds. */
 const POKE_DELAY = 10;
 
-/** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
-export class Share {
-  progress: Progress<Message>;
-  /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
-  anewIn: Session | undefined;
-  /** Of a queue group. */
-  readonly members: Set<Member> | undefined;
+/** The members of a queue group in one client. */
+export class Members {
+  readonly #all = new Set<Member>();
   #timer: Timer | undefined;
   #given = 0;
   /** What each member had received at the end of the last round, and whether it was poked then. */
-  #seen: Map<Member, { readonly received: number; readonly poked: boolean }> | undefined;
+  readonly #seen = new Map<Member, { readonly received: number; readonly poked: boolean }>();
 
-  constructor(progress: Progress<Message>, members: Set<Member> | undefined) {
-    this.progress = progress;
-    this.members = members;
+  get count(): number {
+    return this.#all.size;
   }
 
-  /** True where messages can be moved from one member to another. */
-  get shared(): boolean {
-    return this.members !== undefined && this.members.size > 1;
+  add(member: Member): void {
+    this.#all.add(member);
   }
 
-  /** A member was given a message. One that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
+  delete(member: Member): void {
+    this.#all.delete(member);
+    this.#seen.delete(member);
+  }
+
+  /** One was given a message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
   given(): void {
     if (++this.#given % ROUND !== 0) return;
-    const seen = (this.#seen ??= new Map());
-    for (const member of this.members ?? []) {
+    for (const member of this.#all) {
       const { received } = member;
-      const before = seen.get(member);
+      const before = this.#seen.get(member);
       const neglected = before?.received === received && member.idle;
       if (neglected && before.poked) member.renew(`it got none of ${2 * ROUND} messages that others of the group in this client got`);
       else if (neglected) member.poke();
-      seen.set(member, { received, poked: neglected && !before.poked });
+      this.#seen.set(member, { received, poked: neglected && !before.poked });
     }
-  }
-
-  left(member: Member): void {
-    this.members?.delete(member);
-    this.#seen?.delete(member);
-  }
-
-  /** The link was lost, or nobody was in charge. */
-  interrupted(): void {
-    if (this.progress.interrupted() && this.shared) this.progress.moveAll();
   }
 
   /**
    * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
    * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member sends one.
    */
-  pokeAll(): void {
-    if (!this.shared || this.#timer !== undefined) return;
+  poke(): void {
+    if (this.count < 2 || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      for (const member of this.members ?? []) member.poke();
+      for (const member of this.#all) member.poke();
     }, POKE_DELAY);
     this.#timer.unref();
+  }
+}
+
+/** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
+export class Share {
+  progress: Progress<Message>;
+  /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
+  anewIn: Session | undefined;
+  /** Of a queue group. */
+  readonly members: Members | undefined;
+
+  constructor(progress: Progress<Message>, members: Members | undefined) {
+    this.progress = progress;
+    this.members = members;
+  }
+
+  /** True where messages can be moved from one member to another. */
+  get shared(): boolean {
+    return this.members !== undefined && this.members.count > 1;
+  }
+
+  /** The link was lost, or nobody was in charge. */
+  interrupted(): void {
+    if (this.progress.interrupted() && this.shared) this.progress.moveAll();
   }
 }
 
@@ -87,15 +99,15 @@ export class Shares {
   join(member: Member, subject: string, queue: string, durable: string, begin: () => Progress<Message>): Share {
     if (queue === "") return new Share(begin(), undefined);
     const key = JSON.stringify([subject, queue, durable]);
-    const share = this.#groups.get(key) ?? new Share(begin(), new Set());
+    const share = this.#groups.get(key) ?? new Share(begin(), new Members());
     this.#groups.set(key, share);
     share.members!.add(member);
     return share;
   }
 
   leave(member: Member, share: Share): void {
-    share.left(member);
-    if (share.members !== undefined && share.members.size > 0) return;
+    share.members?.delete(member);
+    if (share.members !== undefined && share.members.count > 0) return;
     share.progress.stop();
     for (const [key, other] of this.#groups) if (other === share) this.#groups.delete(key);
   }

@@ -61,6 +61,16 @@ interface Search {
   done: boolean;
 }
 
+/** What a subscription has to find out about what the server sends, or does not. */
+interface Concern {
+  search: Search | undefined;
+  /** Nothing has come for long. */
+  silent: boolean;
+  /** Why the server is to be asked for the subscription again, and how much had been received when it was last. */
+  renewal: string | undefined;
+  receivedThen: number;
+}
+
 type State =
   /** The client is not registered. */
   | { readonly name: "disconnected" }
@@ -115,15 +125,10 @@ export class Subscription {
   #wake = new Lifetime();
   /** A message contradicts what was received: nothing is taken until the loop has looked. */
   #doubtful = false;
-  /** What was received is missing on the server, or the other way round; once `done`, the server has been asked for it. */
-  #search: Search | undefined;
-  /** Nothing has come since an outage. */
-  #silent = false;
-  /** Why the server is asked for the subscription again, and how much had been received then. */
-  #why: string | undefined;
-  #receivedThen = -1;
-  /** When the server was first asked, by both clocks: one of them may stand still while a machine is suspended. */
-  #since: { readonly monotonic: number; readonly wall: number } | undefined;
+  /** What else it has to look into; made when it is needed. */
+  #concern: Concern | undefined;
+  /** When the server was first asked. */
+  #since: number | undefined;
   /** The durable that the server may know is of a channel that is no more: it is to be forgotten before it is of use. */
   #forgetFirst = false;
   /** The last acks since the server was asked, in a ring. */
@@ -214,14 +219,18 @@ export class Subscription {
 
   /** @internal See `Member`. */
   renew(reason: string): void {
-    this.#why = reason;
-    this.#wake.abort();
+    this.#concerned.renewal = reason;
   }
 
   /** @internal */
   silent(): void {
-    this.#silent = true;
+    this.#concerned.silent = true;
+  }
+
+  /** The concern, which the loop looks into as soon as it can. */
+  get #concerned(): Concern {
     this.#wake.abort();
+    return (this.#concern ??= { search: undefined, silent: false, renewal: undefined, receivedThen: -1 });
   }
 
   /** @internal True while there are acks that the server may not have. */
@@ -324,7 +333,7 @@ export class Subscription {
     const { sequence } = view;
     this.#received++;
     if (view.redelivered) this.#redelivered++;
-    if (this.#share.shared) this.#share.given();
+    if (this.#share.shared) this.#share.members!.given();
     const { progress } = this.#share;
     if (!progress.receive(sequence, timeOf(view))) {
       this.#doubt();
@@ -366,7 +375,7 @@ export class Subscription {
   acknowledge(sequence: number, progress: Progress<Message>): boolean {
     if (this.#state.name === "closed" || progress !== this.#share.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
-    if (progress.wasMoved(sequence)) this.#share.pokeAll();
+    if (progress.wasMoved(sequence)) this.#share.members?.poke();
     return true;
   }
 
@@ -400,20 +409,23 @@ export class Subscription {
     if (this.#place?.session !== registration.session) return;
     this.#repeatAcks();
     this.#share.progress.established();
-    this.#share.pokeAll();
+    this.#share.members?.poke();
     this.#household.watchdog.watch(this);
   }
 
   /** @internal Whoever was in charge may be gone, with what was on the way from there. */
   suspend(): void {
-    this.#search = undefined;
-    this.#share.interrupted();
+    this.#interrupted();
   }
 
   /** @internal */
   lost(): void {
     if (this.#place?.lost() === true) this.#owesAcks = true;
-    this.#search = undefined;
+    this.#interrupted();
+  }
+
+  #interrupted(): void {
+    if (this.#concern !== undefined) this.#concern.search = undefined;
     this.#share.interrupted();
   }
 
@@ -565,8 +577,9 @@ export class Subscription {
     this.#recentAcks = undefined;
     this.#recentAck = 0;
     place.open(connection);
+    const { stopwatch } = this.#household.supervisor;
     // Whole: a fraction takes 16 bytes more, in each of thousands.
-    const since = { monotonic: Math.trunc(performance.now()), wall: Date.now() };
+    const since = Math.trunc(stopwatch.now);
     const failure = await this.#server.subscribe(registration, place.inbox, this.#start(session, from), (ackInbox) => {
       // In the turn in which the answer came: messages may follow in the very same bytes.
       place.ackInbox = ackInbox;
@@ -585,7 +598,8 @@ export class Subscription {
     if (this.#share.anewIn === session) return fromFirst;
     if (from !== undefined) return fromSequence(from);
     const { requestTimeout } = this.#household.settings;
-    return fromStart(this.#settings.startAt, this.#since === undefined ? undefined : elapsed(this.#since), requestTimeout);
+    const { stopwatch } = this.#household.supervisor;
+    return fromStart(this.#settings.startAt, this.#since === undefined ? undefined : stopwatch.now - this.#since, requestTimeout);
   }
 
   async #subscribed({ registration, resumed, from }: State & { name: "subscribed" }): Promise<State> {
@@ -606,16 +620,17 @@ export class Subscription {
   async #lookInto(registration: Registration): Promise<State | undefined> {
     if (this.#doubtful) return this.#lookIntoDoubt(registration);
     this.#wake = new Lifetime();
-    if (this.#search?.done === false) await this.#find(registration, this.#search);
-    if (this.#silent) await this.#lookIntoSilence(registration);
-    if (this.#why === undefined) return undefined;
+    const concern = this.#concern;
+    if (concern?.search?.done === false) await this.#find(registration, concern, concern.search);
+    if (concern?.silent === true) await this.#lookIntoSilence(registration, concern);
+    if (concern?.renewal === undefined) return undefined;
     this.#giveUpPlace(false);
     return { name: "connected", registration };
   }
 
   #tellSubscribed(resumed: boolean, from: number | undefined): void {
-    const reason = this.#why;
-    this.#why = undefined;
+    const reason = this.#concern?.renewal;
+    if (this.#concern !== undefined) this.#concern.renewal = undefined;
     const told = { type: "subscribed", subscription: this, resumed, ...(from && { from }), ...(reason && { reason }) } as const;
     if (!this.#leaving.aborted) this.#household.tell(told);
     this.#ready?.resolve();
@@ -646,7 +661,7 @@ export class Subscription {
       this.#doubtful = false;
       // What came meanwhile was not taken, nor was it noted whom it came to.
       if (this.#share.shared) progress.moveAll();
-      this.#share.pokeAll();
+      this.#share.members?.poke();
       return undefined;
     }
     // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
@@ -658,8 +673,8 @@ export class Subscription {
    * Nothing came for long, and nothing is in hand. If the channel has more than was received, the server has forgotten to
    * feed the subscription, or a new leader takes for done what it was to be sent: it is asked for again, once.
    */
-  async #lookIntoSilence(registration: Registration): Promise<void> {
-    this.#silent = false;
+  async #lookIntoSilence(registration: Registration, concern: Concern): Promise<void> {
+    concern.silent = false;
     const { highest } = this.#share.progress;
     const received = this.#received;
     const { queue, durable, startAt, maxInFlight } = this.#settings;
@@ -674,17 +689,17 @@ export class Subscription {
     if (registration.over.aborted || this.#leaving.aborted || this.#received !== received) return;
     // The server does not send a durable again what it takes for done.
     const to = Math.min(last, highest + maxInFlight);
-    if (durable !== "" && queue === "") await this.#find(registration, { from: highest + 1, to, done: false });
-    if (this.#receivedThen === received) return;
-    this.#receivedThen = this.#received;
-    this.#why = `nothing came for ${Math.round(this.patience / 1000)} s, and the channel has messages up to ${last}`;
+    if (durable !== "" && queue === "") await this.#find(registration, concern, { from: highest + 1, to, done: false });
+    if (concern.receivedThen === received) return;
+    concern.receivedThen = this.#received;
+    concern.renewal = `nothing came for ${Math.round(this.patience / 1000)} s, and the channel has messages up to ${last}`;
   }
 
   /**
    * Reads messages that the server does not send, and hands them on like deliveries. What is neither received nor in hand
    * then is gone.
    */
-  async #find(registration: Registration, search: Search): Promise<void> {
+  async #find(registration: Registration, concern: Concern, search: Search): Promise<void> {
     const { progress } = this.#share;
     const { over } = registration;
     const most = Math.min(this.#settings.maxInFlight, MOST_FOUND);
@@ -698,7 +713,7 @@ export class Subscription {
       const unclear = last === 0 && (await this.#hasAny(registration, next));
       if (last === undefined || unclear || this.#doubtful || this.#handlers.stopped) {
         // It will be asked for again.
-        this.#search = undefined;
+        concern.search = undefined;
         return;
       }
       next = last === 0 ? Infinity : last + 1;
@@ -844,10 +859,9 @@ export class Subscription {
 
   /** True if the server was asked for these; else it is asked soon. */
   #searched(from: number, to: number): boolean {
-    const search = this.#search;
+    const search = this.#concern?.search;
     if (search?.done === true && search.from <= from && to <= search.to) return true;
-    if (search === undefined || search.done) this.#search = { from, to, done: false };
-    this.#wake.abort();
+    if (search === undefined || search.done) this.#concerned.search = { from, to, done: false };
     return false;
   }
 
@@ -880,8 +894,4 @@ export class Subscription {
 /** Nanoseconds since 1970, to the nearest 256 or so: enough to tell which of two messages was stored later. */
 function timeOf({ timestampHigh, timestampLow }: MsgProtoView): number {
   return timestampHigh * 2 ** 32 + timestampLow;
-}
-
-function elapsed({ monotonic, wall }: { readonly monotonic: number; readonly wall: number }): number {
-  return Math.max(performance.now() - monotonic, Date.now() - wall);
 }

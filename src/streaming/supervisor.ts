@@ -12,6 +12,7 @@ import type { Settings } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
 import { Session } from "./session.ts";
 import type { ClientStats } from "./stats.ts";
+import { Stopwatch } from "./stopwatch.ts";
 import type { Tell } from "./status.ts";
 
 /** A session on a connection, from its registration or verification until one of the two is lost. */
@@ -71,6 +72,8 @@ const UNHEARD = 2_000;
  * ends it, or a failure before the first registration.
  */
 export class Supervisor {
+  /** How much time has passed. */
+  readonly stopwatch = new Stopwatch();
   readonly #settings: Settings;
   readonly #tell: Tell;
   readonly #publisher: Publisher;
@@ -337,6 +340,8 @@ export class Supervisor {
     this.#registeredAt = this.#pongAt = Date.now();
     if (resumed) this.#resumptions++;
     else this.#registrations++;
+    if (resumed) this.stopwatch.alive();
+    else this.stopwatch.renewed();
     this.#told = undefined;
     this.#first.resolve();
     this.#tell({ type: "registered", resumed });
@@ -388,7 +393,10 @@ export class Supervisor {
         this.#tellOfDeniedPing(session);
         continue;
       }
-      if (verdict === "alive") this.#pongAt = Date.now();
+      if (verdict === "alive") {
+        this.#pongAt = Date.now();
+        this.stopwatch.alive();
+      }
       if (verdict === "alive" && missed > 0) {
         // The one that answers need not be the one that did not: what was sent before this ping may be lost with that one.
         for (const dependent of this.#dependents()) dependent.resume(registration, sent);

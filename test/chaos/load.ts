@@ -273,7 +273,9 @@ export class Load {
   /** The state of everything, for whoever has to find out why. */
   dump(): string {
     const clients = this.clients.map((client, i) => `client ${i}: ${client.state}, ready ${client.ready}`);
-    const subscriptions = [...this.#subscriptions].map(([subscription, view]) => `${view.name}: ${subscription.state}, ${view.handled.size} handled`);
+    const subscriptions = [...this.#subscriptions].map(([subscription, view]) => {
+      return `${view.name}: ${subscription.state}, ${view.handled.size} handled, ${JSON.stringify(subscription.stats())}`;
+    });
     const counts = Object.entries(this.#statuses).map(([what, count]) => `${what} ${count}`).join(", ");
     return [...clients, ...subscriptions, counts, ...this.#recent, `${this.#time()} now`].join("\n  ");
   }
