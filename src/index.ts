@@ -1,10 +1,10 @@
 export { Client, connect } from "./streaming/client.ts";
-export { StreamingError } from "./streaming/errors.ts";
-export type { StreamingErrorCode } from "./streaming/errors.ts";
+export { PublishManyError, StreamingError } from "./streaming/errors.ts";
+export type { PublishFailure, StreamingErrorCode } from "./streaming/errors.ts";
 export type { MessageHandler } from "./streaming/handlers.ts";
 export { Message } from "./streaming/message.ts";
 export { Messages } from "./streaming/messages.ts";
-export type { ConnectOptions, DrainOptions, PublishManyOptions, PublishOptions, Signal, StartAt, SubscribeOptions } from "./streaming/options.ts";
+export type { ConnectOptions, DrainOptions, PublishItem, PublishManyOptions, PublishOptions, Signal, StartAt, SubscribeOptions } from "./streaming/options.ts";
 export type { ClientStats, SubscriptionStats } from "./streaming/stats.ts";
 export type { Status } from "./streaming/status.ts";
 export { Subscription } from "./streaming/subscription.ts";

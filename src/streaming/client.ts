@@ -4,7 +4,7 @@ import { StreamingError } from "./errors.ts";
 import type { MessageHandler } from "./handlers.ts";
 import { Messages } from "./messages.ts";
 import { checkChannel, checkConnectOptions, checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "./options.ts";
-import type { ConnectOptions, DrainOptions, PublishManyOptions, PublishOptions, Settings, Signal, SubscribeOptions, SubscribeSettings } from "./options.ts";
+import type { ConnectOptions, DrainOptions, PublishItem, PublishManyOptions, PublishOptions, Settings, Signal, SubscribeOptions, SubscribeSettings } from "./options.ts";
 import { publishMany } from "./publish-many.ts";
 import { Publisher } from "./publisher.ts";
 import { Room } from "./room.ts";
@@ -127,14 +127,11 @@ export class Client {
 
   /**
    * Publishes all that the source yields, drawing from it no faster than acks come in; resolves to the number stored.
-   * At the first failure it draws no more, closes the source, waits until the rest settle, and rejects with that
-   * failure. `onStored` is told the number so far, with each ack.
+   *
+   * At the first failure, when the signal aborts, and when the client closes or drains, it draws no more, closes the source,
+   * waits until what was drawn is settled, and rejects with a `PublishManyError`, which says what is stored and where to go on.
    */
-  publishMany(
-    subject: string,
-    source: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>,
-    options?: PublishManyOptions,
-  ): Promise<number> {
+  publishMany(subject: string, source: Iterable<PublishItem> | AsyncIterable<PublishItem>, options?: PublishManyOptions): Promise<number> {
     return publishMany(this.#publisher, subject, source, options);
   }
 

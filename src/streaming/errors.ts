@@ -51,6 +51,48 @@ export class StreamingError extends Error {
   }
 }
 
+/** An item of a `publishMany` that was not stored for certain: where it is in the source, from 0, and why. */
+export interface PublishFailure {
+  readonly index: number;
+  readonly code: StreamingErrorCode;
+}
+
+/**
+ * Why a `publishMany` has ended before its source, and what was stored until then. `code` is that of the failure that ended it,
+ * which is the `cause`: `ABORTED` also where the source itself failed, or yielded what is no data.
+ */
+export class PublishManyError extends StreamingError {
+  /** How many items are stored for certain. */
+  readonly stored: number;
+  /** All items before this one are stored, so many as it says. To go on from here loses nothing, and may store some twice. */
+  readonly firstUncertain: number;
+  /** How many items failed. */
+  readonly failed: number;
+  /** Which ones, in the order of the source; the first 1,000. */
+  readonly failures: readonly PublishFailure[];
+
+  /** @internal */
+  constructor(
+    code: StreamingErrorCode,
+    message: string,
+    cause: unknown,
+    stored: number,
+    firstUncertain: number,
+    failed: number,
+    failures: readonly PublishFailure[],
+  ) {
+    super(code, message, cause);
+    this.stored = stored;
+    this.firstUncertain = firstUncertain;
+    this.failed = failed;
+    this.failures = failures;
+  }
+
+  override get name(): string {
+    return "PublishManyError";
+  }
+}
+
 /** @internal What a text of the streaming server means for what was asked of it. */
 export type AnswerClass =
   /** No, and asking again does not help. */

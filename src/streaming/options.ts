@@ -76,10 +76,16 @@ export interface PublishOptions {
   signal?: Signal | undefined;
 }
 
-/** Options of `publishMany`. Reply and signal are those of every message. */
+/** What a source of `publishMany` yields: data, or data with a `reply` of its own. */
+export type PublishItem = string | Uint8Array | { readonly data: string | Uint8Array; readonly reply?: string | undefined };
+
+/** Options of `publishMany`. The reply is that of every message that has none of its own, the signal that of all. */
 export interface PublishManyOptions extends PublishOptions {
-  /** Told the number stored so far, with each ack. What it throws is ignored. Default none. */
-  onStored?: ((stored: number) => void) | undefined;
+  /**
+   * Told with each ack how many items are stored, and how many of these stand at the beginning of the source without a gap. What
+   * it throws is ignored. Default none.
+   */
+  onStored?: ((stored: number, unbroken: number) => void) | undefined;
 }
 
 /** Where a subscription begins that the server does not know yet. A known durable goes on where it was. */
@@ -254,6 +260,11 @@ export function checkPublishManyOptions(options: PublishManyOptions): void {
   const { onStored, ...publishOptions } = options;
   checkPublishOptions(publishOptions);
   if (onStored !== undefined && typeof onStored !== "function") bad("onStored", "must be a function", onStored);
+}
+
+/** @internal @throws TypeError for what is neither data nor reply */
+export function checkPublishItem(item: { readonly data: unknown; readonly reply?: unknown }): void {
+  known("an item of publishMany", item, { data: item.data, reply: item.reply });
 }
 
 /** @internal The time to wait for, and what ends the wait before. @throws TypeError */

@@ -2,6 +2,7 @@ import { deferred, RETRY_DELAY, settledWithin, sleep } from "../core-nats/async.
 import type { Deferred } from "../core-nats/async.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import { Lifetime } from "../core-nats/lifetime.ts";
 import type { Ending } from "../core-nats/lifetime.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import type { Delivery } from "../core-nats/parser.ts";
@@ -61,7 +62,7 @@ export class Publisher implements Dependent, Receiver {
   #registration: Registration | undefined;
   #refusal: StreamingError | undefined;
   #deaf: StreamingError | undefined;
-  #closed = false;
+  readonly #closing = new Lifetime();
   #stored = 0;
   #rejected = 0;
   #unconfirmed = 0;
@@ -118,6 +119,11 @@ export class Publisher implements Dependent, Receiver {
     return this.#waiting > 0;
   }
 
+  /** Ends when nothing more is taken. */
+  get closing(): Ending {
+    return this.#closing;
+  }
+
   /** Resolves when nothing waits for its turn any more. */
   roomy(): Promise<void> {
     const room = deferred();
@@ -141,7 +147,7 @@ export class Publisher implements Dependent, Receiver {
         throw new TypeError(`data must be a string or a Uint8Array, not a ${typeof data}`);
       }
       if (options !== undefined) checkPublishOptions(options);
-      if (this.#closed) throw failure("CLOSED", subject, "the client is closed");
+      if (this.#closing.aborted) throw failure("CLOSED", subject, "the client is closed");
       if (this.#refusal !== undefined) throw failure(this.#refusal.code, subject, this.#refusal.message, this.#refusal);
       const signal = options?.signal;
       if (signal?.aborted === true) throw failure("ABORTED", subject, "the caller's signal was aborted", signal.reason);
@@ -419,7 +425,7 @@ export class Publisher implements Dependent, Receiver {
 
   /** Takes nothing more, and waits until all is settled, but no longer than the timeout, or until one of these ends. */
   async drain(timeout: number, ...endings: readonly Ending[]): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     if (this.#unsettled.first === undefined) return;
     this.#quiet ??= deferred();
     await settledWithin(timeout, this.#quiet.promise, ...endings);
@@ -427,7 +433,7 @@ export class Publisher implements Dependent, Receiver {
 
   /** Takes nothing more and settles all: what was sent is unconfirmed, the rest was not done. */
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
     this.#registration = undefined;
     for (const publish of this.#unsettled) {
       this.#fail(publish, publish.stage === Stage.sent ? "UNCONFIRMED" : "CLOSED", "the client was closed");

@@ -10,7 +10,9 @@ import type { Tarball } from "../support/tarball.ts";
 const TEXTS = ["LICENSE", "README.md", "package.json"];
 const MOST_FILES = 80;
 /** Bytes. */
-const MOST_UNPACKED = 250_000;
+const MOST_UNPACKED = 420_000;
+/** What `import "nats-streaming-client"` loads. */
+const MOST_LOADED = 180_000;
 const MOST_TESTING = 80_000;
 
 interface Manifest {
@@ -64,6 +66,9 @@ test("the package is small", () => {
   const testing = tarball.files.filter(({ path }) => /^dist\/testing[./]/.test(path));
   expect(tarball.files.length).toBeLessThanOrEqual(MOST_FILES);
   expect(tarball.unpackedSize).toBeLessThanOrEqual(MOST_UNPACKED);
+  const loaded = tarball.files.filter(({ path }) => /^dist\/(index|streaming|core-nats|pb)\.js$/.test(path));
+  expect(loaded.length).toBe(4);
+  expect(loaded.reduce((sum, { size }) => sum + size, 0)).toBeLessThanOrEqual(MOST_LOADED);
   expect(testing.reduce((sum, { size }) => sum + size, 0)).toBeLessThanOrEqual(MOST_TESTING);
 });
 

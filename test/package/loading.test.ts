@@ -12,7 +12,7 @@ beforeAll(() => install(pack(folder), folder));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string; sideEffects: unknown };
-const NAMES = ["Client", "Message", "Messages", "NatsError", "StreamingError", "Subscription", "connect"];
+const NAMES = ["Client", "Message", "Messages", "NatsError", "PublishManyError", "StreamingError", "Subscription", "connect"];
 
 /** Runs a program where the package is installed, and returns what it prints as JSON. */
 function run(file: string, text: string): unknown {

@@ -1,4 +1,6 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import { type PublishManyError, StreamingError } from "../../src/index.ts";
+import { StreamingServer as Embedded } from "../../src/testing/server.ts";
 import { fresh, open, proxyTo, range, read, Statuses } from "../support/clients.ts";
 import { channelPage } from "../support/monitor.ts";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
@@ -92,7 +94,7 @@ describeWithServer("publishing many", () => {
         if (stored === 200) controller.abort();
       },
     });
-    await expect(many).rejects.toMatchObject({ name: "StreamingError" });
+    await expect(many).rejects.toBeInstanceOf(StreamingError);
     // Five in flight, and one that waits for its turn; at the time of the call one of the five is already stored.
     expect(most).toBeLessThanOrEqual(6);
     expect(most).toBeGreaterThanOrEqual(4);
@@ -117,7 +119,7 @@ describeWithServer("publishing many", () => {
     } finally {
       server().resume();
     }
-    await expect(many).rejects.toMatchObject({ name: "StreamingError" });
+    await expect(many).rejects.toBeInstanceOf(StreamingError);
     expect(source.drawn).toBeLessThanOrEqual(110);
   });
 
@@ -133,7 +135,7 @@ describeWithServer("publishing many", () => {
     }
     let stored = 0;
     const many = client.publishMany(channel, kind === "texts" ? spoiled() : spoiledLater(), { onStored: (count) => (stored = count) });
-    await expect(many).rejects.toMatchObject({ name: "StreamingError", code: "TOO_LARGE" });
+    await expect(many).rejects.toMatchObject({ name: "PublishManyError", code: "TOO_LARGE", stored: 19, firstUncertain: 19, failures: [{ index: 19, code: "TOO_LARGE" }] });
     expect(source.closed).toBe(true);
     expect(source.drawn).toBe(20);
     // All that came before was settled when it rejected.
@@ -151,14 +153,86 @@ describeWithServer("publishing many", () => {
       throw broken;
     }
     let stored = 0;
-    await expect(client.publishMany(channel, source(), { onStored: (count) => (stored = count) })).rejects.toBe(broken);
+    const many = client.publishMany(channel, source(), { onStored: (count) => (stored = count) });
+    await expect(many).rejects.toMatchObject({ code: "ABORTED", cause: broken, stored: 2, firstUncertain: 2, failed: 0, failures: [] });
     expect(stored).toBe(2);
   });
 
-  test("something in the source that cannot be published ends it with a TypeError", async () => {
+  test("something in the source that cannot be published ends it, with a TypeError as the cause", async () => {
     const client = await open(server());
-    const many = client.publishMany(fresh("channel"), ["a", 7 as unknown as string, "b"]);
-    await expect(many).rejects.toBeInstanceOf(TypeError);
+    for (const item of [7, undefined, { data: 7 }, { data: "x", reply: 7 }, { data: "x", replay: "y" }, { reply: "x" }]) {
+      const many = client.publishMany(fresh("channel"), ["a", item as unknown as string, "b"]);
+      await expect(many).rejects.toMatchObject({ code: "ABORTED", cause: expect.any(TypeError), stored: 1, firstUncertain: 1 });
+    }
+  });
+
+  test("an item may have a reply of its own", async () => {
+    const client = await open(server());
+    const channel = fresh("channel");
+    const items = ["a", { data: "b", reply: "id 2" }, { data: new TextEncoder().encode("c"), reply: "id 3" }, { data: "d" }];
+    expect(await client.publishMany(channel, items, { reply: "for all" })).toBe(4);
+    const stored = (await read(client, channel, 4)).map((message) => `${message.text()} ${message.reply}`);
+    expect(stored).toEqual(["a for all", "b id 2", "c id 3", "d for all"]);
+  });
+
+  test("says where to go on: from there nothing is lost", async () => {
+    const embedded = await Embedded.start();
+    onTestFinished(() => embedded.stop());
+    const client = await open(embedded);
+    const lines = range(1, 100).map(String);
+    // The first is refused, and all that follow are stored.
+    embedded.refuse("publish", "disk full");
+    const told: number[] = [];
+    const error = await client.publishMany("c", lines, { onStored: (_, unbroken) => void told.push(unbroken) }).catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: "UNCONFIRMED", stored: 99, firstUncertain: 0, failed: 1, failures: [{ index: 0, code: "UNCONFIRMED" }] });
+    expect(new Set(told)).toEqual(new Set([0]));
+    await client.publishMany("c", lines.slice((error as PublishManyError).firstUncertain));
+    const stored = (await read(client, "c", 199)).map((message) => message.text());
+    expect(new Set(stored)).toEqual(new Set(lines));
+  });
+
+  test("names at most a thousand failures, and counts all", async () => {
+    const proxy = await proxyTo(server());
+    const client = await open(proxy);
+    const channel = fresh("channel");
+    await client.publish(channel, "first");
+    proxy.stall();
+    const source = new Source();
+    const many = client.publishMany(channel, source.texts()).catch((error: unknown) => error as PublishManyError);
+    await until("many are sent", () => client.stats().inFlight > 2_000);
+    proxy.cut();
+    proxy.go();
+    const { code, firstUncertain, failed, failures } = (await many) as PublishManyError;
+    expect({ code, firstUncertain }).toEqual({ code: "UNCONFIRMED", firstUncertain: 0 });
+    expect(failed).toBeGreaterThan(2_000);
+    expect(failures).toHaveLength(1_000);
+    expect(failures.map(({ index }) => index)).toEqual(range(0, 999));
+  });
+
+  test.each(["signal", "close", "drain"] as const)("a source that has nothing to yield for now does not hold it up: %s", async (how) => {
+    const client = await open(server());
+    const controller = new AbortController();
+    let closed = 0;
+    const source: AsyncIterable<string> = {
+      [Symbol.asyncIterator]: () => {
+        let drawn = 0;
+        return {
+          next: () => (drawn++ === 0 ? Promise.resolve({ done: false, value: "x" }) : new Promise(() => undefined)),
+          return: () => {
+            closed++;
+            return new Promise(() => undefined);
+          },
+        };
+      },
+    };
+    let stored = 0;
+    const many = client.publishMany(fresh("channel"), source, { signal: controller.signal, onStored: (n) => (stored = n) });
+    const ended = expect(many).rejects.toMatchObject({ code: how === "signal" ? "ABORTED" : "CLOSED", stored: 1, firstUncertain: 1, failed: 0 });
+    await until("the first is stored", () => stored === 1);
+    if (how === "signal") controller.abort();
+    else await client[how]();
+    await ended;
+    expect(closed).toBe(1);
   });
 
   test("wrong arguments reject with a TypeError before anything is drawn", async () => {
