@@ -14,8 +14,10 @@ export interface Member {
   renew(reason: string): void;
 }
 
-/** Of so many messages each member should have got some: the server gives them to the one that has the fewest. */
+/** Of so many new messages each member should have got some: the server gives them to the one that has the fewest. */
 const ROUND = 256;
+/** That takes so long at least: after an outage hundreds may come at once to one member. In milliseconds. */
+const SHORTEST_ROUND = 1_000;
 /** Members are poked together, so that many messages that end at once cost each member one ack. In milliseconds. */
 const POKE_DELAY = 10;
 
@@ -24,6 +26,7 @@ export class Members {
   readonly #all = new Set<Member>();
   #timer: Timer | undefined;
   #given = 0;
+  #roundBegan = 0;
   /** What each member had received at the end of the last round, and whether it was poked then. */
   readonly #seen = new Map<Member, { readonly received: number; readonly poked: boolean }>();
 
@@ -40,14 +43,17 @@ export class Members {
     this.#seen.delete(member);
   }
 
-  /** One was given a message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
+  /** One was given a new message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
   given(): void {
     if (++this.#given % ROUND !== 0) return;
+    const now = performance.now();
+    if (now - this.#roundBegan < SHORTEST_ROUND) return;
+    this.#roundBegan = now;
     for (const member of this.#all) {
       const { received } = member;
       const before = this.#seen.get(member);
       const neglected = before?.received === received && member.idle;
-      if (neglected && before.poked) member.renew(`it got none of ${2 * ROUND} messages that others of the group in this client got`);
+      if (neglected && before.poked) member.renew(`it got none of the last ${2 * ROUND} messages of its group in this client`);
       else if (neglected) member.poke();
       this.#seen.set(member, { received, poked: neglected && !before.poked });
     }

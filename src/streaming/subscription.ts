@@ -333,7 +333,7 @@ export class Subscription {
     const { sequence } = view;
     this.#received++;
     if (view.redelivered) this.#redelivered++;
-    if (this.#share.shared) this.#share.members!.given();
+    if (!view.redelivered && this.#share.shared) this.#share.members!.given();
     const { progress } = this.#share;
     if (!progress.receive(sequence, timeOf(view))) {
       this.#doubt();
@@ -526,7 +526,8 @@ export class Subscription {
         continue;
       }
       if (failure === undefined) {
-        if (again) this.#tellOfGroup(from);
+        // Of one that is renewed in its session, the group has outlived it.
+        if (again && this.#concern?.renewal === undefined) this.#tellOfGroup(from);
         return { name: "subscribed", registration, resumed: again, from };
       }
       if (over.aborted || connection.ended.aborted || ending.aborted) continue;

@@ -215,7 +215,7 @@ export class Load {
   }
 
   /** Stops publishing, waits until all has come to rest, and judges it, by the server in charge. `port`: of its NATS server. */
-  finish(server: StreamingServer, port = server.port): Promise<Result> {
+  finish(server: InCharge, port?: number): Promise<Result> {
     return judge(this, server, port);
   }
 
@@ -286,6 +286,9 @@ function labelOf(status: Status): string {
   return status.type === "registered" && status.resumed ? "resumed" : status.type;
 }
 
+/** The server that is in charge, or what finds it: only the leader of a cluster knows what is pending, and it may change. */
+type InCharge = StreamingServer | (() => Promise<StreamingServer>);
+
 /** What can be brought to rest and judged, wherever it runs. */
 export interface Judged {
   readonly ledger: Ledger;
@@ -297,12 +300,13 @@ export interface Judged {
 }
 
 /** The oracle's part, when all is over: what the ledger says, against the log as another client reads it. */
-export async function judge(load: Judged, server: StreamingServer, port: number): Promise<Result> {
+export async function judge(load: Judged, server: InCharge, port?: number): Promise<Result> {
   const { ledger, channel } = load;
+  const inCharge = async (): Promise<StreamingServer> => (typeof server === "function" ? server() : server);
   await load.settle();
-  const log = await readLog(port, channel);
+  const log = await readLog(port ?? (await inCharge()).port, channel);
   const handled = await until("all that is stored is handled", () => ledger.missing(log).length === 0, 60_000).catch(() => false);
-  const pages = async (): Promise<readonly SubscriptionPage[]> => subscriptionPages(server, channel);
+  const pages = async (): Promise<readonly SubscriptionPage[]> => subscriptionPages(await inCharge(), channel);
   const atRest = (page: SubscriptionPage): boolean => page.pending_count === 0 && !page.is_stalled;
   const rest = await until("the server waits for nothing, and may send to all", async () => (await pages()).every(atRest), 20_000).catch(() => false);
   if (!rest) ledger.violation(`at rest the server has ${JSON.stringify((await pages()).filter((page) => !atRest(page)))}`);

@@ -81,7 +81,7 @@ export class RemoteLoad {
   }
 
   finish(server: StreamingServer): Promise<Result> {
-    return judge(this, server, server.port);
+    return judge(this, server);
   }
 
   async settle(): Promise<void> {

@@ -257,8 +257,7 @@ function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario
       else if (what !== "quorum lost") await leader.restart();
       await load.ready();
     });
-    const last = await group.leader();
-    return load.finish(last);
+    return load.finish(() => group.leader());
   });
 }
 
@@ -281,7 +280,7 @@ const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cle
     await active.restart().catch(() => undefined);
     await load.ready();
   });
-  return load.finish(await pair.leader());
+  return load.finish(() => pair.leader());
 });
 
 const natsBounced = scenario(
