@@ -11,6 +11,8 @@ export type MessageHandler = (message: Message) => unknown;
 
 /** @internal Who is told what becomes of messages. */
 export interface HandlerEvents {
+  /** Asked where one is handled at a time, in order: whether a message before it is yet to come again. */
+  mustWait(message: Message): boolean;
   /** A handler is about to get it. */
   begins(message: Message): void;
   /** The handler has ended well. */
@@ -32,6 +34,8 @@ const controllers = new WeakMap<Message, AbortController>();
  */
 export class Handlers {
   readonly #handler: MessageHandler;
+  /** One at a time, and a message that failed before all behind it. */
+  readonly #ordered: boolean;
   #concurrency: number;
   readonly #room: Room;
   readonly #events: HandlerEvents;
@@ -46,8 +50,9 @@ export class Handlers {
   #overflowing = false;
 
   /** What waits takes `room`. */
-  constructor(handler: MessageHandler, concurrency: number, room: Room, events: HandlerEvents) {
+  constructor(handler: MessageHandler, concurrency: number, ordered: boolean, room: Room, events: HandlerEvents) {
     this.#handler = handler;
+    this.#ordered = ordered;
     this.#concurrency = concurrency;
     this.#room = room;
     this.#events = events;
@@ -73,12 +78,13 @@ export class Handlers {
     // Nothing new is no reason to start what is being started: whoever is told of that may be calling.
     if (this.#concurrency === concurrency) return;
     this.#concurrency = concurrency;
-    this.#next();
+    this.next();
   }
 
   /** Starts the handler, or has the message wait for one. */
   take(message: Message): void {
-    if (this.#free && (this.#waiting === undefined || this.#waiting.length === 0)) {
+    const first = this.#waiting === undefined || this.#waiting.length === 0;
+    if (first && this.#free && !(this.#ordered && this.#events.mustWait(message))) {
       this.#start(message);
       return;
     }
@@ -90,7 +96,12 @@ export class Handlers {
       return;
     }
     message.hold();
-    (this.#waiting ??= new Queue()).push(message);
+    this.#waiting ??= new Queue();
+    if (!this.#ordered) this.#waiting.push(message);
+    else {
+      this.#waiting.insert(message, (other) => other.sequence > message.sequence);
+      this.next();
+    }
   }
 
   /** Aborted by `stop` and `abort`, while the handler of the message runs; from the beginning once `stop` was called. */
@@ -147,7 +158,7 @@ export class Handlers {
     this.#called = undefined;
     if (promise !== undefined) this.#await(message, promise);
     // A drain that began in the call waits for its end.
-    else if (this.#idle !== undefined) this.#next();
+    else if (this.#idle !== undefined) this.next();
   }
 
   /** Returns the promise of the handler's end, or undefined if it has ended already. */
@@ -180,20 +191,21 @@ export class Handlers {
       () => {
         running.delete(message);
         this.#events.handled(message);
-        this.#next();
+        this.next();
       },
       (error: unknown) => {
         running.delete(message);
         this.#events.failed(message, error);
-        this.#next();
+        this.next();
       },
     );
   }
 
-  /** There may be a place free: start those that wait for one. */
-  #next(): void {
+  /** There may be a place free, or what was waited for has come: starts those that wait. */
+  next(): void {
     const waiting = this.#waiting;
     while (waiting !== undefined && waiting.length > 0 && this.#free) {
+      if (this.#ordered && this.#events.mustWait(waiting.first!)) break;
       const message = waiting.shift()!;
       this.#room.give(message.data);
       this.#start(message);

@@ -104,9 +104,9 @@ export class Message {
     if (!this.finished) this.#progress.begin(this.sequence);
   }
 
-  /** @internal Nobody has it any more. If it is not finished, its next delivery is handled. */
-  release(): void {
-    if (!this.finished) this.#progress.release(this.sequence, this);
+  /** @internal Nobody has it any more. If it is not finished, its next delivery is handled; `again`: and waited for. */
+  release(again = true): void {
+    if (!this.finished) this.#progress.release(this.sequence, this, again);
   }
 }
 

@@ -20,6 +20,8 @@ export interface Released {
 /** When it was last seen, and the message, if there was room to keep it. */
 interface Kept<M> {
   readonly since: number;
+  /** It is to be handled again, and does not wait for an ack by hand. */
+  readonly again: boolean;
   readonly message: M | undefined;
 }
 
@@ -29,6 +31,8 @@ export interface ProgressEvents {
   skipped(from: number, to: number): boolean;
   /** The server does not send this one again, which was received and is not finished. Returns false likewise. */
   dropped(sequence: number): boolean;
+  /** Some that were to be handled again will not come: nobody need wait for them. */
+  freed(): void;
   /** Too much was finished out of order to remember it all: these may be handled again. */
   forgotten(from: number, to: number): void;
 }
@@ -49,6 +53,8 @@ export class Progress<M extends Released = Released> {
   #finished = new Intervals();
   /** Made when it is needed: many a subscription is idle. */
   #unfinished: Map<number, typeof ACTIVE | Kept<M>> | undefined;
+  /** How many of them are to be handled again. */
+  #again = 0;
   /** Active messages that the server may count for another member of the group than the one that is at it. */
   #moved: Set<number> | undefined;
   readonly #events: ProgressEvents;
@@ -156,6 +162,13 @@ export class Progress<M extends Released = Released> {
     }
   }
 
+  /** Whether one before it is to be handled again. */
+  isBehind(sequence: number): boolean {
+    if (this.#again === 0) return false;
+    for (const [other, entry] of this.#unfinished!) if (entry !== ACTIVE && entry.again && other < sequence) return true;
+    return false;
+  }
+
   /** The message waits for a handler or is in one. */
   begin(sequence: number): void {
     this.#drop(sequence);
@@ -178,11 +191,12 @@ export class Progress<M extends Released = Released> {
   }
 
   /** The message is in nobody's hands any more, and not finished: its next delivery is handled. */
-  release(sequence: number, message: M): void {
+  release(sequence: number, message: M, again: boolean): void {
     this.#moved?.delete(sequence);
     this.#drop(sequence);
     const kept = this.#stopped || this.#room.take(message.data) ? message : undefined;
-    (this.#unfinished ??= new Map()).set(sequence, { since: performance.now(), message: kept });
+    (this.#unfinished ??= new Map()).set(sequence, { since: performance.now(), again, message: kept });
+    if (again) this.#again++;
     this.#watch();
   }
 
@@ -221,7 +235,9 @@ export class Progress<M extends Released = Released> {
     const entry = this.#unfinished?.get(sequence);
     if (entry === undefined) return;
     this.#unfinished!.delete(sequence);
-    if (entry !== ACTIVE && entry.message !== undefined && !this.#stopped) this.#room.give(entry.message.data);
+    if (entry === ACTIVE) return;
+    if (entry.again) this.#again--;
+    if (entry.message !== undefined && !this.#stopped) this.#room.give(entry.message.data);
   }
 
   #bound(): void {
@@ -255,10 +271,12 @@ export class Progress<M extends Released = Released> {
     const before = performance.now() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     const unfinished = (this.#unfinished ??= new Map());
+    const { size } = unfinished;
     for (const [sequence, entry] of unfinished) {
       // Not delivered again for so long: it has expired, another member of the group has it, or a new leader forgot it.
       if (entry !== ACTIVE && entry.since < before && this.#events.dropped(sequence)) this.#drop(sequence);
     }
+    if (unfinished.size < size) this.#events.freed();
     if (this.#base === undefined && this.#lowest !== undefined) this.#base = this.#lowest;
     const waitedFor = Float64Array.from(unfinished.keys()).sort();
     let i = 0;

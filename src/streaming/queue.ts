@@ -11,6 +11,17 @@ export class Queue<T> {
     this.#items.push(item);
   }
 
+  get first(): T | undefined {
+    return this.#items[this.#head];
+  }
+
+  /** Puts the item before those at the end that are to come after it. */
+  insert(item: T, after: (other: T) => boolean): void {
+    let at = this.#items.length;
+    while (at > this.#head && after(this.#items[at - 1]!)) at--;
+    this.#items.splice(at, 0, item);
+  }
+
   shift(): T | undefined {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head];

@@ -150,7 +150,8 @@ export class Subscription {
     this.#household = household;
     this.#settings = settings;
     this.subject = subject;
-    this.#handlers = new Handlers(handler, concurrency, room, this);
+    // Members of a group need not get again what has failed.
+    this.#handlers = new Handlers(handler, concurrency, concurrency === 1 && queue === "", room, this);
     this.#server = new ServerSide(household.settings, supervisor, subject, settings);
     this.#share = shares.join(this, subject, queue, durable, () => this.#newProgress());
   }
@@ -347,6 +348,11 @@ export class Subscription {
   }
 
   /** @internal */
+  mustWait(message: Message): boolean {
+    return this.#share.progress.isBehind(message.sequence);
+  }
+
+  /** @internal */
   begins(message: Message): void {
     if (message.redeliveryCount < OFTEN - 1) return;
     this.#household.tell({ type: "redelivered-often", subscription: this, message });
@@ -355,7 +361,7 @@ export class Subscription {
   /** @internal */
   handled(message: Message): void {
     this.#handled++;
-    if (this.#settings.manualAck || !message.ack()) message.release();
+    if (this.#settings.manualAck || !message.ack()) message.release(false);
   }
 
   /** @internal */
@@ -376,6 +382,8 @@ export class Subscription {
     if (this.#state.name === "closed" || progress !== this.#share.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
     if (progress.wasMoved(sequence)) this.#share.members?.poke();
+    // It may have been the one for whose return others wait.
+    if (this.#handlers.waiting > 0) this.#handlers.next();
     return true;
   }
 
@@ -705,6 +713,7 @@ export class Subscription {
     const { over } = registration;
     const most = Math.min(this.#settings.maxInFlight, MOST_FOUND);
     for (let next = search.from; next <= search.to; ) {
+      const { waiting } = this.#handlers;
       const last = await this.#server.read(registration, fromSequence(next), most, PATIENCE, (found, bytes) => {
         if (found.sequence > search.to || progress !== this.#share.progress) return;
         found.redelivered = true;
@@ -718,7 +727,7 @@ export class Subscription {
         return;
       }
       next = last === 0 ? Infinity : last + 1;
-      while (this.#handlers.waiting > 0 && !over.aborted && !this.#handlers.stopped) await sleep(RETRY_DELAY, over, this.#leaving);
+      while (this.#handlers.waiting > waiting && !over.aborted && !this.#handlers.stopped) await sleep(RETRY_DELAY, over, this.#leaving);
     }
     search.done = true;
     progress.look();
@@ -856,6 +865,11 @@ export class Subscription {
   /** @internal */
   dropped(sequence: number): boolean {
     return this.#settings.queue !== "" || this.#searched(sequence, sequence);
+  }
+
+  /** @internal */
+  freed(): void {
+    this.#handlers.next();
   }
 
   /** True if the server was asked for these; else it is asked soon. */

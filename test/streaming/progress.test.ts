@@ -16,6 +16,7 @@ function start(): { progress: Progress; told: Told } {
   const progress = new Progress(ackWait, {
     skipped: (from, to) => told.skipped.push([from, to]) > 0,
     dropped: () => true,
+    freed: () => undefined,
     forgotten: (from, to) => void told.forgotten.push([from, to]),
   }, new Room(1_000_000));
   progress.established();
@@ -78,7 +79,7 @@ describe("the cursor", () => {
           received.push(next++);
         } else {
           const [sequence] = received.splice(random.int(0, received.length - 1), 1);
-          if (random.bool(0.1)) progress.release(sequence, message);
+          if (random.bool(0.1)) progress.release(sequence, message, true);
           else finished.add(sequence);
           if (finished.has(sequence)) progress.finish(sequence);
         }
@@ -111,7 +112,7 @@ describe("a message", () => {
     expect(progress.isActive(1)).toBe(false);
     progress.begin(1);
     expect(progress.isActive(1)).toBe(true);
-    progress.release(1, message);
+    progress.release(1, message, true);
     expect(progress.isActive(1)).toBe(false);
     expect(progress.finish(1)).toBe(true);
     expect(progress.finish(1)).toBe(false);
@@ -186,7 +187,7 @@ describe("what is missing", () => {
     progress.receive(2, 2);
     progress.begin(2);
     handle(progress, 3);
-    progress.release(2, message);
+    progress.release(2, message, true);
     vi.advanceTimersByTime(10 * ackWait);
     expect(told.skipped).toEqual([[2, 2]]);
     expect(progress.cursor).toBe(3);

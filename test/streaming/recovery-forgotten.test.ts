@@ -145,6 +145,19 @@ describe.concurrent.each(kinds)("what the server of a %s subscription has forgot
   });
 });
 
+test.concurrent("a message that failed and is gone holds back those behind it no longer than it may come again", () =>
+  Forgetful.run({ concurrency: 1, maxInFlight: 10 }, async (server) => {
+    server.deliver(1, 2, 3);
+    server.stored.delete(2);
+    await server.received.until(3);
+    expect(server.received.sequences).toEqual([1, 2, 3]);
+    await server.statuses.until("gap");
+    expect(server.statuses.of("gap")).toMatchObject([{ from: 2, to: 2 }]);
+  }, ({ sequence }) => {
+    if (sequence === 2) throw new Error("poison");
+  }),
+);
+
 describe.concurrent("a silent subscription", () => {
   test.each(kinds)("is asked for again, once, when the channel has more than it was sent after an outage: %s", (_, options) =>
     Forgetful.run(options, async (server) => {
