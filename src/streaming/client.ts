@@ -2,6 +2,7 @@ import { nothing, onEnd, settled, settledWithin, within } from "../core-nats/asy
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError } from "./errors.ts";
 import type { MessageHandler } from "./handlers.ts";
+import { inspectable } from "./inspect.ts";
 import { Messages } from "./messages.ts";
 import { checkChannel, checkConnectOptions, checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "./options.ts";
 import type { ConnectOptions, DrainOptions, PublishItem, PublishManyOptions, PublishOptions, Settings, Signal, SubscribeOptions, SubscribeSettings } from "./options.ts";
@@ -90,6 +91,11 @@ export class Client {
     } finally {
       unlisten?.();
     }
+  }
+
+  /** The client ID that the client is registered under. */
+  get clientId(): string {
+    return this.#settings.clientId;
   }
 
   /** Where the client is on its way to the server: without a NATS server, with one, known to the streaming server, or ended. */
@@ -250,6 +256,11 @@ export class Client {
 function abortedBy(signal: Signal | undefined, operation: string): StreamingError {
   return new StreamingError("ABORTED", `${operation}: the caller's signal was aborted`, signal?.reason);
 }
+
+inspectable(Client, (client) => {
+  const { clientId, state, ready } = client;
+  return { clientId, state, ready, ...client.stats() };
+});
 
 if (typeof Symbol.asyncDispose === "symbol") {
   Object.defineProperty(Client.prototype, Symbol.asyncDispose, {

@@ -1,5 +1,6 @@
 import type { MsgProtoView } from "../pb/protocol.ts";
 import { textOf } from "../pb/wire.ts";
+import { inspectable } from "./inspect.ts";
 import type { Signal } from "./options.ts";
 import type { Progress } from "./progress.ts";
 import { NANOSECONDS_PER_MILLISECOND } from "./start-position.ts";
@@ -9,6 +10,9 @@ import type { Subscription } from "./subscription.ts";
 const MOST_ON_HEAP = 64;
 /** From so many on, the host's pool takes memory from elsewhere for each, as well. */
 const TOO_LARGE_TO_POOL = 4 * 1024;
+
+/** So many characters are shown by `console.log`. */
+const MOST_SHOWN = 200;
 
 /** A message of a channel, as it was delivered to a subscription. */
 export class Message {
@@ -109,6 +113,13 @@ export class Message {
     if (!this.finished) this.#progress.release(this.sequence, this, again);
   }
 }
+
+inspectable(Message, (message) => {
+  const { subject, sequence, time, reply, redelivered, redeliveryCount } = message;
+  const text = message.text();
+  const shown = text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}… (${message.data.length} bytes)` : text;
+  return { subject, sequence, time, text: shown, reply, redelivered, redeliveryCount };
+});
 
 /** From the host's pool where it pays: at 128 bytes 0.14 µs instead of 0.45, and a third of the memory. */
 function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {

@@ -62,7 +62,10 @@ export interface ConnectOptions {
   inboxPrefix?: string | undefined;
   /** What the subject of registrations starts with. Default "_STAN.discover". */
   discoverPrefix?: string | undefined;
-  /** Told what happens. Default: problems, each as one line on `console.warn`. */
+  /**
+   * Told what happens. Default: prints problems by `console.warn`, a line for each (of a handler that failed with its stack), and
+   * that the client is registered again after an outage.
+   */
   onStatus?: ((status: Status) => void) | undefined;
   /** Ends the wait in `connect`, if need be after a registration under way (see `requestTimeout`); no effect once connected. */
   signal?: Signal | undefined;

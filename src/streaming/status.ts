@@ -32,22 +32,31 @@ export type Tell = (status: Status) => void;
 
 /** @internal Wraps the caller's `onStatus`, whose failures are its own and end nothing here; without one, problems are printed. */
 export function teller(clientId: string, onStatus: ((status: Status) => void) | undefined): Tell {
+  const listener = onStatus ?? printer(clientId);
   return (status) => {
     try {
-      if (onStatus !== undefined) void Promise.resolve(onStatus(status)).catch(nothing);
-      else warn(clientId, status);
+      void Promise.resolve(listener(status)).catch(nothing);
     } catch {
       // A broken listener must not break what it listens to.
     }
   };
 }
 
-function warn(clientId: string, status: Status): void {
-  const line = complaint(status);
-  if (line !== undefined) console.warn(`nats-streaming-client ${clientId}: ${line}`);
+/** Prints problems as lines, and that an outage is over. */
+function printer(clientId: string): Tell {
+  let outage = false;
+  return (status) => {
+    let line = complaint(status);
+    if (status.type === "disconnected") outage = true;
+    if (status.type === "registered" && outage) {
+      outage = false;
+      line = "registered again";
+    }
+    if (line !== undefined) console.warn(`nats-streaming-client ${clientId}: ${line}`);
+  };
 }
 
-/** The problem in one line, or undefined for what is only news. */
+/** The problem in words, or undefined for what is only news. */
 function complaint(status: Status): string | undefined {
   switch (status.type) {
     case "disconnected":
@@ -59,7 +68,7 @@ function complaint(status: Status): string | undefined {
     case "gap":
       return `${status.subscription.subject}: messages ${status.from} to ${status.to} may be missing: ${status.reason}`;
     case "handler-failed":
-      return `${status.subscription.subject}: the handler of message ${status.message.sequence} failed: ${reasonOf(status.error)}`;
+      return `${status.subscription.subject}: the handler of message ${status.message.sequence} failed: ${stackOf(status.error)}`;
     case "redelivered-often":
       return `${status.subscription.subject}: message ${status.message.sequence} is delivered for the ${status.message.redeliveryCount + 1}th time`;
     default:
@@ -68,8 +77,21 @@ function complaint(status: Status): string | undefined {
 }
 
 function reasonOf(error: unknown): string {
-  // Frameworks throw plain objects with a message, too.
-  const { message } = Object(error) as { message?: unknown };
-  const text = typeof message === "string" ? message : String(error);
-  return text.replace(/[\s\p{Cc}]+/gu, " ");
+  return wordsOf(error, "message").replace(/[\s\p{Cc}]+/gu, " ");
+}
+
+/** With the lines of the stack, if there is one. */
+function stackOf(error: unknown): string {
+  return wordsOf(error, "stack").replace(/[^\S\n]+|[^\P{Cc}\n]+/gu, " ") || reasonOf(error);
+}
+
+/** What was thrown may be anything: frameworks throw plain objects with a message, and an object may refuse to be text. */
+function wordsOf(error: unknown, property: "message" | "stack"): string {
+  try {
+    const text = (Object(error) as Record<string, unknown>)[property];
+    if (typeof text === "string") return text;
+    return property === "stack" ? "" : String(error);
+  } catch {
+    return property === "stack" ? "" : "something that has no text";
+  }
 }

@@ -8,6 +8,7 @@ import { MsgProtoView } from "../pb/protocol.ts";
 import { StreamingError } from "./errors.ts";
 import { Handlers } from "./handlers.ts";
 import type { MessageHandler } from "./handlers.ts";
+import { inspectable } from "./inspect.ts";
 import { Message } from "./message.ts";
 import { checkDrainOptions } from "./options.ts";
 import type { DrainOptions, Settings, Signal, SubscribeSettings } from "./options.ts";
@@ -905,6 +906,11 @@ export class Subscription {
     return new StreamingError(code, `subscribe ${this.subject}: ${reason}`, cause);
   }
 }
+
+inspectable(Subscription, (subscription) => {
+  const { subject, queue, durable, state } = subscription;
+  return { subject, ...(queue && { queue }), ...(durable && { durable }), state, ...subscription.stats() };
+});
 
 /** Nanoseconds since 1970, to the nearest 256 or so: enough to tell which of two messages was stored later. */
 function timeOf({ timestampHigh, timestampLow }: MsgProtoView): number {

@@ -16,13 +16,13 @@ const problems: readonly (readonly [Status, string])[] = [
   [{ type: "error", error, subscription }, "me: NO_SERVER: ping: nobody is there"],
   [{ type: "gap", subscription, from: 3, to: 5, reason: "why" }, "me: orders: messages 3 to 5 may be missing: why"],
   [
-    { type: "handler-failed", subscription, message, error: new Error("of\nits own") },
+    { type: "handler-failed", subscription, message, error: { message: "of\nits own" } },
     "me: orders: the handler of message 7 failed: of its own",
   ],
   [{ type: "handler-failed", subscription, message, error: "a\nstring" }, "me: orders: the handler of message 7 failed: a string"],
   // What a peer can put into an error must not reach a terminal as a command: by ESC, by DEL, or in one byte of C1.
   [
-    { type: "handler-failed", subscription, message, error: new Error("\x1b[2J\x1b]0;owned\x07 \x7f\x00a\x9b31mred\u0085") },
+    { type: "handler-failed", subscription, message, error: { message: "\x1b[2J\x1b]0;owned\x07 \x7f\x00a\x9b31mred\u0085" } },
     "me: orders: the handler of message 7 failed:  [2J ]0;owned a 31mred ",
   ],
   [{ type: "subscribed", subscription, resumed: true, reason: "why" }, "me: orders: subscribed again: why"],
@@ -58,12 +58,47 @@ describe("without a listener", () => {
     expect(() => teller("me", undefined)({ type: "disconnected", error })).not.toThrow();
   });
 
-  test("what a handler threw may be anything, also what cannot be text", () => {
-    vi.spyOn(console, "warn").mockImplementation(() => {});
+  test("what a handler threw may be anything, also what cannot be text: there is a line for each", () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const tell = teller("me", undefined);
-    for (const thrown of [undefined, null, Symbol("x"), Object.create(null), { toString: 1 }]) {
-      expect(() => tell({ type: "handler-failed", subscription, message, error: thrown })).not.toThrow();
-    }
+    const spiteful = {
+      get message(): string {
+        throw new Error("no");
+      },
+    };
+    const thrown: [unknown, string][] = [
+      [undefined, "undefined"],
+      [null, "null"],
+      [Symbol("x"), "Symbol(x)"],
+      ["text", "text"],
+      [Object.create(null), "something that has no text"],
+      [{ toString: 1 }, "something that has no text"],
+      [spiteful, "something that has no text"],
+    ];
+    for (const [error] of thrown) tell({ type: "handler-failed", subscription, message, error });
+    const lines = thrown.map(([, text]) => [`nats-streaming-client me: orders: the handler of message 7 failed: ${text}`]);
+    expect(warn.mock.calls).toEqual(lines);
+  });
+
+  test("what a handler threw is printed with its stack, in which nothing reaches the terminal as a command", () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const thrown = new TypeError("\x1b[2Jno\u009bdata");
+    teller("me", undefined)({ type: "handler-failed", subscription, message, error: thrown });
+    const [first, ...stack] = (warn.mock.calls[0]![0] as string).split("\n");
+    expect(first).toBe("nats-streaming-client me: orders: the handler of message 7 failed: TypeError:  [2Jno data");
+    expect(stack[0]).toMatch(/^ at .*status\.test\.ts:\d+:\d+/);
+  });
+
+  test("that an outage is over is printed once; a first registration is not", () => {
+    const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
+    const tell = teller("me", undefined);
+    tell({ type: "registered", resumed: false });
+    tell({ type: "disconnected", error });
+    for (const resumed of [true, false]) tell({ type: "registered", resumed });
+    expect(warn.mock.calls.map(([line]) => line as string)).toEqual([
+      "nats-streaming-client me: disconnected: ping: nobody is there",
+      "nats-streaming-client me: registered again",
+    ]);
   });
 });
 
