@@ -26,8 +26,11 @@ export interface ConnectOptions {
   servers?: string | readonly string[] | undefined;
   /** Who this is to the NATS server. A function is asked at every dial, so that credentials may change. Default: those of the URL, or none. */
   auth?: Credentials | (() => Credentials | Promise<Credentials>) | undefined;
-  /** Given, even empty: TLS is demanded of every server. Default: TLS where a URL says tls:// or a server demands it. */
-  tls?: TlsOptions | undefined;
+  /**
+   * Given, even empty: TLS is demanded of every server. A function is asked at every dial, so that a client certificate may be
+   * replaced; it may take `connectTimeout`. Default: TLS where a URL says tls:// or a server demands it.
+   */
+  tls?: TlsOptions | (() => TlsOptions | Promise<TlsOptions>) | undefined;
   /** One dial: TCP, TLS and handshake together. Default 5 000. */
   connectTimeout?: number | undefined;
   /** One attempt to register, subscribe, unsubscribe, close or ping. Default 2 000. */
@@ -132,7 +135,8 @@ export interface Settings {
   readonly clientId: string;
   readonly servers: Servers;
   readonly auth: () => Promise<Credentials | undefined>;
-  readonly tls: TlsOptions | undefined;
+  /** Undefined: TLS is not demanded. */
+  readonly tls: (() => Promise<TlsOptions>) | undefined;
   readonly connectTimeout: number;
   readonly requestTimeout: number;
   readonly publishTimeout: number;
@@ -180,7 +184,7 @@ export function checkConnectOptions(options: ConnectOptions): Settings {
   }
   const { auth, tls, onStatus, reconnectDelay, signal } = options;
   if (auth !== undefined && typeof auth !== "function") checkCredentials(auth);
-  if (tls !== undefined) checkTls(tls);
+  if (tls !== undefined && typeof tls !== "function") checkTls(tls);
   if (onStatus !== undefined && typeof onStatus !== "function") bad("onStatus", "must be a function", onStatus);
   if (reconnectDelay !== undefined && typeof reconnectDelay !== "function") {
     bad("reconnectDelay", "must be a function", reconnectDelay);
@@ -191,7 +195,7 @@ export function checkConnectOptions(options: ConnectOptions): Settings {
     clientId,
     servers: new Servers(options.servers, tls !== undefined),
     auth: async () => (typeof auth === "function" ? await auth() : auth),
-    tls,
+    tls: tls && (async () => (typeof tls === "function" ? checkTls(await tls()) : tls)),
     connectTimeout: milliseconds("connectTimeout", options.connectTimeout, 5_000),
     requestTimeout: milliseconds("requestTimeout", options.requestTimeout, 2_000),
     publishTimeout: milliseconds("publishTimeout", options.publishTimeout, 30_000),
@@ -291,7 +295,7 @@ function known<T extends object>(operation: string, options: object, made: T): T
 }
 
 /** What is in the PEM texts is seen when TLS begins; nothing of them, nor of the passphrase, is shown. */
-function checkTls(tls: TlsOptions): void {
+function checkTls(tls: TlsOptions): TlsOptions {
   if (typeof tls !== "object" || tls === null || Array.isArray(tls)) bad("tls", "must be an object", typeof tls);
   const { ca, cert, key, passphrase, servername, handshakeFirst } = tls;
   known("tls", tls, { ca, cert, key, passphrase, servername, handshakeFirst });
@@ -303,6 +307,7 @@ function checkTls(tls: TlsOptions): void {
     bad("tls.servername", "must be a host name or an IP address", servername);
   }
   boolean("tls.handshakeFirst", handshakeFirst);
+  return tls;
 }
 
 function pem(option: string, value: unknown): void {

@@ -1,8 +1,8 @@
 import { deferred, nothing, RETRY_DELAY, settled, settledWithin, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
-import type { Credentials } from "../core-nats/auth.ts";
 import { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
+import type { NatsErrorCode } from "../core-nats/errors.ts";
 import type { ServerInfo } from "../core-nats/info.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import type { Ending } from "../core-nats/lifetime.ts";
@@ -211,12 +211,13 @@ export class Supervisor {
   async #dial(server: Server): Promise<Connection> {
     const { clientId, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix, servers } = this.#settings;
     this.#lameDuck = false;
+    const credentials = await this.#asked("auth", "credentials", "AUTHORIZATION", this.#settings.auth);
     return Connection.open(
       server,
       {
         name: clientId,
-        credentials: (await this.#credentials()) ?? server.credentials,
-        tls,
+        credentials: credentials ?? server.credentials,
+        tls: tls && (await this.#asked("tls", "options", "TLS", tls)),
         timeout: connectTimeout,
         pingInterval,
         pingMaxOut,
@@ -231,16 +232,16 @@ export class Supervisor {
     );
   }
 
-  /** Asked at every dial, and not waited for longer than a dial may take. */
-  async #credentials(): Promise<Credentials | undefined> {
+  /** What the caller's function gives: asked at every dial, and not waited for longer than a dial may take. */
+  async #asked<T>(option: string, what: string, code: NatsErrorCode, ask: () => Promise<T>): Promise<T> {
     const { connectTimeout } = this.#settings;
-    const asked = this.#settings.auth();
+    const asked = ask();
     const answered = await settledWithin(connectTimeout, asked, this.#closing);
-    if (!answered) throw new NatsError("TIMEOUT", `auth: no credentials within ${connectTimeout} ms`);
+    if (!answered) throw new NatsError("TIMEOUT", `${option}: no ${what} within ${connectTimeout} ms`);
     try {
       return await asked;
     } catch (error) {
-      throw new NatsError("AUTHORIZATION", "auth: the function that gives the credentials failed", error);
+      throw new NatsError(code, `${option}: the function that gives the ${what} failed`, error);
     }
   }
 

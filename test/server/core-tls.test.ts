@@ -3,7 +3,7 @@ import dns from "node:dns";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { connect } from "../../src/index.ts";
-import type { ConnectOptions, StreamingError } from "../../src/index.ts";
+import type { ConnectOptions, StreamingError, TlsOptions } from "../../src/index.ts";
 import { fresh, open, optionsFor, Statuses } from "../support/clients.ts";
 import { freePorts } from "../support/ports.ts";
 import { Proxy } from "../support/proxy.ts";
@@ -142,6 +142,47 @@ describeWithServer("mutual TLS", () => {
     const encrypted = { key: pem("client-key-encrypted"), passphrase: "a-passphrase" };
     const client = await open(server(), { tls: { ca: CA, cert: pem("client"), ...encrypted } });
     await client.publish(fresh("channel"), "x");
+  });
+
+  test("takes another certificate at the next dial, where tls is a function", async () => {
+    const proxy = await Proxy.start(server().port);
+    try {
+      let name = "server";
+      let asked = 0;
+      const tls = async (): Promise<TlsOptions> => {
+        asked++;
+        await Promise.resolve();
+        return { ca: CA, cert: pem(name), key: pem(`${name}-key`) };
+      };
+      const statuses = new Statuses();
+      const clientId = fresh("client");
+      const client = await open(proxy, { clientId, tls, onStatus: statuses.onStatus });
+      const subject = async (): Promise<string | undefined> => {
+        const page = await server().monitor<{ connections: { name?: string; tls_peer_certs?: { subject: string }[] }[] }>("connz?auth=1");
+        return page!.connections.find((connection) => connection.name === clientId)?.tls_peer_certs?.[0]?.subject;
+      };
+      expect(await subject()).toBe("CN=localhost");
+      // What was given is refused, until it is replaced; the client goes on asking.
+      name = "expired";
+      proxy.cut();
+      await until("it was asked again, and refused", () => statuses.of("error").some(({ error }) => error.code === "AUTH_FAILED") && asked > 2);
+      name = "client";
+      await statuses.until("registered", 2);
+      expect(await subject()).toBe("CN=Test client");
+      await client.publish(fresh("channel"), "x");
+    } finally {
+      await proxy.stop();
+    }
+  });
+
+  test.each<[string, () => TlsOptions | Promise<TlsOptions>, string]>([
+    ["throws", () => { throw new Error("no certificate yet"); }, "tls: the function that gives the options failed"],
+    ["rejects", () => Promise.reject(new Error("no certificate yet")), "tls: the function that gives the options failed"],
+    ["gives what is none", () => ({ cart: "x" }) as TlsOptions, "tls: the function that gives the options failed"],
+  ])("is refused before anything is sent, where the function %s", async (_, tls, text) => {
+    const error = await failure(optionsFor(server(), { tls }));
+    expect(error).toMatchObject({ code: "AUTH_FAILED", cause: { code: "TLS" } });
+    expect(error.message).toContain(text);
   });
 
   test("tells who has none that one is demanded", async () => {
