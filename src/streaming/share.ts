@@ -8,18 +8,20 @@ export interface Member {
   readonly received: number;
   /** In place, with nothing in hand. */
   readonly idle: boolean;
+  /** Acknowledges a message that another member has finished. */
+  acknowledgeToo(sequence: number): void;
   /** Has the server look again whether it may send more. */
   poke(): void;
   /** Has the server be asked for it again. */
   renew(reason: string): void;
 }
 
+/** After an outage members are poked when the server has surely taken their acks, in milliseconds. */
+const POKE_DELAY = 1_000;
 /** Of so many new messages each member should have got some: the server gives them to the one that has the fewest. */
 const ROUND = 256;
 /** That takes so long at least: after an outage hundreds may come at once to one member. In milliseconds. */
 const SHORTEST_ROUND = 1_000;
-/** Members are poked together, so that many messages that end at once cost each member one ack. In milliseconds. */
-const POKE_DELAY = 10;
 
 /** The members of a queue group in one client. */
 export class Members {
@@ -59,17 +61,22 @@ export class Members {
     }
   }
 
-  /**
-   * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
-   * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member sends one.
-   */
-  poke(): void {
+  /** After an outage: of what was acknowledged before it, too, the server may have given some to other members. */
+  resumed(): void {
     if (this.count < 2 || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       for (const member of this.#all) member.poke();
     }, POKE_DELAY);
     this.#timer.unref();
+  }
+
+  /**
+   * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
+   * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member acknowledges it.
+   */
+  finished(sequence: number, by: Member): void {
+    for (const member of this.#all) if (member !== by) member.acknowledgeToo(sequence);
   }
 }
 

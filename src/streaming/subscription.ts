@@ -382,10 +382,15 @@ export class Subscription {
   acknowledge(sequence: number, progress: Progress<Message>): boolean {
     if (this.#state.name === "closed" || progress !== this.#share.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
-    if (progress.wasMoved(sequence)) this.#share.members?.poke();
+    if (progress.wasMoved(sequence)) this.#share.members?.finished(sequence, this);
     // It may have been the one for whose return others wait.
     if (this.#handlers.waiting > 0) this.#handlers.next();
     return true;
+  }
+
+  /** @internal See `Members.finished`. */
+  acknowledgeToo(sequence: number): void {
+    this.#sendAck(sequence);
   }
 
   /** @internal An ack that is for no message, after which the server sends what it may. */
@@ -396,7 +401,9 @@ export class Subscription {
   #sendAck(sequence: number): void {
     this.#acknowledged++;
     (this.#recentAcks ??= [])[this.#recentAck] = sequence;
-    this.#recentAck = this.#recentAck + 1 < Math.min(this.#settings.maxInFlight, MOST_REPEATED_ACKS) ? this.#recentAck + 1 : 0;
+    // The server waits for no more of this subscription; but messages may move from one member of a group to another.
+    const most = this.#settings.maxInFlight * (this.#share.members?.count ?? 1);
+    this.#recentAck = this.#recentAck + 1 < Math.min(most, MOST_REPEATED_ACKS) ? this.#recentAck + 1 : 0;
     if (this.#place?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
 
@@ -418,7 +425,7 @@ export class Subscription {
     if (this.#place?.session !== registration.session) return;
     this.#repeatAcks();
     this.#share.progress.established();
-    this.#share.members?.poke();
+    this.#share.members?.resumed();
     this.#household.watchdog.watch(this);
   }
 
@@ -671,7 +678,6 @@ export class Subscription {
       this.#doubtful = false;
       // What came meanwhile was not taken, nor was it noted whom it came to.
       if (this.#share.shared) progress.moveAll();
-      this.#share.members?.poke();
       return undefined;
     }
     // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
@@ -685,6 +691,7 @@ export class Subscription {
    */
   async #lookIntoSilence(registration: Registration, concern: Concern): Promise<void> {
     concern.silent = false;
+    if (this.#share.members !== undefined) this.poke();
     const { highest } = this.#share.progress;
     const received = this.#received;
     const { queue, durable, startAt, maxInFlight } = this.#settings;
