@@ -15,6 +15,8 @@ export interface Server {
   readonly label: string;
   /** Told by a server (`connect_urls`), not configured. */
   readonly discovered: boolean;
+  /** How often in a row it was dialled and did not answer soon. */
+  silences: number;
 }
 
 const defaultUrl = "nats://127.0.0.1:4222";
@@ -44,17 +46,21 @@ export class Servers {
   }
 
   /**
-   * Every server once, in the order to try them: a random one each time, but with `last`, the server that just ended
-   * or announced its end (lame duck), at the end.
+   * Every server once, in the order to try them: those that were configured, then those that servers told of, each in a random
+   * order; but those that stayed silent behind the others, the more often the further. `last`, the server of the last connection,
+   * comes first if it was well, else (it ended or announced its end) at the end.
    */
-  round(last?: Server): Server[] {
+  round(last?: Server, well = false): Server[] {
     const servers = [...this.#configured, ...this.#discovered.values()];
     for (let i = servers.length - 1; i > 0; i--) {
       const j = Math.floor(this.#random() * (i + 1));
       [servers[i], servers[j]] = [servers[j]!, servers[i]!];
     }
-    const isLast = (server: Server) => Number(server.label === last?.label);
-    return servers.sort((a, b) => isLast(a) - isLast(b));
+    const place = (server: Server): number => {
+      if (server.label === last?.label) return well ? -1 : Infinity;
+      return 2 * server.silences + Number(server.discovered);
+    };
+    return servers.sort((a, b) => (place(a) < place(b) ? -1 : Number(place(a) > place(b))));
   }
 
   /**
@@ -95,6 +101,7 @@ class PooledServer implements Server {
   readonly tls: boolean;
   readonly servername: string;
   readonly discovered: boolean;
+  silences = 0;
   // Not a plain property: inspect() would show it.
   readonly #credentials: Credentials | undefined;
 

@@ -24,6 +24,11 @@ export interface ConnectOptions {
   clientId: string;
   /** One URL, several in a list, or several separated by commas: nats:// or tls://, with user:pass@ or token@. Default "nats://127.0.0.1:4222". */
   servers?: string | readonly string[] | undefined;
+  /**
+   * True: dials the servers that are configured alone. Default false: also those that a server tells of, in clusters whose
+   * addresses are not meant for this client (Docker, NAT) the last ones, and side by side with others.
+   */
+  ignoreClusterUpdates?: boolean | undefined;
   /** Who this is to the NATS server. A function is asked at every dial, so that credentials may change. Default: those of the URL, or none. */
   auth?: Credentials | (() => Credentials | Promise<Credentials>) | undefined;
   /**
@@ -134,6 +139,7 @@ export interface Settings {
   readonly clusterId: string;
   readonly clientId: string;
   readonly servers: Servers;
+  readonly ignoreClusterUpdates: boolean;
   readonly auth: () => Promise<Credentials | undefined>;
   /** Undefined: TLS is not demanded. */
   readonly tls: (() => Promise<TlsOptions>) | undefined;
@@ -194,6 +200,7 @@ export function checkConnectOptions(options: ConnectOptions): Settings {
     clusterId,
     clientId,
     servers: new Servers(options.servers, tls !== undefined),
+    ignoreClusterUpdates: boolean("ignoreClusterUpdates", options.ignoreClusterUpdates),
     auth: async () => (typeof auth === "function" ? await auth() : auth),
     tls: tls && (async () => (typeof tls === "function" ? checkTls(await tls()) : tls)),
     connectTimeout: milliseconds("connectTimeout", options.connectTimeout, 5_000),

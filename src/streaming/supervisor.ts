@@ -1,12 +1,11 @@
-import { deferred, nothing, RETRY_DELAY, settled, settledWithin, sleep } from "../core-nats/async.ts";
+import { deferred, nothing, RETRY_DELAY, settled, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
 import { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
-import type { NatsErrorCode } from "../core-nats/errors.ts";
-import type { ServerInfo } from "../core-nats/info.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import type { Ending } from "../core-nats/lifetime.ts";
 import type { Server } from "../core-nats/servers.ts";
+import { Dialer } from "./dialer.ts";
 import { StreamingError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { Publisher } from "./publisher.ts";
@@ -93,7 +92,11 @@ export class Supervisor {
   #registeredAt = 0;
   #pongAt = 0;
   #doubt = new Lifetime();
-  #lameDuck = false;
+  /** A server that has said it is about to shut down. */
+  #lameDuck: Server | undefined;
+  /** The last server was well when the link to it was lost: it is dialled first. */
+  #lastIsWell = false;
+  readonly #dialer: Dialer;
 
   /** `dependents`, which the publisher is one of, are told in their order, at each change. */
   constructor(settings: Settings, tell: Tell, publisher: Publisher, dependents: () => Iterable<Dependent>) {
@@ -101,6 +104,13 @@ export class Supervisor {
     this.#tell = tell;
     this.#publisher = publisher;
     this.#dependents = dependents;
+    this.#dialer = new Dialer(settings, {
+      problem: (error) => tell({ type: "error", error: problem(error) }),
+      informed: (info, from) => {
+        if (info.lameDuck) this.#leave(from);
+        else if (this.#lameDuck === from) this.#lameDuck = undefined;
+      },
+    });
     // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
     this.#first.promise.catch(nothing);
   }
@@ -190,59 +200,17 @@ export class Supervisor {
   async #disconnected({ session, last }: State & { name: "disconnected" }): Promise<State> {
     const closing = this.#closing;
     await sleep(this.#delay(this.#attempt++), closing);
-    const failures: NatsError[] = [];
-    for (const server of this.#settings.servers.round(last)) {
-      if (closing.aborted) return { name: "closed", error: undefined };
-      try {
-        const connection = await this.#dial(server);
-        this.#connections++;
-        return { name: "connected", connection, session, registration: undefined };
-      } catch (error) {
-        failures.push(error instanceof NatsError ? error : new NatsError("CONNECT", `${server.label}: ${String(error)}`, error));
-      }
+    const { servers } = this.#settings;
+    const dialled = await this.#dialer.dial(servers.round(last, this.#lastIsWell), closing);
+    if (dialled instanceof Connection) {
+      this.#connections++;
+      return { name: "connected", connection: dialled, session, registration: undefined };
     }
     if (closing.aborted) return { name: "closed", error: undefined };
-    const error = notConnected(failures);
+    const error = notConnected(dialled);
     if (this.#givesUp(error)) return { name: "closed", error };
     this.#tellOnce(error);
     return { name: "disconnected", session, last };
-  }
-
-  async #dial(server: Server): Promise<Connection> {
-    const { clientId, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix, servers } = this.#settings;
-    this.#lameDuck = false;
-    const credentials = await this.#asked("auth", "credentials", "AUTHORIZATION", this.#settings.auth);
-    return Connection.open(
-      server,
-      {
-        name: clientId,
-        credentials: credentials ?? server.credentials,
-        tls: tls && (await this.#asked("tls", "options", "TLS", tls)),
-        timeout: connectTimeout,
-        pingInterval,
-        pingMaxOut,
-        inboxPrefix,
-        problem: (error) => this.#tell({ type: "error", error: problem(error) }),
-        informed: (info: ServerInfo) => {
-          servers.discovered(info.connectUrls, server);
-          if (info.lameDuck) this.#leave();
-        },
-      },
-      this.#closing,
-    );
-  }
-
-  /** What the caller's function gives: asked at every dial, and not waited for longer than a dial may take. */
-  async #asked<T>(option: string, what: string, code: NatsErrorCode, ask: () => Promise<T>): Promise<T> {
-    const { connectTimeout } = this.#settings;
-    const asked = ask();
-    const answered = await settledWithin(connectTimeout, asked, this.#closing);
-    if (!answered) throw new NatsError("TIMEOUT", `${option}: no ${what} within ${connectTimeout} ms`);
-    try {
-      return await asked;
-    } catch (error) {
-      throw new NatsError(code, `${option}: the function that gives the ${what} failed`, error);
-    }
   }
 
   async #connected({ connection, session, registration }: State & { name: "connected" }): Promise<State> {
@@ -336,7 +304,7 @@ export class Supervisor {
     const since = performance.now();
     this.#doubt = new Lifetime();
     const doubt = this.#doubt;
-    if (this.#lameDuck) doubt.abort();
+    if (this.#lameDuck === connection.server) doubt.abort();
     this.#everRegistered = true;
     this.#registeredAt = this.#pongAt = Date.now();
     if (resumed) this.#resumptions++;
@@ -358,7 +326,7 @@ export class Supervisor {
       return this.#unconnected(connection, session, registration);
     }
     if (connection.ended.aborted) return this.#unconnected(connection, session, registration);
-    if (this.#lameDuck) return this.#move(registration);
+    if (this.#lameDuck === connection.server) return this.#move(registration);
     for (const dependent of this.#dependents()) dependent.suspend();
     if (verdict === "gone") {
       this.#tell({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
@@ -428,11 +396,11 @@ export class Supervisor {
     return this.#unconnected(connection, session, registration);
   }
 
-  #leave(): void {
+  #leave(server: Server): void {
     const elsewhere = this.#settings.servers.round().length > 1;
     if (!elsewhere) return;
-    this.#lameDuck = true;
-    if (this.#state.name === "registered") this.#doubt.abort();
+    this.#lameDuck = server;
+    if (this.#state.name === "registered" && this.#state.registration.connection.server === server) this.#doubt.abort();
   }
 
   /** After the connection has ended, or when it is to end because the client does. */
@@ -448,6 +416,8 @@ export class Supervisor {
     if (closing) return { name: "closed", error: undefined };
     if (this.#givesUp(error)) return { name: "closed", error };
     this.#tell({ type: "disconnected", error });
+    this.#lastIsWell = reason instanceof NatsError && reason.code === "CONNECTION_LOST";
+    if (this.#lameDuck === connection.server) this.#lameDuck = undefined;
     return { name: "disconnected", session, last: connection.server };
   }
 

@@ -1,7 +1,7 @@
 import { connect } from "../../src/index.ts";
 import { binaries, type BinaryName, binaryPath } from "../support/binaries.ts";
 import type { Frame } from "../support/frames.ts";
-import { freePorts } from "../support/ports.ts";
+import { freePorts, listen } from "../support/ports.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Random } from "../support/random.ts";
 import { NatsServer, startCluster, startFtPair, type StreamingGroup, StreamingServer, type StreamingServerOptions } from "../support/server.ts";
@@ -447,9 +447,46 @@ const deleted = scenario("channel deleted for inactivity", async (random, second
   return load.finish(server);
 });
 
+/** As in Docker, or behind NAT: what the servers tell clients of accepts connections, and says nothing. */
+const advertised = scenario(
+  "links cut, in a cluster that tells of addresses which stay silent",
+  async (random, seconds, cleanup) => {
+    const silent = await Promise.all([1, 2, 3].map(() => listen()));
+    for (const { server } of silent) cleanup.add({ stop: () => Promise.resolve(void server.close()) });
+    const [port, ...routes] = await freePorts(4);
+    const urls = routes.map((route) => `nats://127.0.0.1:${route}`);
+    const members = await Promise.all(
+      silent.map((address, i) => {
+        const others = urls.filter((_, j) => j !== i).join(",");
+        const args = ["--cluster", urls[i]!, "--cluster_name", "c", "--routes", others, "--client_advertise", `127.0.0.1:${address.port}`];
+        return NatsServer.start({ ...(i === 0 ? { port: port! } : {}), args });
+      }),
+    );
+    for (const member of members) cleanup.add(member);
+    const server = cleanup.add(await StreamingServer.start({ natsUrl: members[0]!.url }));
+    const first = cleanup.add(await Proxy.start(port!));
+    const second = cleanup.add(await Proxy.start(port!));
+    const load = await cleanup.load(random, { servers: [first.url, second.url] });
+    await repeat(seconds, async () => {
+      await pause(random.int(50, 800));
+      const away = random.bool(0.3);
+      if (away) first.refuse();
+      if (random.bool(0.3)) second.cut();
+      first.cut();
+      if (away) await pause(random.int(100, 2_000));
+      first.accept();
+      load.healed("a cut");
+      await load.recovered();
+    });
+    return load.finish(server, port);
+  },
+  ["streaming", "nats"],
+);
+
 /** All of them, in the order in which they are run. */
 export const scenarios: readonly Scenario[] = [
   cut,
+  advertised,
   slow,
   replaced,
   usurped,

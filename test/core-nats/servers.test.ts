@@ -26,6 +26,42 @@ function single(url: string, tlsDemanded = false): Server {
   return round[0]!;
 }
 
+describe("the order of a round", () => {
+  const told = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
+
+  test("begins with the last server if it was well when the link was lost, and ends with it if not", () => {
+    const servers = pool("a,b,c");
+    servers.discovered(told, find(servers, "a:4222"));
+    for (const last of servers.round()) {
+      expect(servers.round(last, true)[0]).toBe(last);
+      expect(servers.round(last, false).at(-1)).toBe(last);
+    }
+  });
+
+  test("has those that were configured before those that servers told of, each in any order", () => {
+    const seen = new Set<string>();
+    const servers = pool("a,b");
+    servers.discovered(told, find(servers, "a:4222"));
+    for (let i = 0; i < 200; i++) {
+      const round = servers.round();
+      expect(round.map(({ discovered }) => discovered)).toEqual([false, false, true, true, true]);
+      seen.add(round.map(({ host }) => host).join());
+    }
+    expect(seen.size).toBe(2 * 6);
+  });
+
+  test("puts off those that were silent, the more often the further", () => {
+    const servers = pool("a,b,c");
+    servers.discovered(told, find(servers, "a:4222"));
+    find(servers, "b:4222").silences = 1;
+    find(servers, "10.0.0.1:1").silences = 3;
+    const labels = servers.round().map(({ label }) => label);
+    expect(labels.slice(0, 2).sort()).toEqual(["a:4222", "c:4222"]);
+    expect(labels.slice(2, 4).sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
+    expect(labels.slice(4)).toEqual(["b:4222", "10.0.0.1:1"]);
+  });
+});
+
 describe("URLs", () => {
   type Expected = Partial<Pick<Server, "host" | "port" | "label" | "tls">> & { credentials?: Credentials };
   const accepted: [string, Expected][] = [
