@@ -34,6 +34,11 @@ function indented(text) {
   return text.replace(/^(?: {4})+/gm, (blanks) => "\t".repeat(blanks.length / 4));
 }
 
+/** tsc leaves a comma behind the last name where there is one in the source. */
+function listed(names) {
+  return names.replace(/,$/, "").split(", ");
+}
+
 function layerOf(path) {
   return path.includes("/") ? dirname(path) : "index";
 }
@@ -47,13 +52,13 @@ function read(path) {
     if (/ as /.test(names)) throw new Error(`${path} gives another name to what it imports: ${names}`);
     const target = from.startsWith(".") ? join(dirname(path), from) : from;
     if (target !== from) read(target);
-    module.imports.push({ names: names.split(", "), from: target });
+    module.imports.push({ names: listed(names), from: target });
     return "";
   };
   module.code = indented(readFileSync(join(emitted, path), "utf8"))
     .replace(IMPORT, (_, names, from) => add(names, from))
     .replace(REEXPORT, (_, names, from) => {
-      module.exports.push(...names.split(", "));
+      module.exports.push(...listed(names));
       return add(names, from);
     })
     .replace(EXPORTED, (_, name) => {

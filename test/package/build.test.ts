@@ -30,6 +30,9 @@ test("each layer becomes one file, with every module once, behind those that it 
   expect(build()).toEqual({ status: 0, output: "" });
   for (const layer of LAYERS) {
     const text = readFileSync(join(place, "dist", `${layer}.js`), "utf8");
+    // Twice, bundlers would warn of it.
+    const exported = /^module\.exports = \{ (.*) \};$/m.exec(text)![1]!.split(/, */);
+    expect(exported).toEqual([...new Set(exported)].filter((name) => name !== ""));
     const joined = [...text.matchAll(/^\/\/ src\/[\w-]+\/([\w-]+)\.ts$/gm)].map(([, name]) => name!);
     // Of those that hold types alone nothing is left.
     const modules = readdirSync(join(place, "src", layer)).map((file) => basename(file, ".ts"));
