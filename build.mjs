@@ -50,8 +50,10 @@ function read(path) {
   modules.set(path, module);
   const add = (names, from) => {
     if (/ as /.test(names)) throw new Error(`${path} gives another name to what it imports: ${names}`);
-    const target = from.startsWith(".") ? join(dirname(path), from) : from;
-    if (target !== from) read(target);
+    // Loaded with the library, it would be; and a bundler cannot carry every `require` into an ES module.
+    if (!from.startsWith(".")) throw new Error(`${path} imports ${from}: what is the host's comes from core-nats/builtin.ts`);
+    const target = join(dirname(path), from);
+    read(target);
     module.imports.push({ names: listed(names), from: target });
     return "";
   };
@@ -73,11 +75,11 @@ function read(path) {
   layers.get(layer).push(module);
 }
 
-/** The names that a layer takes from elsewhere, by the layer or the module of the host. */
+/** The names that a layer takes from others, by the layer. */
 function importsOf(layer) {
   const imports = new Map();
   for (const { names, from } of layers.get(layer).flatMap((module) => module.imports)) {
-    const source = from.startsWith("node:") ? from : layerOf(from);
+    const source = layerOf(from);
     if (source === layer) continue;
     if (!imports.has(source)) imports.set(source, new Set());
     for (const name of names) imports.get(source).add(name);
@@ -100,7 +102,7 @@ function textOf(layer) {
     declared.set(name, where);
   };
   for (const [source, names] of importsOf(layer)) {
-    const target = source.startsWith("node:") ? source : `./${source}.js`;
+    const target = `./${source}.js`;
     lines.push(`const { ${[...names].join(", ")} } = require("${target}");`);
     for (const name of names) declare(name, target);
   }

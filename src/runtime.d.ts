@@ -16,7 +16,14 @@ declare const crypto: { getRandomValues(bytes: Uint8Array): Uint8Array };
 declare const performance: { now(): number };
 declare const console: { warn(text: string): void };
 
-/** CommonJS's own, for modules that are loaded only when they are used. */
+/** For modules that are loaded only when they are used. */
+interface Process {
+  /** Not in Node before 20.16. */
+  getBuiltinModule?: typeof require;
+}
+declare var process: Process;
+
+/** CommonJS's own, for the same modules. */
 declare function require(module: "node:net"): typeof import("node:net");
 declare function require(module: "node:tls"): typeof import("node:tls");
 declare function require(module: "node:crypto"): typeof import("node:crypto");

@@ -29,7 +29,7 @@ interface WritableText {
   write(text: string): boolean;
 }
 
-declare const process: {
+interface Process {
   readonly argv: string[];
   readonly execArgv: string[];
   readonly env: Record<string, string | undefined>;
@@ -60,7 +60,7 @@ declare const process: {
   on(event: "SIGINT" | "SIGTERM" | "SIGHUP", listener: (signal: string) => void): void;
   on(event: "uncaughtException" | "unhandledRejection" | "warning", listener: (error: unknown) => void): void;
   off(event: string, listener: (value: never) => void): void;
-};
+}
 
 interface FetchedResponse {
   readonly ok: boolean;

@@ -1,3 +1,4 @@
+import { builtin } from "./builtin.ts";
 import { NatsError } from "./errors.ts";
 import { encoder } from "./text.ts";
 
@@ -158,7 +159,7 @@ const pkcs8Header = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b,
 
 function sign(seed: Uint8Array, data: Uint8Array): { publicKey: Uint8Array; signature: Uint8Array } {
   // Loaded here because it takes 3 to 4 ms, which most programs never need.
-  const crypto = require("node:crypto");
+  const { crypto } = builtin;
   const pkcs8 = Uint8Array.from([...pkcs8Header, ...seed]);
   const key = crypto.createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" });
   const publicKey = crypto.createPublicKey(key).export({ type: "spki", format: "der" }).subarray(-32);

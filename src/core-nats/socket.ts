@@ -1,6 +1,7 @@
 import type { Socket as Stream, StreamError } from "node:net";
 import type { SecureContext, SecureOptions } from "node:tls";
 import { onEnd } from "./async.ts";
+import { builtin } from "./builtin.ts";
 import { NatsError } from "./errors.ts";
 import type { Ending } from "./lifetime.ts";
 
@@ -126,7 +127,7 @@ export class Socket {
       autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT,
     };
     if (tls?.handshakeFirst === true) {
-      socket.#use(require("node:tls").connect({ ...socket.#secure(), ...target }));
+      socket.#use(builtin.tls.connect({ ...socket.#secure(), ...target }));
       await socket.#opened("secureConnect", signal);
     } else {
       const buffer = new Uint8Array(READ_SIZE);
@@ -138,7 +139,7 @@ export class Socket {
       };
       // Where TLS begins on such a socket, Deno reads no more (2.9.6), and Bun passes over what came before it (1.4.5).
       const usual = "Deno" in globalThis || "Bun" in globalThis;
-      const stream = require("node:net").connect(usual ? target : { ...target, onread: { buffer, callback } });
+      const stream = builtin.net.connect(usual ? target : { ...target, onread: { buffer, callback } });
       // Until `opened` lets data flow.
       stream.pause();
       socket.#use(stream);
@@ -169,7 +170,7 @@ export class Socket {
       this.#distrust();
     } else if (!plain.destroyed) {
       this.#context ??= secureContext(this.#tls ?? {});
-      this.#use(require("node:tls").connect({ ...this.#secure(), socket: plain }));
+      this.#use(builtin.tls.connect({ ...this.#secure(), socket: plain }));
     }
     await this.#opened("secureConnect");
   }
@@ -283,8 +284,8 @@ export class Socket {
       // Said explicitly, since an environment variable changes the default.
       rejectUnauthorized: true,
       // An IP address is verified like a name, but must not be announced (RFC 6066).
-      servername: require("node:net").isIP(name) === 0 ? name : undefined,
-      checkServerIdentity: (_host, certificate) => require("node:tls").checkServerIdentity(name, certificate),
+      servername: builtin.net.isIP(name) === 0 ? name : undefined,
+      checkServerIdentity: (_host, certificate) => builtin.tls.checkServerIdentity(name, certificate),
     };
   }
 }
@@ -302,7 +303,7 @@ function secureContext({ ca, cert, key, passphrase }: TlsOptions): SecureContext
 
 function load(problem: string, options: TlsOptions): SecureContext {
   try {
-    return require("node:tls").createSecureContext(options);
+    return builtin.tls.createSecureContext(options);
   } catch (error) {
     // Only what OpenSSL says is passed on: another message may quote the value.
     const { reason } = error as StreamError;

@@ -1,5 +1,5 @@
-import { createServer } from "node:net";
 import type { Socket } from "node:net";
+import { builtin } from "../core-nats/builtin.ts";
 
 export type { Socket } from "node:net";
 
@@ -16,7 +16,7 @@ export async function listen(host: string, port: number, accept: (socket: Socket
     // Not left to the host: it would choose from the range of outgoing connections, in which a client that keeps
     // dialling while nobody listens may meet itself.
     const chosen = port === 0 ? 10_000 + Math.floor(Math.random() * 20_000) : port;
-    const server = createServer({ noDelay: true }).on("connection", accept);
+    const server = builtin.net.createServer({ noDelay: true }).on("connection", accept);
     try {
       await new Promise<void>((resolve, reject) => server.on("error", reject).listen(chosen, host, resolve));
       return { port: chosen, close: () => new Promise((resolve) => server.close(() => resolve())) };

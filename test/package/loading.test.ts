@@ -55,18 +55,20 @@ test("servers are told the version that the package has", () => {
   expect(VERSION).toBe(manifest.version);
 });
 
-test("loading the package loads nothing of the host, and the server for tests nothing but sockets", () => {
+test("loading the package loads nothing of the host, and neither does the server for tests", () => {
   const program = `
     const { Module } = require("node:module");
     const asked = new Set();
     const load = Module._load;
     Module._load = function (request, ...rest) { asked.add(request); return load.call(this, request, ...rest); };
+    const { getBuiltinModule } = process;
+    process.getBuiltinModule = (request) => { asked.add(request); return getBuiltinModule(request); };
     const ofHost = () => [...asked].filter((request) => !request.startsWith(".") && !request.startsWith("nats-"));
     require("nats-streaming-client");
     const client = ofHost();
     require("nats-streaming-client/testing");
     console.log(JSON.stringify([client, ofHost()]));`;
-  expect(run("loaded.cjs", program)).toEqual([[], ["node:net"]]);
+  expect(run("loaded.cjs", program)).toEqual([[], []]);
 });
 
 test("loading the package has no side effects, as the manifest says: the host's objects, listeners and timers are as before", () => {
