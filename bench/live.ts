@@ -49,7 +49,7 @@ async function main(): Promise<void> {
       process.on(signal, () => {
         load.end();
         // A server of our own has got the Ctrl-C of the terminal as well: what it has not answered stays open.
-        setTimeout(() => void client.close(), LEAVE_TIMEOUT).unref();
+        setTimeout(() => void client.close(), LEAVE_TIMEOUT).unref?.();
       });
     }
     if (page !== undefined) print(`page: ${page.url}`);

@@ -7,7 +7,8 @@ declare function setImmediate(callback: () => void): unknown;
 declare function queueMicrotask(callback: () => void): void;
 
 interface Timer {
-  unref(): this;
+  /** Not in workerd up to 2025 and in jsdom, where timers are numbers. */
+  unref?(): this;
 }
 
 /** Web Crypto. Its random numbers take 1 to 2 ms less to load than node:crypto's. */

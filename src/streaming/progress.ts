@@ -263,7 +263,7 @@ export class Progress<M extends Released = Released> {
       const missing = (this.#unfinished?.size ?? 0) > 0 || cursor === undefined || this.#finished.after(cursor) !== undefined;
       if (missing) this.#watch();
     }, this.#ackWait);
-    this.#timer.unref();
+    this.#timer.unref?.();
   }
 
   /** Looks for what is missing, and has not come for as long as it may take. */

@@ -57,6 +57,16 @@ describe("the cursor", () => {
     expect(progress.cursor).toBe(9);
   });
 
+  test("goes on where timers are numbers, as in browsers, jsdom and older workerd", () => {
+    const timeout = globalThis.setTimeout;
+    vi.spyOn(globalThis, "setTimeout").mockImplementation((...args) => Number(timeout(...args)) as never);
+    const { progress } = start();
+    handle(progress, 5, 7, 6);
+    expect(progress.cursor).toBe(7);
+    progress.stop();
+    vi.restoreAllMocks();
+  });
+
   test("stops before a sequence that was never received", () => {
     const { progress } = start();
     handle(progress, 1, 2, 4, 5);
