@@ -1,4 +1,4 @@
-// The auditor's list: every member of the host (Node, Bun, Deno) that the library uses beyond ECMAScript itself.
+// The auditor's list: every member of the host (Node, Bun, Deno, workerd) that the library uses beyond ECMAScript itself.
 // Written by hand in place of @types/node; what is not declared here cannot be called.
 
 declare function setTimeout(callback: () => void, milliseconds: number): Timer;
@@ -90,14 +90,15 @@ declare module "node:net" {
     pause(): this;
     resume(): this;
   }
-  export function connect(options: {
+  export interface ConnectOptions {
     host: string;
     port: number;
     noDelay?: boolean;
     autoSelectFamily?: boolean;
     autoSelectFamilyAttemptTimeout?: number;
     onread?: { buffer: Uint8Array; callback(length: number): boolean };
-  }): Socket;
+  }
+  export function connect(options: ConnectOptions): Socket;
   export function isIP(text: string): 0 | 4 | 6;
   /** For the embedded server of `nats-streaming-client/testing` alone. */
   export interface Server {
@@ -115,8 +116,8 @@ declare module "node:tls" {
   export interface SecureOptions {
     secureContext: SecureContext | undefined;
     rejectUnauthorized: true;
-    servername: string | undefined;
-    checkServerIdentity(host: string, certificate: object): Error | undefined;
+    servername?: string;
+    checkServerIdentity?(host: string, certificate: object): Error | undefined;
   }
   export function checkServerIdentity(host: string, certificate: object): Error | undefined;
   export function connect(options: SecureOptions & ({ socket: Socket } | { host: string; port: number })): Socket;

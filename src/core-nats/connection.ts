@@ -28,6 +28,12 @@ const MOST_LATE = 1_000;
 /** Subjects whose PUB is kept encoded: without, a publish of 128 bytes takes 1.2 µs and not 0.15. */
 const MOST_HEADS = 100;
 
+/**
+ * Servers that want TLS though it is not demanded, as they were heard to say. Only their first connection is dialled twice:
+ * TLS cannot begin on a socket that is read in the fastest way.
+ */
+const wantTls = new WeakSet<Server>();
+
 /** How a connection is opened and watched. */
 export interface ConnectionOptions {
   /** Tells operators who this is (CONNECT's `name`). */
@@ -103,7 +109,11 @@ export class Connection {
   /** Why there are no answers to requests, if the server denied the inbox for them. */
   #muxDenied: NatsError | undefined;
   #parser: Parser;
+  /** Ends when the connection need not be opened any more. */
+  #opening!: Ending;
   #socket!: Socket;
+  /** What the socket was dialled with. Undefined: TLS cannot begin on it. */
+  #tls: TlsOptions | undefined;
   /** There since the greeting. */
   #info!: ServerInfo;
   /** Settles when INFO has come, and with it TLS where it is wanted. */
@@ -276,20 +286,11 @@ export class Connection {
   }
 
   async #open(signal: Ending): Promise<void> {
-    const { server, ended } = this;
-    const tls = this.#options.tls ?? (server.tls ? {} : undefined);
+    const { ended } = this;
     const stop = within(signal, ended);
+    this.#opening = stop.lifetime;
     try {
-      this.#socket = await Socket.dial(
-        server,
-        tls,
-        {
-          data: (bytes) => this.#data(bytes),
-          // Without an error it was this side that ended it, with a reason.
-          closed: (error) => error !== undefined && this.end(this.#lastError ?? error),
-        },
-        stop.lifetime,
-      );
+      await this.#dial();
       await settled(this.#greeted.promise, stop.lifetime);
       if (ended.aborted) throw ended.reason;
       if (signal.aborted) throw signal.reason;
@@ -307,6 +308,21 @@ export class Connection {
     this.#keepAlive();
   }
 
+  async #dial(): Promise<void> {
+    const { server } = this;
+    this.#tls = this.#options.tls ?? (server.tls || wantTls.has(server) ? {} : undefined);
+    this.#socket = await Socket.dial(
+      server,
+      this.#tls,
+      {
+        data: (bytes) => this.#data(bytes),
+        // Without an error it was this side that ended it, with a reason.
+        closed: (error) => error !== undefined && this.end(this.#lastError ?? error),
+      },
+      this.#opening,
+    );
+  }
+
   #data(bytes: Uint8Array): void {
     this.#heard = true;
     try {
@@ -321,6 +337,13 @@ export class Connection {
   /** Called within the turn in which INFO came, so that nothing in clear can be taken for what comes after it. */
   #upgrade(residue: boolean): void {
     this.#tlsPending = false;
+    if (this.#tls === undefined) {
+      wantTls.add(this.server);
+      this.#socket.destroy();
+      this.#parser = new Parser(this.#operations);
+      this.#dial().catch(this.#greeted.reject);
+      return;
+    }
     this.#stage = "end of the TLS handshake";
     this.#socket.upgrade(residue).then(() => {
       this.#parser = new Parser(this.#operations);
@@ -333,11 +356,7 @@ export class Connection {
     info: (json: string): void => {
       const info = readInfo(json);
       const first = this.#info === undefined;
-      this.#info = info;
-      // What was let through before the limit shrank may still be under way.
-      this.#parser.maxPayload = Math.max(this.#parser.maxPayload, info.maxPayload);
-      const encrypted = this.#socket.encrypted;
-      if (first && !encrypted) {
+      if (first && !this.#socket.encrypted) {
         const demanded = this.#options.tls !== undefined || this.server.tls;
         if (demanded && !info.tlsRequired && !info.tlsAvailable) {
           throw new NatsError("TLS", `${this.server.label}: TLS is demanded and the server does not offer it`);
@@ -345,9 +364,13 @@ export class Connection {
         if (demanded || info.tlsRequired) {
           this.#tlsPending = true;
           this.#parser.stop();
+          if (this.#tls !== undefined) this.#info = info;
           return;
         }
       }
+      this.#info = info;
+      // What was let through before the limit shrank may still be under way.
+      this.#parser.maxPayload = Math.max(this.#parser.maxPayload, info.maxPayload);
       this.#options.informed(info);
       if (first) this.#greeted.resolve();
     },

@@ -1,6 +1,6 @@
-import type { Socket as Stream, StreamError } from "node:net";
+import type { ConnectOptions, Socket as Stream, StreamError } from "node:net";
 import type { SecureContext, SecureOptions } from "node:tls";
-import { onEnd } from "./async.ts";
+import { nothing, onEnd } from "./async.ts";
 import { builtin } from "./builtin.ts";
 import { NatsError } from "./errors.ts";
 import type { Ending } from "./lifetime.ts";
@@ -56,6 +56,9 @@ const ADDRESS_TIMEOUT = 1_000;
  */
 const READ_SIZE = 64 * 1024;
 
+/** Whether the host, as far as is known, leaves that memory to us: workerd takes it away and brings another view of it. */
+let keepsBuffer = true;
+
 /** How long `end()` waits for the peer to take what was written and to end its side too, in milliseconds. */
 const LINGER = 1_000;
 
@@ -104,7 +107,8 @@ export class Socket {
   }
 
   /**
-   * Connects, to the first address of the host that answers, and with `tls.handshakeFirst` goes on in TLS at once.
+   * Connects, to the first address of the host that answers, and with `tls.handshakeFirst` goes on in TLS at once. The
+   * peer speaks first: it may be dialled twice. Without `tls` TLS cannot begin on the socket later.
    *
    * Rejects with a `NatsError`: `TLS` if the options are malformed (which is seen before anything is dialled) or the
    * handshake failed, `CONNECT` with each address and its cause for all else; or, if the signal aborts, with its reason
@@ -132,17 +136,14 @@ export class Socket {
     } else {
       const buffer = new Uint8Array(READ_SIZE);
       const callback = (length: number): boolean => {
-        // Node brings nothing once TLS has begun. Should another host do so, it was said in clear.
-        if (stream === socket.#stream) socket.#received(buffer.subarray(0, length));
-        else socket.#distrust();
+        if (buffer.length > 0) socket.#received(buffer.subarray(0, length));
+        else socket.#dialAgain(target);
         return true;
       };
-      // Where TLS begins on such a socket, Deno reads no more (2.9.6), and Bun passes over what came before it (1.4.5).
-      const usual = "Deno" in globalThis || "Bun" in globalThis;
-      const stream = builtin.net.connect(usual ? target : { ...target, onread: { buffer, callback } });
-      // Until `opened` lets data flow.
-      stream.pause();
-      socket.#use(stream);
+      // Not where TLS may begin. Node can begin it on such a socket, but Deno then reads no more (2.9.6), and Bun passes over
+      // what came in clear (1.4.5); nothing that they do before that tells them from Node.
+      const reused = tls === undefined && keepsBuffer;
+      socket.#connect(reused ? { ...target, onread: { buffer, callback } } : target);
       await socket.#opened("connect", signal);
     }
     return socket;
@@ -154,10 +155,10 @@ export class Socket {
   }
 
   /**
-   * Goes on in TLS on the same connection. To be called within `data`, when the last byte has come that the peer had to
-   * say in clear; `residue` says whether more came behind it. Nobody knows who sent that: the connection ends. Bytes
-   * that come later are taken for the handshake, which fails if they are not. From now on `data` is called for
-   * decrypted bytes alone, and `write` sends nothing in clear.
+   * Goes on in TLS on the same connection, which was dialled with `tls`. To be called within `data`, when the last byte
+   * has come that the peer had to say in clear; `residue` says whether more came behind it. Nobody knows who sent that:
+   * the connection ends. Bytes that come later are taken for the handshake, which fails if they are not. From now on
+   * `data` is called for decrypted bytes alone, and `write` sends nothing in clear.
    *
    * Rejects with a `NatsError`, the one that `closed` is told. A server that does not like the client's certificate may
    * say so only after the handshake (TLS 1.3): then the upgrade succeeds, and `closed` gets the `TLS` error.
@@ -169,7 +170,6 @@ export class Socket {
     if (residue || plain.readableLength > 0) {
       this.#distrust();
     } else if (!plain.destroyed) {
-      this.#context ??= secureContext(this.#tls ?? {});
       this.#use(builtin.tls.connect({ ...this.#secure(), socket: plain }));
     }
     await this.#opened("secureConnect");
@@ -205,6 +205,25 @@ export class Socket {
   get #label(): string {
     const { host, port } = this.#address;
     return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  }
+
+  #connect(options: ConnectOptions): void {
+    const stream = builtin.net.connect(options);
+    // Until `opened` lets data flow.
+    stream.pause();
+    this.#use(stream);
+  }
+
+  /**
+   * The host has taken the buffer away with the first read. Some of those that do so cannot read once more. Nothing is lost:
+   * the peer has only greeted, which it does again.
+   */
+  #dialAgain(options: ConnectOptions): void {
+    keepsBuffer = false;
+    this.#stream.destroy();
+    if (this.#ended) return;
+    this.#connect(options);
+    this.#opened("connect").catch(nothing);
   }
 
   /** Makes `stream` the one that counts. What still happens to the one that it is wrapped around is its own affair. */
@@ -283,9 +302,10 @@ export class Socket {
       secureContext: this.#context,
       // Said explicitly, since an environment variable changes the default.
       rejectUnauthorized: true,
-      // An IP address is verified like a name, but must not be announced (RFC 6066).
-      servername: builtin.net.isIP(name) === 0 ? name : undefined,
-      checkServerIdentity: (_host, certificate) => builtin.tls.checkServerIdentity(name, certificate),
+      ...(builtin.net.isIP(name) === 0
+        ? { servername: name }
+        : // An IP address is verified like a name, but must not be announced (RFC 6066).
+          { checkServerIdentity: (_host, certificate) => builtin.tls.checkServerIdentity(name, certificate) }),
     };
   }
 }

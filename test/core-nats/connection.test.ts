@@ -7,6 +7,7 @@ import type { ServerInfo } from "../../src/core-nats/info.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 import type { Delivery } from "../../src/core-nats/parser.ts";
 import { Servers } from "../../src/core-nats/servers.ts";
+import type { Server } from "../../src/core-nats/servers.ts";
 import { bytesOf, latin1 } from "../support/bytes.ts";
 import { range } from "../support/clients.ts";
 import type { Frame } from "../support/frames.ts";
@@ -59,10 +60,10 @@ async function bare(greeting: string, answer: (socket: Socket) => void = () => {
 const problems: NatsError[] = [];
 const infos: ServerInfo[] = [];
 
-async function open(url: string, options: Partial<ConnectionOptions> = {}, signal = new Lifetime()): Promise<Connection> {
+async function open(to: string | Server, options: Partial<ConnectionOptions> = {}, signal = new Lifetime()): Promise<Connection> {
   problems.length = 0;
   infos.length = 0;
-  const [server] = new Servers(url, false).round();
+  const [server] = typeof to === "string" ? new Servers(to, false).round() : [to];
   const usual: ConnectionOptions = {
     name: "a-client",
     credentials: server!.credentials,
@@ -214,7 +215,7 @@ describe("opening a connection", () => {
       await until("it is there, and has answered", () => server.links.length > 0 && (greeting === "" || server.received.length > 0));
       signal.abort(new Error("enough"));
       expect(await attempt).toMatchObject({ code: "CLOSED", message: "given up by the caller" });
-      await until("the link is gone", () => server.links[0]!.destroyed);
+      await until("no link is left", () => server.links.every(({ destroyed }) => destroyed));
     }
   });
 
@@ -323,6 +324,46 @@ describe("TLS that is demanded", () => {
       expect([undefined, 22]).toContain(sent[0]);
       expect(infos).toEqual([]);
     }
+  });
+});
+
+describe("TLS that only the server demands", () => {
+  const WANTED = 'INFO {"tls_required":true}\r\n';
+
+  test("is spoken on a second connection, since it cannot begin on the first; later ones to this server need no second", async () => {
+    const { port, links } = await bare(WANTED, (socket) => socket.write(bytesOf("PONG\r\n")));
+    const [server] = new Servers(`127.0.0.1:${port}`, false).round();
+    for (const expected of [2, 3]) {
+      const error = await failure(open(server!));
+      expect(error).toMatchObject({ code: "TLS", message: expect.stringContaining("something that is not TLS") });
+      expect(links).toHaveLength(expected);
+      expect(infos).toEqual([]);
+    }
+    // Handshakes, but nothing at all on the first.
+    expect(links.map(({ bytesRead }) => bytesRead > 0)).toEqual([false, true, true]);
+  });
+
+  test("and not on the second connection: nobody has demanded it", async () => {
+    const server = await fake({ greet: false });
+    const opening = open(server.url);
+    const first = await server.link();
+    first.send(WANTED);
+    const second = await server.link();
+    await first.closed;
+    second.send('INFO {"max_payload":1000}\r\n');
+    await second.next(/^PING/);
+    second.send("PONG\r\n");
+    expect((await opening).maxPayload).toBe(1_000);
+    expect(infos.map(({ maxPayload }) => maxPayload)).toEqual([1_000]);
+  });
+
+  test("fails as a dial does, when the server is gone by then", async () => {
+    const { server, port } = await listen();
+    server.on("connection", (socket) => {
+      server.close();
+      socket.on("error", () => {}).write(bytesOf(WANTED));
+    });
+    expect((await failure(open(`127.0.0.1:${port}`))).code).toBe("CONNECT");
   });
 });
 

@@ -1,7 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import dns from "node:dns";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { syncBuiltinESMExports } from "node:module";
 import net, { createServer } from "node:net";
 import type { Server, Socket as Stream } from "node:net";
 import { tmpdir } from "node:os";
@@ -339,6 +338,103 @@ const ways: { way: string; handshakeFirst: boolean; serve: typeof serveTls }[] =
   { way: "after a greeting", handshakeFirst: false, serve: serveUpgrade },
 ];
 
+describe("the memory that is read into", () => {
+  /** What is dialled with, in a library that has dialled nothing yet. */
+  async function fresh(): Promise<{ socket: typeof Socket; reused: boolean[] }> {
+    vi.resetModules();
+    const { Socket: socket } = await import("../../src/core-nats/socket.ts");
+    const reused: boolean[] = [];
+    vi.spyOn(net, "connect").mockImplementation((options) => {
+      reused.push(options.onread !== undefined);
+      return dialled(options);
+    });
+    return { socket, reused };
+  }
+
+  const never = new AbortController().signal;
+  const address = (port: number) => ({ host: "127.0.0.1", port, servername: "127.0.0.1" });
+
+  test("is one piece for all reads, but where TLS may begin", async () => {
+    const { socket, reused } = await fresh();
+    const port = await serve(echo);
+    for (const tls of [undefined, {}, { ca: CA }, undefined]) (await socket.dial(address(port), tls, new Owner(), never)).destroy();
+    expect(reused).toEqual([true, false, false, true]);
+  });
+
+  /** A host that takes the memory away that it has read into. Returns what it took: Node may still write there. */
+  function takeAway(reused: boolean[]): ArrayBufferLike[] {
+    const taken: ArrayBufferLike[] = [];
+    vi.mocked(net.connect).mockImplementation(({ onread, ...options }) => {
+      reused.push(onread !== undefined);
+      if (onread === undefined) return dialled(options);
+      const { buffer } = onread;
+      const callback = (length: number): boolean => {
+        taken.push(structuredClone(buffer.buffer, { transfer: [buffer.buffer] }));
+        return onread.callback(length);
+      };
+      return dialled({ ...options, onread: { buffer, callback } });
+    });
+    return taken;
+  }
+
+  test("is asked for anew from a host that takes it away: the peer is dialled again, and from then on such memory is not given", async () => {
+    const { socket, reused } = await fresh();
+    const taken = takeAway(reused);
+    const port = await serve((stream) => {
+      stream.write("HELLO\r\n");
+      echo(stream);
+    });
+    for (const _ of [1, 2]) {
+      const owner: Owner = new Owner((text) => {
+        if (text === "HELLO\r\n") one.write(bytesOf("and more"), () => {});
+      });
+      const one = await socket.dial(address(port), undefined, owner, never);
+      await until("all has come back", () => owner.received === "HELLO\r\nand more");
+      one.end();
+      expect(await owner.end()).toBeUndefined();
+    }
+    expect(reused).toEqual([true, false, false]);
+    expect(taken).toHaveLength(1);
+    expect(accepted[0]!.destroyed).toBe(true);
+  });
+
+  test("may be taken away from several that are dialled at once, and from one that has ended", async () => {
+    const { socket, reused } = await fresh();
+    takeAway(reused);
+    const port = await serve((stream) => stream.write("HELLO\r\n"));
+    const owners = [new Owner(), new Owner()];
+    const sockets = await Promise.all(owners.map((owner) => socket.dial(address(port), undefined, owner, never)));
+    for (const owner of owners) await until("it was greeted", () => owner.received === "HELLO\r\n");
+    expect(reused).toEqual([true, true, false, false]);
+    for (const one of sockets) one.destroy();
+    for (const owner of owners) expect(await owner.end()).toBeUndefined();
+
+    const { socket: another, reused: again } = await fresh();
+    takeAway(again);
+    const owner = new Owner();
+    const ended = await another.dial(address(port), undefined, owner, never);
+    ended.end();
+    expect(await owner.end()).toBeUndefined();
+    expect(owner.received).toBe("");
+    expect(again).toEqual([true]);
+  });
+
+  test("is asked for anew from a peer that is gone by then: the connection is lost", async () => {
+    const { socket, reused } = await fresh();
+    takeAway(reused);
+    const server = createServer({});
+    server.on("connection", (stream) => {
+      server.close();
+      stream.write("HELLO\r\n");
+    });
+    const owner = new Owner();
+    await socket.dial(address(await listening(server)), undefined, owner, never);
+    expect(await owner.end()).toMatchObject({ code: "CONNECTION_LOST" });
+    expect(owner.received).toBe("");
+    servers.splice(servers.indexOf(server), 1);
+  });
+});
+
 describe.each(ways)("TLS $way", ({ handshakeFirst, serve: serveWay }) => {
   /** Dials, and upgrades if that is the way. The socket is encrypted; `owner` heard no greeting. */
   async function secure(port: number, owner: Owner, tls: TlsOptions, options: Dialling = {}): Promise<Socket> {
@@ -489,49 +585,6 @@ describe("TLS", () => {
       const owner = await greetedThen(false, () => peer.write(injected), port);
       expect(owner.received).toBe("HELLO\r\n");
     }
-  });
-
-  test.each(["Deno", "Bun"])("begins on a socket that %s reads its own way", async (host) => {
-    const dialling = vi.spyOn(net, "connect");
-    syncBuiltinESMExports();
-    const reused: boolean[] = [];
-    for (const globals of [{}, { [host]: {} }]) {
-      for (const [name, value] of Object.entries(globals)) vi.stubGlobal(name, value);
-      const owner = new Owner();
-      (await dial(await serve(ignore), owner)).destroy();
-      await owner.end();
-      reused.push("onread" in dialling.mock.lastCall![0]);
-    }
-    vi.unstubAllGlobals();
-    dialling.mockRestore();
-    syncBuiltinESMExports();
-    expect(reused).toEqual([true, false]);
-  });
-
-  test.each(["with the handshake under way", "after the handshake"])("ends when the host still brings what came in clear, %s", async (when) => {
-    let bring!: (length: number) => boolean;
-    const dialling = vi.spyOn(net, "connect").mockImplementation((options) => {
-      bring = options.onread!.callback;
-      return dialled(options);
-    });
-    syncBuiltinESMExports();
-    const upgraded = deferred();
-    const owner = new Owner((text) => {
-      if (text !== "HELLO\r\n") return;
-      socket.upgrade(false).then(upgraded.resolve, upgraded.reject);
-      if (when !== "after the handshake") bring(6);
-    });
-    const socket = await dial(await serveUpgrade(SERVER, ignore), owner, { tls: { ca: CA } });
-    dialling.mockRestore();
-    syncBuiltinESMExports();
-    if (when === "after the handshake") {
-      await upgraded.promise;
-      bring(6);
-    } else await failure(upgraded.promise);
-    expect(await owner.end()).toMatchObject({ code: "TLS", message: expect.stringContaining("more came in clear before it") });
-    expect(owner.received).toBe("HELLO\r\n");
-    // What comes once this side has ended the socket is nobody's affair.
-    bring(6);
   });
 
   test("takes an answer in clear to the handshake for a failure, and never for data", async () => {
