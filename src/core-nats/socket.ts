@@ -322,8 +322,9 @@ function secureContext({ ca, cert, key, passphrase }: TlsOptions): SecureContext
 }
 
 function load(problem: string, options: TlsOptions): SecureContext {
+  const { tls } = builtin;
   try {
-    return builtin.tls.createSecureContext(options);
+    return tls.createSecureContext(options);
   } catch (error) {
     // Only what OpenSSL says is passed on: another message may quote the value.
     const { reason } = error as StreamError;
