@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { binaries, installBinary } from "../support/binaries.ts";
 import { root } from "../support/tarball.ts";
-import { installRuntime, runtimes, ways } from "./runtimes.ts";
+import { installRuntime, newestNode, runtimes, ways } from "./runtimes.ts";
 import type { Runtime, Way } from "./runtimes.ts";
 import { checks, Trial } from "./trial.ts";
 
@@ -10,8 +10,11 @@ const USAGE = `usage: npm run runtimes -- [name ...]
 Runs the smoke suite over the packed library. All runtimes, or some of: ${runtimes.map(({ name }) => name).join(" ")}
 A run of all that passes writes docs/runtimes.md.`;
 
-/** What passed, by the way that the library was loaded. */
-type Row = ReadonlyMap<Way, readonly string[]>;
+/** What passed, by the way that the library was loaded; and what came of the load. */
+interface Row {
+  readonly passed: ReadonlyMap<Way, readonly string[]>;
+  readonly load: string | undefined;
+}
 
 async function main(names: readonly string[]): Promise<void> {
   const unknown = names.filter((name) => !runtimes.some((runtime) => runtime.name === name));
@@ -26,31 +29,46 @@ async function main(names: readonly string[]): Promise<void> {
   } finally {
     await trial.stop();
   }
-  process.stdout.write(`\n${table(rows)}\n`);
-  const complete = [...rows.values()].every((row) => ways.every((way) => row.get(way)?.length === checks.length));
+  process.stdout.write(`\n${checksTable(rows)}\n\n${loadsTable(rows)}\n`);
+  const complete = [...rows].every(([runtime, { passed }]) => {
+    const expected = checks.length - (runtime.without ?? []).length;
+    return ways.every((way) => passed.get(way)?.length === expected);
+  });
   if (!complete) process.exitCode = 1;
   else if (chosen.length === runtimes.length) writeFileSync(join(root, "docs", "runtimes.md"), page(rows));
 }
 
 async function tryOut(trial: Trial, runtime: Runtime): Promise<Row> {
-  const row = new Map<Way, readonly string[]>();
+  const passed = new Map<Way, readonly string[]>();
   const installed = installRuntime(runtime);
   if ("missing" in installed) {
     process.stdout.write(`${runtime.title}: ${installed.missing}\n`);
-    return row;
+    return { passed, load: undefined };
   }
   for (const way of ways) {
-    const { passed, problem } = await trial.run(runtime, way, installed.bins);
-    row.set(way, passed);
+    const outcome = await trial.run(runtime, way, installed.bins);
+    passed.set(way, outcome.passed);
+    const { problem } = outcome;
     process.stdout.write(`${runtime.title} by ${way}: ${problem === undefined ? "passed" : `FAILED\n${problem}`}\n`);
   }
-  return row;
+  const command = runtime.load?.(installed.bins);
+  const load = command && (await trial.load(runtime, command));
+  if (load !== undefined) process.stdout.write(`${runtime.title}, the load: ${load}\n`);
+  return { passed, load };
+}
+
+function checksTable(rows: ReadonlyMap<Runtime, Row>): string {
+  return table(["", ...checks], [...rows].map(([{ title }, row]) => [title, ...checks.map((check) => cell(row, check))]));
+}
+
+function loadsTable(rows: ReadonlyMap<Runtime, Row>): string {
+  const measured = [...rows].flatMap(([{ title }, { load }]) => (load === undefined ? [] : [[title, ...load.split(", ")]]));
+  return table(["", "time", "CPU time", "memory, at most"], measured);
 }
 
 /** As Markdown, which a terminal shows as well. */
-function table(rows: ReadonlyMap<Runtime, Row>): string {
-  const body = [...rows].map(([{ title }, row]) => [title, ...checks.map((check) => cell(row, check))]);
-  const cells = [["", ...checks], ...body];
+function table(head: readonly string[], body: readonly (readonly string[])[]): string {
+  const cells = [head, ...body];
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
   const lines = cells.map((row) => `| ${row.map((text, column) => text.padEnd(widths[column]!)).join(" | ")} |`);
   lines.splice(1, 0, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`);
@@ -58,7 +76,7 @@ function table(rows: ReadonlyMap<Runtime, Row>): string {
 }
 
 function cell(row: Row, check: string): string {
-  const passed = ways.filter((way) => row.get(way)?.includes(check));
+  const passed = ways.filter((way) => row.passed.get(way)?.includes(check));
   return passed.length === ways.length ? "yes" : passed.length === 0 ? "no" : `${passed[0]} only`;
 }
 
@@ -66,24 +84,50 @@ function page(rows: ReadonlyMap<Runtime, Row>): string {
   return `# Runtimes
 
 Written by \`npm run runtimes\` on ${new Date().toISOString().slice(0, 10)}, with nats-streaming-server ${binaries.streaming.version} on ${process.platform}. The package
-is packed, installed from the tarball and loaded by \`import\` and by \`require\`; "yes" means both. A check that fails
-ends the run, and this page is written only if none does.
+is packed, installed from the tarball and loaded by \`import\` and by \`require\`; "yes" means both. This page is
+written only if no check fails.
 
-${table(rows)}
+${checksTable(rows)}
 
 - **connect**: register, by way of a proxy.
 - **publish**: a text, bytes, several; and an error by its code.
 - **consume**: \`for await\` over stored messages, then a subscription with a handler.
 - **reconnect**: the proxy cuts the link; the session is resumed, and what is published meanwhile arrives, once.
-- **TLS**: upgrade with a private authority and an nkey; a certificate that is not trusted is refused.
+- **TLS**: upgrade with a private authority and an nkey; a certificate that is for another host, or not trusted, is refused.
 - **testing**: the server of \`nats-streaming-client/testing\` runs in the same process, and a client publishes to it.
 - **exit**: after that the program ends by itself.
 
 Deno is allowed nothing but the network of this machine, reading the project's folder, and the one variable that tells
 the suite what to do; Node's permission model allows the network and reading the project's folder. With jest, \`import\` is
-its native support for ES modules (\`--experimental-vm-modules\`). With esbuild (\`--bundle --platform=node\`), the bundle is
-run where there is no node_modules; one with \`--format=esm\` needs a \`require\`, since the library is CommonJS:
+its native support for ES modules (\`--experimental-vm-modules\`).
+
+## Bundlers
+
+They run with no options but those for Node and for ES modules (\`import\`) or CommonJS (\`require\`); rollup with its plugins
+node-resolve and commonjs, and Vite with \`ssr.noExternal\`, without which it leaves libraries out. The bundle runs in
+${newestNode.title}, where there is no node_modules.
+
+An ES module that esbuild or tsup has made needs Node 20.16 or later (of the 22 line 22.3); an older one needs esbuild's
 \`--banner:js='import { createRequire } from "node:module"; const require = createRequire(import.meta.url);'\`.
+
+## workerd
+
+Cloudflare's runtime, with \`nodejs_compat\` and the code in one file, made by esbuild with
+\`--conditions=workerd,worker,browser\`. "Rules of" is the compatibility date; before 2024-09-23 there is no \`process\`.
+
+- **\`tls.ca\`, \`tls.cert\` and \`tls.key\` are passed over**, since its \`node:tls\` does so. It trusts public authorities, or
+  \`trustedCertificates\` of its own configuration. Servers that demand a client certificate are out of reach.
+- The host's name is verified. Older versions (seen: 1.20260203.0) look at that of the URL and not at
+  \`tls.servername\`. For an IP address TLS is refused by newer rules (seen: 2026-07-01; not yet: 2026-03-01).
+- A Worker cannot listen on a port: there is no server for tests in it.
+
+## Constrained
+
+50,000 messages of 1 KiB, published by \`publishMany\` and consumed by a subscription at the same time: how long that took and
+what the client's process used of the CPU, medians of three rounds, and the most memory that it had (RSS). The server is on the
+same machine, which has two cores that others use as well: times vary by half.
+
+${loadsTable(rows)}
 `;
 }
 

@@ -1,7 +1,9 @@
-import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Found } from "../support/binaries.ts";
 import { installPackage } from "../support/packages.ts";
+import { root } from "../support/tarball.ts";
+import { bundle, bundlers, esbuild } from "./bundlers.ts";
 
 /** How a program comes by the library. */
 export type Way = "import" | "require";
@@ -22,12 +24,15 @@ export interface Runtime {
    * folders of the packages' executables, in their order.
    */
   command(way: Way, folder: string, bins: readonly string[]): readonly string[];
+  /** The checks of the smoke suite that it cannot pass, since it has not what they need. */
+  readonly without?: readonly string[];
+  /** The command that runs a load, to see what the runtime makes of it. */
+  load?(bins: readonly string[]): readonly string[];
 }
 
 const script = { import: "by-import.mjs", require: "by-require.cjs" };
 const test = { import: "by-import.test.mjs", require: "by-require.test.cjs" };
-/** Beside the project, where there is no node_modules. */
-const bundle = { import: "../bundle/by-import.mjs", require: "../bundle/by-require.cjs" };
+const worker = { import: "by-import.worker.mjs", require: "by-require.worker.cjs" };
 
 function node(version: string): Runtime {
   return {
@@ -41,15 +46,54 @@ function node(version: string): Runtime {
 /** The oldest Node that package.json allows. */
 export const oldestNode = node("20.0.0");
 /** The newest Node that was out when this list was last looked over. */
-export const newestNode = node("26.10.0");
+export const newestNode: Runtime = { ...node("26.10.0"), load: ([bin]) => [join(bin!, "node"), "load.cjs"] };
 
-function newestNodeWith(name: string, title: string, args: (folder: string) => readonly string[]): Runtime {
+/** The newest Node with options that take something away from it. */
+function constrained(name: string, ...options: string[]): Runtime {
   return {
     name,
-    title,
+    title: `${newestNode.title} \`${options.join(" ")}\``,
     packages: newestNode.packages,
-    command: (way, folder, [bin]) => [join(bin!, "node"), ...args(folder), script[way]],
+    command: (way, _folder, [bin]) => [join(bin!, "node"), ...options, script[way]],
+    load: ([bin]) => [join(bin!, "node"), ...options, "load.cjs"],
   };
+}
+
+/** Cloudflare's runtime, by the rules of a date: which Node it imitates depends on that. */
+function workerd(name: string, date: string, flags: readonly string[]): Runtime {
+  return {
+    name,
+    title: `workerd 1.20261117.1, rules of ${date}`,
+    packages: [...newestNode.packages, "workerd@1.20261117.1", "esbuild@0.28.2"],
+    without: ["testing"],
+    command: (way, folder, [nodeBin, workerdBin, esbuildBin]) => {
+      const wrangler = ["--platform=browser", "--conditions=workerd,worker,browser", "--external:node:*"];
+      // A Worker is an ES module, whatever it is made of.
+      const code = bundle(esbuild(name, name, "--format=esm", ...wrangler), way, worker[way], folder, [nodeBin!, esbuildBin!]);
+      const config = `${code}.capnp`;
+      writeFileSync(config, workerdConfig(readFileSync(code, "utf8"), date, flags));
+      // Not the script that comes with it, whose child would outlive it.
+      const platforms = join(workerdBin!, "..", "@cloudflare");
+      return [join(platforms, readdirSync(platforms)[0]!, "bin", "workerd"), "test", config, "smoke"];
+    },
+  };
+}
+
+/** Two networks, of which one trusts the authority of the tests, and a Worker in each. Texts of JSON are texts there. */
+function workerdConfig(code: string, date: string, flags: readonly string[]): string {
+  const ca = readFileSync(join(root, "test", "fixtures", "tls", "ca.pem"), "utf8");
+  const worker = `modules = [(name = "worker", esModule = ${JSON.stringify(code)})],
+    compatibilityDate = "${date}", compatibilityFlags = ${JSON.stringify(flags)}`;
+  const environment = '(name = "SMOKE", fromEnvironment = "SMOKE")';
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (services = [
+  (name = "trusting", network = (allow = ["private"], tlsOptions = (trustedCertificates = [${JSON.stringify(ca)}]))),
+  (name = "internet", network = (allow = ["private"])),
+  (name = "smoke", worker = (${worker}, globalOutbound = "trusting",
+    bindings = [${environment}, (name = "STRANGER", service = "stranger")])),
+  (name = "stranger", worker = (${worker}, bindings = [${environment}])),
+]);
+`;
 }
 
 /** All runtimes that the library is tried in. */
@@ -75,13 +119,21 @@ export const runtimes: readonly Runtime[] = [
       ...["--allow-net=127.0.0.1,localhost", "--allow-env=SMOKE", `--allow-read=${folder}`, script[way]],
     ],
   },
-  newestNodeWith("no-eval", "Node 26.10.0 `--disallow-code-generation-from-strings`", () => [
-    "--disallow-code-generation-from-strings",
-  ]),
-  newestNodeWith("no-proto", "Node 26.10.0 `--disable-proto=throw`", () => ["--disable-proto=throw"]),
-  newestNodeWith("permission", "Node 26.10.0 `--permission --allow-net`", (folder) => [
-    ...["--permission", "--allow-net", `--allow-fs-read=${folder}`],
-  ]),
+  workerd("workerd-oldest", "2024-09-23", ["nodejs_compat", "nodejs_compat_populate_process_env"]),
+  workerd("workerd", "2026-11-17", ["nodejs_compat"]),
+  constrained("small", "--max-old-space-size=12", "--max-semi-space-size=1"),
+  constrained("jitless", "--jitless"),
+  constrained("frozen", "--frozen-intrinsics"),
+  constrained("no-proto", "--disable-proto=throw"),
+  constrained("no-eval", "--disallow-code-generation-from-strings"),
+  {
+    name: "permission",
+    title: `${newestNode.title} \`--permission --allow-net\``,
+    packages: newestNode.packages,
+    command: (way, folder, [bin]) => [
+      ...[join(bin!, "node"), "--permission", "--allow-net", `--allow-fs-read=${folder}`, script[way]],
+    ],
+  },
   {
     name: "jest",
     title: "jest 30.5.2",
@@ -93,15 +145,14 @@ export const runtimes: readonly Runtime[] = [
       return [join(bin!, "node"), ...flags, join(jestBin!, "jest"), "--runInBand", "--config", JSON.stringify(config)];
     },
   },
-  {
-    name: "esbuild",
-    title: "esbuild 0.28.2, one file",
-    packages: [...newestNode.packages, "esbuild@0.28.2"],
-    command: (way, folder, [bin, esbuildBin]) => {
-      bundled(way, folder, join(esbuildBin!, "esbuild"));
-      return [join(bin!, "node"), bundle[way]];
-    },
-  },
+  ...bundlers.map((bundler) => ({
+    name: bundler.name,
+    title: bundler.title,
+    packages: [...newestNode.packages, bundler.packages],
+    command: (way: Way, folder: string, bins: readonly string[]) => [
+      ...[join(bins[0]!, "node"), bundle(bundler, way, script[way], folder, bins)],
+    ],
+  })),
 ];
 
 /** Installs what the runtime needs. Returns the folders of executables, or what is missing. */
@@ -113,15 +164,4 @@ export function installRuntime(runtime: Runtime): { readonly bins: readonly stri
     bins.push(join(found.path, "node_modules", ".bin"));
   }
   return { bins };
-}
-
-function bundled(way: Way, folder: string, esbuild: string): void {
-  const format = {
-    // The library is CommonJS; as part of an ES module it needs a `require` for what the host provides.
-    import: ["--format=esm", `--banner:js=import { createRequire } from "node:module"; const require = createRequire(import.meta.url);`],
-    require: ["--format=cjs"],
-  };
-  const args = [script[way], "--bundle", "--platform=node", ...format[way], `--outfile=${bundle[way]}`];
-  const run = spawnSync(esbuild, args, { encoding: "utf8", cwd: folder });
-  if (run.status !== 0) throw new Error(`esbuild failed: ${run.error?.message ?? run.stderr}`);
 }

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { user, userSeed } from "../support/nkeys.ts";
@@ -13,17 +13,21 @@ export const checks = ["connect", "publish", "consume", "reconnect", "TLS", "tes
 
 /** What came of a run of the smoke suite. */
 export interface Outcome {
-  /** The checks that passed: all, or those before the one that failed. */
+  /** The checks that passed: all that the runtime can pass, or those before the one that failed. */
   readonly passed: readonly string[];
-  /** What it printed, if not all passed. */
+  /** What it printed, if not all of them passed. */
   readonly problem: string | undefined;
 }
+
+/** By which the smoke suite asks to have the link cut. */
+const CUT = "cut!";
 
 /** A run that takes longer has failed. Milliseconds. */
 const TIMEOUT = 30_000;
 
 const here = join(root, "test", "runtimes");
-const scripts = ["smoke.cjs", "by-import.mjs", "by-require.cjs", "by-import.test.mjs", "by-require.test.cjs"];
+/** What runs there, in the runtimes: plain JavaScript. */
+const scripts = readdirSync(here).filter((name) => /\.[mc]js$/.test(name));
 
 /** A user's project with the packed library installed, and the servers that its programs talk to. */
 export class Trial {
@@ -49,15 +53,37 @@ export class Trial {
     install(pack(folder), project);
     for (const script of scripts) copyFileSync(join(here, script), join(project, script));
     mkdirSync(join(folder, "bundle"));
-    const server = await StreamingServer.start();
+    // More than the load has under way, and not all that it leaves behind.
+    const server = await StreamingServer.start({ args: ["-mm", "60000"] });
     return new Trial(folder, project, server, await Proxy.start(server.port), await startTls(folder));
   }
 
   /** Runs the smoke suite in a runtime. `bins` are the folders of its executables. Several may run at once. */
   async run(runtime: Runtime, way: Way, bins: readonly string[]): Promise<Outcome> {
-    const name = `${runtime.name}-${way}-${++this.#runs}`.replaceAll(".", "-");
+    const command = runtime.command(way, this.#project, bins);
+    const { said, printed, ending } = await this.#execute(`${runtime.name}-${way}`, command, this.#proxy.url);
+    const passed = said.filter((line) => line !== CUT);
+    if (ending === "" && passed.length > 0) passed.push("exit");
+    const complete = checks.every((check) => passed.includes(check) !== (runtime.without ?? []).includes(check));
+    return { passed, problem: complete ? undefined : `${printed}${ending}` };
+  }
+
+  /** Runs the load in a runtime, against the server itself. Returns what it says of it. Throws if it fails. */
+  async load(runtime: Runtime, command: readonly string[]): Promise<string> {
+    const { said, printed, ending } = await this.#execute(`${runtime.name}-load`, command, this.#server.url);
+    if (ending !== "" || said.length !== 1) throw new Error(`${runtime.title}: the load failed\n${printed}${ending}`);
+    return said[0]!;
+  }
+
+  /** Returns what was said to us, all that was printed, and why it did not end well, if so. */
+  async #execute(
+    runtime: string,
+    command: readonly string[],
+    url: string,
+  ): Promise<{ said: readonly string[]; printed: string; ending: string }> {
+    const name = `${runtime}-${++this.#runs}`.replaceAll(".", "-");
     const orders = {
-      url: this.#proxy.url,
+      url,
       tlsUrl: `nats://localhost:${this.#tlsServer.port}`,
       ca: readFileSync(pem("ca"), "utf8"),
       nkeySeed: userSeed,
@@ -65,8 +91,8 @@ export class Trial {
       clientId: name,
       channel: name,
     };
-    const [program, ...args] = runtime.command(way, this.#project, bins);
-    const passed: string[] = [];
+    const [program, ...args] = command;
+    const said: string[] = [];
     let printed = "";
     const ending = await new Promise<string>((resolve) => {
       const child = spawn(program!, args, {
@@ -80,9 +106,10 @@ export class Trial {
         printed += text;
         const lines = (line + text).split("\n");
         line = lines.pop()!;
-        for (const [, said] of lines.map((line) => /^smoke: (.*)$/.exec(line) ?? [])) {
-          if (said === "cut!") this.#proxy.cut();
-          else if (said !== undefined) passed.push(said);
+        for (const [, words] of lines.map((line) => /\bsmoke: (.*)$/.exec(line) ?? [])) {
+          if (words === undefined) continue;
+          said.push(words);
+          if (words === CUT) this.#proxy.cut();
         }
       });
       child.stderr!.setEncoding("utf8").on("data", (text) => (printed += text));
@@ -92,8 +119,7 @@ export class Trial {
         resolve(code === 0 ? "" : signal === null ? `exit code ${code}` : `${signal} after ${TIMEOUT} ms at the latest`);
       });
     });
-    if (ending === "" && passed.length > 0) passed.push("exit");
-    return { passed, problem: passed.length === checks.length ? undefined : `${printed}${ending}` };
+    return { said, printed, ending };
   }
 
   /** Stops the servers and removes all files. */

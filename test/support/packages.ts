@@ -6,14 +6,14 @@ import { cacheFolder, fillOnce } from "./cache.ts";
 
 /**
  * Installs a package of the npm registry that this project runs against but does not depend on, such as "bun@1.4.5", with
- * what it depends on: once, into a folder of its own in the user's cache. Returns that folder, or why it could not be.
- * Blocks.
+ * what it depends on, or several with blanks between them: once, into a folder of their own in the user's cache.
+ * Returns that folder, or why it could not be. Blocks.
  */
 export function installPackage(spec: string): Found {
   const folder = packageFolder(spec);
   const problem = fillOnce(folder, (aside) => {
     mkdirSync(aside, { recursive: true });
-    return npm(["install", "--no-save", "--fetch-retries=0", "--prefix", aside, spec]) ?? withoutProgram(aside);
+    return npm(["install", "--no-save", "--fetch-retries=0", "--prefix", aside, ...spec.split(" ")]) ?? withoutProgram(aside);
   });
   return problem === undefined ? { path: folder } : { missing: `${spec}: ${problem}` };
 }
@@ -34,5 +34,5 @@ function withoutProgram(folder: string): string | undefined {
 }
 
 function packageFolder(spec: string): string {
-  return cacheFolder("packages", spec.replaceAll("/", "+"));
+  return cacheFolder("packages", spec.replaceAll(/[ /]/g, "+"));
 }

@@ -1,0 +1,5 @@
+"use strict";
+const { connect, StreamingError } = require("nats-streaming-client");
+const worker = require("./worker.cjs");
+
+module.exports = worker({ connect, StreamingError });
