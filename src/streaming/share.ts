@@ -68,7 +68,7 @@ export class Members {
       this.#timer = undefined;
       for (const member of this.#all) member.poke();
     }, POKE_DELAY);
-    this.#timer.unref();
+    this.#timer.unref?.();
   }
 
   /**

@@ -47,7 +47,7 @@ export class Watchdog {
       this.#look(performance.now());
       this.#arm();
     }, INTERVAL);
-    this.#timer.unref();
+    this.#timer.unref?.();
   }
 
   #look(now: number): void {
