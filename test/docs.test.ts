@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { OPTIONS } from "../src/streaming/options.ts";
 import { allBlocks, type Block, blocksOf, compileBlocks, documents, makePlace, textOf } from "./support/documents.ts";
 
 const root = join(__dirname, "..");
@@ -127,6 +128,16 @@ describe("docs/options.md", () => {
     const publishing = [...optionsOf("PublishOptions"), ...optionsOf("PublishManyOptions")];
     expect(namesUnder("`publish` and `publishMany`").sort()).toEqual(publishing.sort());
     expect(namesUnder("`drain`").sort()).toEqual(optionsOf("DrainOptions").sort());
+  });
+
+  test("are all of the names that the library knows", () => {
+    const known = (call: keyof typeof OPTIONS): string[] => OPTIONS[call].split(" ").sort();
+    expect(known("connect")).toEqual(optionsOf("ConnectOptions").sort());
+    expect(known("subscribe")).toEqual(optionsOf("SubscribeOptions").sort());
+    expect(known("messages")).toEqual(optionsOf("SubscribeOptions").filter((name) => name !== "concurrency").sort());
+    expect(known("publish")).toEqual(optionsOf("PublishOptions").sort());
+    expect(known("publishMany")).toEqual([...optionsOf("PublishOptions"), ...optionsOf("PublishManyOptions")].sort());
+    expect(known("drain")).toEqual(optionsOf("DrainOptions").sort());
   });
 
   test("has the defaults that the options' own descriptions give", () => {

@@ -143,18 +143,24 @@ export class Connection {
   static async open(server: Server, options: ConnectionOptions, signal: Ending): Promise<Connection> {
     const connection = new Connection(server, options);
     const timer = setTimeout(() => {
-      connection.end(new NatsError("TIMEOUT", `${server.label}: no ${connection.#stage} within ${options.timeout} ms`));
+      connection.end(new NatsError("TIMEOUT", `${server.label}: ${connection.#silence(options.timeout)}`));
     }, options.timeout);
     try {
       await connection.#open(signal);
       return connection;
     } catch (error) {
       if (signal.aborted) connection.end(new NatsError("CLOSED", "given up by the caller"));
-      connection.end(error instanceof NatsError ? error : new NatsError("CONNECT", String(error), error));
+      connection.end(error instanceof NatsError ? error : new NatsError("CONNECT", "an unexpected failure", error));
       throw connection.ended.reason;
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #silence(timeout: number): string {
+    if (this.#stage !== "INFO") return `no ${this.#stage} within ${timeout} ms`;
+    const question = "is this the client port of a NATS server (4222 by default, not 8222)?";
+    return `accepted the connection, and sent no NATS greeting (INFO) within ${timeout} ms: ${question}`;
   }
 
   /** The largest payload that the server takes, in bytes. May change while connected. */

@@ -9,7 +9,7 @@
  * | `PROTOCOL` | the peer sent bytes that are not the NATS protocol, or reported that we did |
  * | `CONNECTION_LOST` | the link ended without a stated reason |
  * | `STALE` | the peer answers no more |
- * | `SERVER` | the server ended the link with the reason in the message |
+ * | `SERVER` | the server ended the link, or refused something |
  * | `TIMEOUT` | no answer in time |
  * | `NO_RESPONDERS` | nobody listens on the subject (a 503) |
  * | `PERMISSIONS` | the server denied a subject; the link stays |
@@ -28,14 +28,35 @@ export type NatsErrorCode =
   | "PERMISSIONS"
   | "CLOSED";
 
-/** An error of one connection to a NATS server. Reaches users as the `cause` of a `StreamingError`. */
+/** What the codes mean, in words. */
+const MEANINGS: Readonly<Record<NatsErrorCode, string>> = {
+  CONNECT: "the address could not be dialled",
+  TLS: "the TLS handshake failed, or TLS was demanded and the server does not offer it",
+  AUTHORIZATION: "the server refused the credentials, or lets no clients in on this port; or the credentials cannot be used",
+  PROTOCOL: "the peer sent bytes that are not the NATS protocol, or reported that we did",
+  CONNECTION_LOST: "the link ended without a stated reason",
+  STALE: "the peer answers no more",
+  SERVER: "the server ended the link, or refused something",
+  TIMEOUT: "no answer in time",
+  NO_RESPONDERS: "nobody listens on the subject (a 503)",
+  PERMISSIONS: "the server denied a subject; the link stays",
+  CLOSED: "this side ended the link",
+};
+
+/**
+ * An error of one connection to a NATS server. Reaches users as the `cause` of a `StreamingError`, whose message has its `reason`:
+ * so its own message says in general what its code means, and loggers that print causes repeat nothing.
+ */
 export class NatsError extends Error {
   /** What happened. See `NatsErrorCode`. */
   readonly code: NatsErrorCode;
+  /** What happened, where, and why. */
+  readonly reason: string;
 
-  constructor(code: NatsErrorCode, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+  constructor(code: NatsErrorCode, reason: string, cause?: unknown) {
+    super(MEANINGS[code], cause === undefined ? undefined : { cause });
     this.code = code;
+    this.reason = reason;
   }
 
   override get name(): string {

@@ -285,15 +285,13 @@ export class Socket {
   #explain(error: StreamError): NatsError {
     // System errors are called ECONNRESET and the like; everything else on a TLS socket is the fault of TLS.
     if (this.#stream.encrypted === true && !/^E(?!RR)/.test(error.code ?? "")) {
-      const detail = error.reason ?? error.message;
-      const meaning = TLS_FAILURES.get(error.code);
-      const text = meaning === undefined ? detail : `${meaning} (${detail})`;
-      return new NatsError("TLS", `TLS with ${this.#label} failed: ${text}`, error);
+      const meaning = TLS_FAILURES.get(error.code) ?? systemCodeOf(error);
+      return new NatsError("TLS", `TLS with ${this.#label} failed: ${meaning}`, error);
     }
-    if (this.#dialled) return new NatsError("CONNECTION_LOST", `${this.#label}: ${error.message}`, error);
+    if (this.#dialled) return new NatsError("CONNECTION_LOST", `the link to ${this.#label} broke (${systemCodeOf(error)})`, error);
     // With several addresses there is an error for each, and none of its own.
-    const causes = (error.errors ?? [error]).map((one) => one.message).join(", ");
-    return new NatsError("CONNECT", `cannot connect to ${this.#label}: ${causes}`, error);
+    const causes = error.errors === undefined ? systemCodeOf(error) : error.errors.map((one) => one.message).join(", ");
+    return new NatsError("CONNECT", `cannot connect to ${this.#label} (${causes})`, error);
   }
 
   #secure(): SecureOptions {
@@ -308,6 +306,11 @@ export class Socket {
           { checkServerIdentity: (_host, certificate) => builtin.tls.checkServerIdentity(name, certificate) }),
     };
   }
+}
+
+/** The system's code says it as well as its words do, which are there in the cause. */
+function systemCodeOf(error: StreamError): string {
+  return error.code ?? error.reason ?? error.message;
 }
 
 /** Throws a `NatsError` that names the option that cannot be used, and shows nothing of what is in it. */

@@ -1,10 +1,10 @@
 import { nothing, onEnd, settled, settledWithin, within } from "../core-nats/async.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
-import { StreamingError } from "./errors.ts";
+import { StreamingError, withCaller } from "./errors.ts";
 import type { MessageHandler } from "./handlers.ts";
 import { inspectable } from "./inspect.ts";
 import { Messages } from "./messages.ts";
-import { checkChannel, checkConnectOptions, checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "./options.ts";
+import { bad, checkChannel, checkConnectOptions, checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "./options.ts";
 import type { ConnectOptions, DrainOptions, PublishItem, PublishManyOptions, PublishOptions, Settings, Signal, SubscribeOptions, SubscribeSettings } from "./options.ts";
 import { publishMany } from "./publish-many.ts";
 import { Publisher } from "./publisher.ts";
@@ -37,7 +37,7 @@ const RESUBSCRIBES_AT_ONCE = 16;
  * for what may pass.
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
-  return Client.connect(checkConnectOptions(options));
+  return await withCaller(Client.connect(checkConnectOptions(options)));
 }
 
 /** A client of a streaming server. It ends by `close()` or `drain()` alone. */
@@ -128,7 +128,8 @@ export class Client {
    * whose code says whether it was done: `UNCONFIRMED` means unknown, all others mean no.
    */
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): Promise<void> {
-    return this.#publisher.publish(subject, data, options);
+    const published = this.#publisher.publish(subject, data, options);
+    return this.#settings.callerStacks ? withCaller(published) : published;
   }
 
   /**
@@ -150,9 +151,9 @@ export class Client {
    * refuses it for good, `ABORTED` by the caller's signal, `CLOSED` if the client ends before.
    */
   async subscribe(subject: string, handler: MessageHandler, options: SubscribeOptions = {}): Promise<Subscription> {
-    if (typeof handler !== "function") throw new TypeError(`handler must be a function, not a ${typeof handler}`);
+    if (typeof handler !== "function") bad("handler", "must be a function", handler);
     checkChannel(subject);
-    return this.#subscribe(subject, handler, checkSubscribeOptions(options), options.signal);
+    return await withCaller(this.#subscribe(subject, handler, checkSubscribeOptions(options), options.signal));
   }
 
   /**
@@ -162,9 +163,10 @@ export class Client {
   async messages(subject: string, options: Omit<SubscribeOptions, "concurrency"> = {}): Promise<Messages> {
     checkChannel(subject);
     const settings = checkMessagesOptions(options);
-    return Messages.start(settings.manualAck, (handler) =>
+    const started = Messages.start(settings.manualAck, (handler) =>
       this.#subscribe(subject, handler, { ...settings, concurrency: 0, manualAck: true }, options.signal),
     );
+    return await withCaller(started);
   }
 
   /**

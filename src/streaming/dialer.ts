@@ -85,7 +85,7 @@ export class Dialer {
       race.over.abort();
     } catch (error) {
       if (performance.now() - began >= AHEAD) server.silences++;
-      race.failures.set(server, error instanceof NatsError ? error : new NatsError("CONNECT", `${server.label}: ${String(error)}`, error));
+      race.failures.set(server, error instanceof NatsError ? error : new NatsError("CONNECT", `cannot connect to ${server.label}`, error));
     } finally {
       race.pending.delete(server);
       race.step.abort();

@@ -51,6 +51,19 @@ export class StreamingError extends Error {
   }
 }
 
+/**
+ * @internal Resolves as the promise does. Rejects with the same error, made anew: the stack of what an async function throws shows
+ * who awaits it, and the first one was made in a loop or a timer.
+ */
+export async function withCaller<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (!(error instanceof StreamingError)) throw error;
+    throw new StreamingError(error.code, error.message, error.cause);
+  }
+}
+
 /** An item of a `publishMany` that was not stored for certain: where it is in the source, from 0, and why. */
 export interface PublishFailure {
   readonly index: number;
@@ -58,8 +71,8 @@ export interface PublishFailure {
 }
 
 /**
- * Why a `publishMany` has ended before its source, and what was stored until then. `code` is that of the failure that ended it,
- * which is the `cause`: `ABORTED` also where the source itself failed, or yielded what is no data.
+ * Why a `publishMany` has ended before its source, and what was stored until then. `code`, `message` and `cause` are those of the
+ * failure that ended it; where the source itself failed, or yielded what is no data, `ABORTED`, with that error as the cause.
  */
 export class PublishManyError extends StreamingError {
   /** How many items are stored for certain. */

@@ -146,11 +146,11 @@ class Batch {
     return new StreamingError(code, `publish ${this.#subject}: ${reason}`, cause);
   }
 
-  #failure(cause: unknown): PublishManyError {
-    const code = cause instanceof StreamingError ? cause.code : "ABORTED";
+  #failure(error: unknown): PublishManyError {
+    const ours = error instanceof StreamingError ? error : this.#error("ABORTED", "the source failed, or yielded what is no data", error);
+    const known = `${this.#stored} items are stored, the first ${this.#unbroken} of the source among them`;
     const failures = this.#failures.sort((a, b) => a.index - b.index);
-    const text = `publishMany ${this.#subject}: ${code}; ${this.#stored} items are stored, the first ${this.#unbroken} of the source among them`;
-    return new PublishManyError(code, text, cause, this.#stored, this.#unbroken, this.#failed, failures);
+    return new PublishManyError(ours.code, `${ours.message}; ${known}`, ours.cause, this.#stored, this.#unbroken, this.#failed, failures);
   }
 }
 

@@ -11,7 +11,7 @@ import { StreamingError, classify } from "./errors.ts";
 import type { StreamingErrorCode } from "./errors.ts";
 import { Guids } from "./guid.ts";
 import { InFlight } from "./in-flight.ts";
-import { checkChannel, checkPublishOptions } from "./options.ts";
+import { bad, checkChannel, checkPublishOptions } from "./options.ts";
 import type { PublishOptions, Settings } from "./options.ts";
 import { Channel, Publish, Stage } from "./publish.ts";
 import { Signals } from "./signals.ts";
@@ -34,6 +34,8 @@ const PUBLISH_OVERHEAD = 256;
 /** A new leader answers pings up to a second before it takes publishes; a channel that nobody serves may stay so. In milliseconds. */
 const FIRST_RETRY_DELAY = 10;
 const ACKS = "_STAN.acks";
+/** While nothing tells when the client can publish again; the cause says why it cannot. */
+const NOT_NOW = "refused until its cause has passed";
 
 /**
  * The publish queue: what is published waits here for its turn, and then for its ack. Each publish settles once.
@@ -144,11 +146,12 @@ export class Publisher implements Dependent, Receiver {
       const channel = this.#channels.get(subject) ?? this.#newChannel(subject);
       // What only inherits from Uint8Array has no bytes.
       if (typeof data !== "string" && !(data instanceof Uint8Array && ArrayBuffer.isView(data))) {
-        throw new TypeError(`data must be a string or a Uint8Array, not a ${typeof data}`);
+        const json = typeof data === "object" && data !== null ? " (JSON.stringify makes a string of an object)" : "";
+        bad("data", `must be a string or a Uint8Array${json}`, data);
       }
       if (options !== undefined) checkPublishOptions(options);
       if (this.#closing.aborted) throw failure("CLOSED", subject, "the client is closed");
-      if (this.#refusal !== undefined) throw failure(this.#refusal.code, subject, this.#refusal.message, this.#refusal);
+      if (this.#refusal !== undefined) throw failure(this.#refusal.code, subject, NOT_NOW, this.#refusal);
       const signal = options?.signal;
       if (signal?.aborted === true) throw failure("ABORTED", subject, "the caller's signal was aborted", signal.reason);
       this.#slabs.hold(data);
@@ -328,14 +331,14 @@ export class Publisher implements Dependent, Receiver {
       ({ session, channel }) => subject === `${session!.subjects.pubPrefix}.${channel.subject}`,
     );
     if (publish === undefined) return false;
-    this.#fail(publish, "NOT_PERMITTED", error.message, error);
+    this.#fail(publish, "NOT_PERMITTED", error.reason, error);
     this.#pump();
     return true;
   }
 
   /** The server denied the inbox for acks: no publish could be confirmed, so none is sent on this connection. */
   denied(error: NatsError): void {
-    this.#deaf = new StreamingError("NOT_PERMITTED", `acks cannot be received: ${error.message}`, error);
+    this.#deaf = new StreamingError("NOT_PERMITTED", `publish: acks cannot be received: ${error.reason}`, error);
     this.#tell({ type: "error", error: this.#deaf });
     this.refuse(this.#deaf);
   }
@@ -378,7 +381,7 @@ export class Publisher implements Dependent, Receiver {
   async #giveUpSoon(registration: Registration, sent: number): Promise<void> {
     await sleep(this.#settings.requestTimeout, registration.over);
     if (registration.over.aborted) return;
-    const error = new StreamingError("NO_SERVER", "no ack, and another server may have taken over");
+    const error = new StreamingError("NO_SERVER", "publish: no ack, and another server may have taken over");
     for (const publish of this.#unsettled) if (publish.stage === Stage.sent && publish.number <= sent) this.#giveUp(publish, error);
     this.#pump();
   }
@@ -409,7 +412,7 @@ export class Publisher implements Dependent, Receiver {
       publish.perhapsStored = true;
       this.#sendAgain(publish);
     } else {
-      this.#fail(publish, "UNCONFIRMED", `sent, then ${error.message}`, error);
+      this.#fail(publish, "UNCONFIRMED", "sent, and its ack cannot come any more", error);
     }
   }
 
@@ -417,7 +420,7 @@ export class Publisher implements Dependent, Receiver {
   refuse(error: StreamingError): void {
     this.#refusal = error;
     for (const publish of this.#unsettled) {
-      if (publish.stage !== Stage.sent) this.#fail(publish, error.code, error.message, error);
+      if (publish.stage !== Stage.sent) this.#fail(publish, error.code, NOT_NOW, error);
     }
   }
 
@@ -476,7 +479,7 @@ export class Publisher implements Dependent, Receiver {
     this.#unsend(publish);
     const refusal = this.#refusal;
     if (refusal === undefined) this.#enqueue(publish, publish.size);
-    else this.#fail(publish, refusal.code, refusal.message, refusal);
+    else this.#fail(publish, refusal.code, NOT_NOW, refusal);
   }
 
   /** Takes a publish out of everything, once and for all. The caller resolves or rejects it. */

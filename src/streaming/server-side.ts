@@ -229,7 +229,7 @@ export class ServerSide {
       if (!(error instanceof NatsError)) throw error;
       if (error.code === "PERMISSIONS") return denied(error);
       const unheard = error.code === "NO_RESPONDERS";
-      return { class: unheard ? "session-lost" : "transient", code: "NO_SERVER", text: error.message, cause: error };
+      return { class: unheard ? "session-lost" : "transient", code: "NO_SERVER", text: error.reason, cause: error };
     }
   }
 }
@@ -248,5 +248,5 @@ function reader(accepted: Accepted): (bytes: Uint8Array, start: number, end: num
 
 /** The NATS server denied one of the subjects: that is for good. */
 export function denied(error: NatsError): Failure {
-  return { class: "permanent", code: "NOT_PERMITTED", text: error.message, cause: error };
+  return { class: "permanent", code: "NOT_PERMITTED", text: error.reason, cause: error };
 }

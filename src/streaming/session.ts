@@ -87,7 +87,9 @@ export class Session {
       throw notRegistered(this.#settings, error);
     }
     if (answer.error !== "") {
-      throw new StreamingError(codeOf(classify(answer.error)), `register ${clientId}: ${answer.error}`);
+      const code = codeOf(classify(answer.error));
+      const hint = code === "CLIENT_ID_IN_USE" ? ": each process needs a client ID of its own" : "";
+      throw new StreamingError(code, `register ${clientId}: ${answer.error}${hint}`);
     }
     this.#subjects = answer;
   }
@@ -157,7 +159,7 @@ function codeOf(answer: AnswerClass): StreamingErrorCode {
 
 function notRegistered(settings: Settings, error: unknown): StreamingError {
   const { clientId, clusterId } = settings;
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = error instanceof NatsError ? error.reason : "an unexpected failure";
   switch (error instanceof NatsError ? error.code : undefined) {
     case "NO_RESPONDERS":
       return new StreamingError("NO_SERVER", `register ${clientId}: no streaming server answers for cluster ID ${clusterId}`, error);

@@ -662,7 +662,7 @@ export class Subscription {
     const refused = this.#place?.deniedBy;
     if (refused !== undefined) {
       this.#giveUpPlace(false);
-      return { name: "closed", error: this.#error("NOT_PERMITTED", refused.message, refused) };
+      return { name: "closed", error: this.#error("NOT_PERMITTED", refused.reason, refused) };
     }
     const { progress } = this.#share;
     const known = await this.#lookForNewBeginning(registration);

@@ -266,7 +266,7 @@ export class Supervisor {
         if (!connection.ended.aborted) await session.close(connection);
         return this.#unconnected(connection, session, undefined);
       } catch (failure) {
-        error = failure instanceof StreamingError ? failure : new StreamingError("CONNECT_FAILED", `register: ${String(failure)}`, failure);
+        error = failure instanceof StreamingError ? failure : new StreamingError("CONNECT_FAILED", "register: an unexpected failure", failure);
       }
       session.abandon();
       if (connection.ended.aborted || closing.aborted) break;
@@ -410,7 +410,7 @@ export class Supervisor {
     registration?.over.abort();
     const reason: unknown = connection.ended.reason;
     const code = reason instanceof NatsError && reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
-    const text = reason instanceof Error ? reason.message : String(reason);
+    const text = reason instanceof NatsError ? reason.reason : "lost";
     const error = new StreamingError(code, `connection: ${text}`, reason);
     for (const dependent of this.#dependents()) dependent.lost(error);
     if (closing) return { name: "closed", error: undefined };
@@ -467,11 +467,11 @@ function registrationOf(connection: Connection, session: Session): Registering {
 function notConnected(failures: readonly NatsError[]): StreamingError {
   const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
   // Sorted, since servers are tried in any order, and the same failure is to be told in the same words.
-  const reasons = failures.map((failure) => failure.message).sort().join("; ");
-  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, reasons);
+  const reasons = failures.map(({ reason }) => reason).sort().join("; ");
+  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, "no server could be used");
   return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
 }
 
 function problem(error: NatsError): StreamingError {
-  return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.message}`, error);
+  return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.reason}`, error);
 }

@@ -188,19 +188,19 @@ describe("opening a connection", () => {
     const silent = await fake({ greet: false });
     expect(await failure(open(silent.url, { timeout: 50 }))).toMatchObject({
       code: "TIMEOUT",
-      message: `127.0.0.1:${silent.port}: no INFO within 50 ms`,
+      reason: `127.0.0.1:${silent.port}: accepted the connection, and sent no NATS greeting (INFO) within 50 ms: is this the client port of a NATS server (4222 by default, not 8222)?`,
     });
     const tls = await bare('INFO {"tls_required":true}\r\n');
     expect(await failure(open(`127.0.0.1:${tls.port}`, { timeout: 100 }))).toMatchObject({
       code: "TIMEOUT",
-      message: `127.0.0.1:${tls.port}: no end of the TLS handshake within 100 ms`,
+      reason: `127.0.0.1:${tls.port}: no end of the TLS handshake within 100 ms`,
     });
     const deaf = await fake({ greet: false });
     const toDeaf = failure(open(deaf.url, { timeout: 100 }));
     (await deaf.link()).send("INFO {}\r\n");
     expect(await toDeaf).toMatchObject({
       code: "TIMEOUT",
-      message: `127.0.0.1:${deaf.port}: no answer to CONNECT within 100 ms`,
+      reason: `127.0.0.1:${deaf.port}: no answer to CONNECT within 100 ms`,
     });
   });
 
@@ -214,7 +214,7 @@ describe("opening a connection", () => {
       const attempt = failure(open(`127.0.0.1:${server.port}`, {}, signal));
       await until("it is there, and has answered", () => server.links.length > 0 && (greeting === "" || server.received.length > 0));
       signal.abort(new Error("enough"));
-      expect(await attempt).toMatchObject({ code: "CLOSED", message: "given up by the caller" });
+      expect(await attempt).toMatchObject({ code: "CLOSED", reason: "given up by the caller" });
       await until("no link is left", () => server.links.every(({ destroyed }) => destroyed));
     }
   });
@@ -335,7 +335,7 @@ describe("TLS that only the server demands", () => {
     const [server] = new Servers(`127.0.0.1:${port}`, false).round();
     for (const expected of [2, 3]) {
       const error = await failure(open(server!));
-      expect(error).toMatchObject({ code: "TLS", message: expect.stringContaining("something that is not TLS") });
+      expect(error).toMatchObject({ code: "TLS", reason: expect.stringContaining("something that is not TLS") });
       expect(links).toHaveLength(expected);
       expect(infos).toEqual([]);
     }
@@ -444,7 +444,7 @@ describe("what a connection sends and receives", () => {
     link.deliver("1", asked.reply, "right");
     link.deliver("1", asked.reply, "too late");
     expect(await answer).toBe("right");
-    expect(problems).toMatchObject([{ code: "PROTOCOL", message: "an answer to a request to ask cannot be read" }]);
+    expect(problems).toMatchObject([{ code: "PROTOCOL", reason: "an answer to a request to ask cannot be read" }]);
   });
 
   test("answers find their requests, whatever their order", async () => {
@@ -466,12 +466,12 @@ describe("what a connection sends and receives", () => {
     const { connection, link } = await pair();
     const refused = failure(connection.request("nobody", EMPTY, 5_000, text));
     link.noResponders("1", (await link.next(/^PUB nobody /)).reply);
-    expect(await refused).toMatchObject({ code: "NO_RESPONDERS", message: "nobody listens on nobody (503)" });
+    expect(await refused).toMatchObject({ code: "NO_RESPONDERS", reason: "nobody listens on nobody (503)" });
 
     const late: string[] = [];
     const silent = failure(connection.request("silent", EMPTY, 20, text, into(late)));
     const forgotten = failure(connection.request("silent", EMPTY, 20, text));
-    expect(await silent).toMatchObject({ code: "TIMEOUT", message: "no answer to a request to silent within 20 ms" });
+    expect(await silent).toMatchObject({ code: "TIMEOUT", reason: "no answer to a request to silent within 20 ms" });
     await forgotten;
     for (let i = 0; i < 2; i++) link.deliver("1", (await link.next(/^PUB silent /)).reply, `late ${i}`);
     link.send("PING\r\n");
@@ -494,7 +494,7 @@ describe("what a connection sends and receives", () => {
     link.deliver("1", reply, "after a 503");
     await connection.flush();
     expect(late).toEqual(["right"]);
-    expect(problems).toMatchObject([{ code: "PROTOCOL", message: "an answer to a request to slow cannot be read" }]);
+    expect(problems).toMatchObject([{ code: "PROTOCOL", reason: "an answer to a request to slow cannot be read" }]);
   });
 
   test("of requests that nobody ever answered, only so many are remembered: the last ones", async () => {
@@ -532,7 +532,7 @@ describe("what the server refuses", () => {
     ["Account Authentication Expired", "AUTHORIZATION"],
     ["something of a later version", "SERVER"],
   ])("%s, and a close: that is the reason, before and after the connection is open", async (said, code) => {
-    const expected = (server: FakeServer): object => ({ code, message: `127.0.0.1:${server.port}: ${said}` });
+    const expected = (server: FakeServer): object => ({ code, reason: `127.0.0.1:${server.port}: ${said}` });
     const early = await fake({ greet: false });
     const attempt = failure(open(early.url));
     const link = await early.link();
@@ -562,14 +562,14 @@ describe("what the server refuses", () => {
       const { connection, link } = await pair();
       link.send(`-ERR '${said}'\r\n`);
       await connection.flush();
-      expect(problems).toMatchObject([{ code: "SERVER", message: said }]);
+      expect(problems).toMatchObject([{ code: "SERVER", reason: said }]);
     },
   );
 
   test("a close without a reason is said to be one", async () => {
     const { connection, link, server } = await pair();
     link.end();
-    expect(await endOf(connection)).toMatchObject({ code: "CONNECTION_LOST", message: `127.0.0.1:${server.port} ended the connection` });
+    expect(await endOf(connection)).toMatchObject({ code: "CONNECTION_LOST", reason: `127.0.0.1:${server.port} ended the connection` });
   });
 
   test.each([
@@ -632,7 +632,7 @@ describe("what the server refuses", () => {
     const asked: string[] = [];
     link.send(`-ERR 'Permissions Violation for Publish to "a"'\r\n`);
     await connection.flush();
-    expect(problems).toMatchObject([{ code: "PERMISSIONS", message: 'Permissions Violation for Publish to "a"' }]);
+    expect(problems).toMatchObject([{ code: "PERMISSIONS", reason: 'Permissions Violation for Publish to "a"' }]);
     connection.publishDenied = (subject) => asked.push(subject) > 0;
     link.send(`-ERR 'Permissions Violation for Publish to "b"'\r\n`);
     await connection.flush();
@@ -671,7 +671,7 @@ describe("the end of a connection", () => {
     expect((await waiting).code).toBe("CLOSED");
     await link.closed;
     expect(readStrictly(link.received()).at(-1)).toMatchObject({ verb: "PUB", subject: "last" });
-    expect(connection.ended.reason).toMatchObject({ code: "CLOSED", message: "closed by this client" });
+    expect(connection.ended.reason).toMatchObject({ code: "CLOSED", reason: "closed by this client" });
   });
 
   test("by the server: requests, flushes and those that come later get the reason", async () => {
@@ -718,7 +718,7 @@ describe("the end of a connection", () => {
     const connection = await attempt;
     expect(await endOf(connection)).toMatchObject({
       code: "STALE",
-      message: `127.0.0.1:${server.port}: 3 PINGs in a row were not answered`,
+      reason: `127.0.0.1:${server.port}: 3 PINGs in a row were not answered`,
     });
     await link.closed;
     expect(readStrictly(link.received()).filter(({ verb }) => verb === "PING")).toHaveLength(1 + 3);
@@ -775,7 +775,7 @@ describe("a peer that reads no more", () => {
       connection.outbox.flush();
       most = Math.max(most, connection.outbox.pending);
     }
-    expect(connection.ended.reason).toMatchObject({ code: "STALE", message: expect.stringContaining("reads no more") });
+    expect(connection.ended.reason).toMatchObject({ code: "STALE", reason: expect.stringContaining("reads no more") });
     expect(most).toBeLessThan(80 * MIB);
   });
 });
@@ -805,7 +805,7 @@ describe("a server that floods", () => {
     for (const [line, limit] of [["MSG ", 8192], ["", 8192], ["INFO ", MIB], ["-ERR ", MIB]] as const) {
       const { connection, link } = await pair();
       link.send(line + "x".repeat(limit + 1));
-      expect(await endOf(connection)).toMatchObject({ code: "PROTOCOL", message: `a line of more than ${limit} bytes` });
+      expect(await endOf(connection)).toMatchObject({ code: "PROTOCOL", reason: `a line of more than ${limit} bytes` });
     }
   });
 

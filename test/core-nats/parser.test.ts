@@ -52,7 +52,7 @@ function received(delivery: Delivery): Received {
 
 interface Outcome {
   operations: Operation[];
-  /** The message of the NatsError that ended it. */
+  /** The reason of the NatsError that ended it. */
   failure: string | undefined;
 }
 
@@ -72,7 +72,7 @@ function outcome(stream: Uint8Array, ends: Iterable<number>, options: Options = 
     }
   } catch (error) {
     if (!(error instanceof NatsError) || error.code !== "PROTOCOL") throw error;
-    return { operations, failure: error.message };
+    return { operations, failure: error.reason };
   }
   return { operations, failure: undefined };
 }

@@ -49,7 +49,7 @@ describeWithServer("connecting", () => {
     await expect(connect(optionsFor(server(), { clientId }))).rejects.toMatchObject({
       name: "StreamingError",
       code: "CLIENT_ID_IN_USE",
-      message: `register ${clientId}: stan: clientID already registered`,
+      message: `register ${clientId}: stan: clientID already registered: each process needs a client ID of its own`,
     });
     await owner.publish(fresh("channel"), "still here");
     expect(owner.state).toBe("registered");

@@ -197,7 +197,7 @@ describe("credentials that cannot be used", () => {
       const options = optionsFor({ url: "" }, { servers, connectTimeout: 200, waitOnFirstConnect: true });
       const error = await connect(options).then(() => undefined, (reason: StreamingError) => reason);
       expect(error).toMatchObject({ code: "AUTH_FAILED" });
-      for (const part of [`127.0.0.1:${fake.port}: Authorization Violation`, `127.0.0.1:${port}: no INFO within 200 ms`, "connect ECONNREFUSED 127.0.0.1:1"]) {
+      for (const part of [`127.0.0.1:${fake.port}: Authorization Violation`, `127.0.0.1:${port}: accepted the connection, and sent no NATS greeting (INFO) within 200 ms`, "cannot connect to 127.0.0.1:1 (ECONNREFUSED)"]) {
         expect(error!.message).toContain(part);
       }
       const causes = (error!.cause as AggregateError).errors as { code: string }[];

@@ -117,7 +117,7 @@ describeWithServer("permissions", () => {
     const channel = fresh("channel");
     await expect(client.publish(channel, "x")).rejects.toMatchObject({
       code: "NOT_PERMITTED",
-      message: expect.stringContaining("acks cannot be received"),
+      cause: { message: expect.stringContaining("acks cannot be received") },
     });
     const [status] = await statuses.until("error");
     expect(status!.error).toMatchObject({ code: "NOT_PERMITTED", message: expect.stringContaining("_STAN.acks.") });

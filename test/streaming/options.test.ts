@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { connect } from "../../src/index.ts";
 import type { ConnectOptions, SubscribeOptions } from "../../src/index.ts";
 import { checkChannel, checkConnectOptions, checkPublishOptions } from "../../src/streaming/options.ts";
-import { checkDrainOptions, checkSubscribeOptions } from "../../src/streaming/options.ts";
+import { checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "../../src/streaming/options.ts";
 import { FakeServer } from "../support/raw.ts";
 
 const needed = { clusterId: "test-cluster", clientId: "me" };
@@ -48,7 +48,7 @@ const badCounts: readonly (readonly [unknown, string])[] = [
   [2 ** 53, "9007199254740992"],
   ["5", '"5"'],
   [null, "null"],
-  [{}, "a object"],
+  [{}, "an object"],
 ];
 const badBooleans: readonly (readonly [unknown, string])[] = [
   [0, "0"],
@@ -92,11 +92,11 @@ const badConnectOptions: readonly (readonly [string, unknown, string, string])[]
   ),
   ["reconnectDelay", 5, "5", "must be a function"],
   ["onStatus", "x", '"x"', "must be a function"],
-  ["signal", {}, "object", "must be an AbortSignal"],
-  ["signal", null, "object", "must be an AbortSignal"],
-  ["tls", true, "boolean", "must be an object"],
-  ["tls", null, "object", "must be an object"],
-  ["tls", [], "object", "must be an object"],
+  ["signal", {}, "an object", "must be an AbortSignal"],
+  ["signal", null, "null", "must be an AbortSignal"],
+  ["tls", true, "true", "must be an object"],
+  ["tls", null, "null", "must be an object"],
+  ["tls", [], "an array", "must be an object"],
   ...["inboxPrefix", "discoverPrefix"].flatMap((option) => [
     [option, "", '""', "must be a string that is not empty"] as const,
     [option, 5, "5", "must be a string that is not empty"] as const,
@@ -138,16 +138,48 @@ describe("options of connect", () => {
   });
 
   test("a misspelt option is refused by its name", () => {
-    expect(refusal(() => checkConnectOptions(connectOptions({ clientID: "x" })))).toBe('connect has no option "clientID"');
+    expect(refusal(() => checkConnectOptions(connectOptions({ nonsense: "x" })))).toBe('connect has no option "nonsense"');
     expect(refusal(() => checkConnectOptions(connectOptions({ "a\nb": 1 })))).toContain('"a\\nb"');
-    expect(refusal(() => checkConnectOptions(connectOptions({ tls: { rejectUnauthorized: false } })))).toBe('tls has no option "rejectUnauthorized"');
+    expect(refusal(() => checkConnectOptions(connectOptions({ tls: { rejectUnauthorized: false } })))).toBe('tls has no option "rejectUnauthorized"; did you mean ca?');
+  });
+
+  test.each([
+    ["clusterID", "clusterId"],
+    ["clientID", "clientId"],
+    ["url", "servers"],
+    ["serverss", "servers"],
+    ["maxPubAcksInflight", "maxPubAcksInFlight"],
+    ["ackTimeout", "publishTimeout"],
+    ["stanPingInterval", "pingInterval"],
+    ["token", "auth"],
+  ])("%s is not an option of connect, and %s is meant", (option, meant) => {
+    const message = refusal(() => checkConnectOptions({ [option]: "x" } as unknown as ConnectOptions));
+    expect(message).toBe(`connect has no option "${option}"; did you mean ${meant}?`);
+  });
+
+  test.each([
+    ["durableName", "durable"],
+    ["queueGroup", "queue"],
+    ["qGroup", "queue"],
+    ["maxInflight", "maxInFlight"],
+    ["ackWaitMillis", "ackWait"],
+    ["manualAckMode", "manualAck"],
+    ["deliverAllAvailable", "startAt"],
+  ])("%s is not an option of subscribe, and %s is meant", (option, meant) => {
+    expect(refusal(() => checkSubscribeOptions({ [option]: "x" } as SubscribeOptions))).toBe(`subscribe has no option "${option}"; did you mean ${meant}?`);
+  });
+
+  test("options that are no object are refused, with the form of the call", () => {
+    const wrong = "test-cluster" as unknown as ConnectOptions;
+    expect(refusal(() => checkConnectOptions(wrong))).toBe("the options of connect must be an object: connect({ clusterId, clientId, servers })");
+    expect(refusal(() => checkMessagesOptions("first" as SubscribeOptions))).toBe('the options of messages must be an object: messages(subject, { startAt: "first" })');
   });
 
   test.each([
     ["ca", 5, "number"],
     ["ca", ["a text", 5], "number"],
     ["cert", {}, "object"],
-    ["key", null, "object"],
+    ["key", null, "null"],
     ["passphrase", 5, "number"],
     ["servername", 5, "5"],
     ["servername", "", '""'],
@@ -258,7 +290,7 @@ const badSubscribeOptions: readonly (readonly [string, unknown, string, string])
   ["startAt", "last", '"last"', '"newOnly"'],
   ["startAt", 5, "5", '"newOnly"'],
   ["startAt", null, "null", '"newOnly"'],
-  ["startAt", {}, "a object", '"newOnly"'],
+  ["startAt", {}, "an object", '"newOnly"'],
 ];
 
 describe("options of subscribe", () => {
@@ -317,7 +349,7 @@ describe("options of subscribe", () => {
 
   test("a misspelt one is refused by its name", () => {
     const misspelt = { durableName: "x" } as unknown as SubscribeOptions;
-    expect(refusal(() => checkSubscribeOptions(misspelt))).toBe('subscribe has no option "durableName"');
+    expect(refusal(() => checkSubscribeOptions(misspelt))).toBe('subscribe has no option "durableName"; did you mean durable?');
   });
 
   test("every start position is taken as it is", () => {
@@ -365,6 +397,6 @@ test.each(badTimes)("a drain's timeout may not be %o", (value, shown) => {
 test("a drain takes an object of known options, and says how a number is meant", () => {
   expect(checkDrainOptions({})).toEqual({ timeout: 20_000, endings: [] });
   expect(refusal(() => checkDrainOptions(500 as unknown as object))).toContain("must be an object: drain({ timeout: 500 })");
-  expect(refusal(() => checkDrainOptions({ timeOut: 5 } as object))).toBe('drain has no option "timeOut"');
+  expect(refusal(() => checkDrainOptions({ timeOut: 5 } as object))).toBe('drain has no option "timeOut"; did you mean timeout?');
   expect(refusal(() => checkDrainOptions({ signal: 5 } as object))).toMatch(/^signal must be an AbortSignal/);
 });

@@ -926,7 +926,7 @@ describe("publishMany", () => {
     expect(settled).toBe(false);
     for (let i = 0; i < 50; i++) await Promise.resolve();
     for (let next = [sent[2], ...rig.messages()]; next.length > 0; next = rig.messages()) for (const message of next) rig.ack(message);
-    await expect(done).rejects.toMatchObject({ code: "REFUSED", cause: { message: "publish a: too many channels" } });
+    await expect(done).rejects.toMatchObject({ code: "REFUSED", message: expect.stringMatching(/^publish a: too many channels; \d+ items are stored/) });
     expect(drawn).toBe(most);
   });
 

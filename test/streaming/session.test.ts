@@ -69,12 +69,12 @@ describe("registering", () => {
   });
 
   test.each([
-    ["stan: clientID already registered", "CLIENT_ID_IN_USE"],
-    ["stan: invalid connection request", "REFUSED"],
-  ])("that is answered with %j rejects with %s and these words", async (words, code) => {
+    ["stan: clientID already registered", "CLIENT_ID_IN_USE", ": each process needs a client ID of its own"],
+    ["stan: invalid connection request", "REFUSED", ""],
+  ])("that is answered with %j rejects with %s and these words", async (words, code, hint) => {
     const { session, connection } = await start();
     fake.onRegister = (ask) => ask.answer(connectResponse({ error: words }));
-    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code, message: `register me: ${words}` });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code, message: `register me: ${words}${hint}` });
   });
 
   test("without a streaming server rejects at once where NATS says so, else after the timeout", async () => {

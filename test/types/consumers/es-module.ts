@@ -65,7 +65,9 @@ export const all: Required<ConnectOptions> = {
   clientId: "consumer",
   servers: ["nats://127.0.0.1:4222", "tls://localhost"],
   auth: async () => credentials[0] ?? { token: "" },
-  tls,
+  tls: () => tls,
+  ignoreClusterUpdates: false,
+  callerStacks: false,
   connectTimeout: 5_000,
   requestTimeout: 2_000,
   publishTimeout: 30_000,
@@ -101,6 +103,7 @@ const everything: Required<SubscribeOptions> = {
   concurrency: 10,
   ackWait: 30_000,
   manualAck: true,
+  signal: all.signal,
 };
 
 const handler: MessageHandler = async (message: Message): Promise<boolean> => {
@@ -108,7 +111,7 @@ const handler: MessageHandler = async (message: Message): Promise<boolean> => {
   const timestamp: bigint = message.timestamp;
   const order = message.json<{ id: number }>();
   const line = [message.subject, message.reply, message.sequence, message.time.getTime(), message.text(), order.id];
-  return message.redelivered && message.redeliveryCount > 1 && line.length > data.length + Number(timestamp) && message.ack();
+  return message.redelivered && message.redeliveryCount > 1 && !message.signal.aborted && message.subscription.subject !== "" && line.length > data.length + Number(timestamp) && message.ack();
 };
 
 export async function main(): Promise<number> {
