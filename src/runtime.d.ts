@@ -1,26 +1,30 @@
 // The auditor's list: every member of the host (Node, Bun, Deno, workerd) that the library uses beyond ECMAScript itself.
 // Written by hand in place of @types/node; what is not declared here cannot be called.
 
-declare function setTimeout(callback: () => void, milliseconds: number): Timer;
-declare function clearTimeout(timer: Timer | undefined): void;
-declare function setImmediate(callback: () => void): unknown;
-declare function queueMicrotask(callback: () => void): void;
-
 interface Timer {
   /** Not in workerd up to 2025 and in jsdom, where timers are numbers. */
   unref?(): this;
 }
+declare var setTimeout: (callback: () => void, milliseconds: number) => Timer;
+declare var clearTimeout: (timer: Timer | undefined) => void;
+declare var setImmediate: (callback: () => void) => unknown;
 
 /** Web Crypto. Its random numbers take 1 to 2 ms less to load than node:crypto's. */
 declare const crypto: { getRandomValues(bytes: Uint8Array): Uint8Array };
 
-declare const performance: { now(): number };
+interface Performance {
+  now(): number;
+}
+declare var performance: Performance;
 declare const console: { warn(text: string): void };
 
 /** For modules that are loaded only when they are used. */
 interface Process {
   /** Not in Node before 20.16. */
-  getBuiltinModule?: typeof require;
+  getBuiltinModule?: typeof require & {
+    (module: "node:timers"): typeof import("node:timers") | undefined;
+    (module: "node:perf_hooks"): { readonly performance: Performance } | undefined;
+  };
 }
 declare var process: Process;
 
@@ -108,6 +112,12 @@ declare module "node:net" {
     on(event: "error", listener: (error: Error) => void): this;
   }
   export function createServer(options: { noDelay?: boolean }): Server;
+}
+
+declare module "node:timers" {
+  export const setTimeout: typeof globalThis.setTimeout;
+  export const clearTimeout: typeof globalThis.clearTimeout;
+  export const setImmediate: typeof globalThis.setImmediate;
 }
 
 declare module "node:tls" {

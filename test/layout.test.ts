@@ -86,9 +86,9 @@ describe("imports", () => {
     expect([...loaded].sort()).toEqual(["crypto", "net", "tls"].map((name) => `core-nats/builtin.ts node:${name}`));
     const { code } = modules.find(({ name }) => name === "core-nats/builtin.ts")!;
     expect(code).not.toMatch(/^import\b/m);
-    // Who uses it: sockets, node:crypto for nkeys, and the embedded server, which listens.
+    // Who uses it: sockets, timers, node:crypto for nkeys, and the embedded server, which listens.
     const users = modules.filter(({ code }) => /\bbuiltin\b/.test(code)).map(({ name }) => name.split("/").pop());
-    expect(users).toEqual(["auth.ts", "builtin.ts", "socket.ts", "listener.ts"]);
+    expect(users).toEqual(["auth.ts", "builtin.ts", "clock.ts", "socket.ts", "listener.ts"]);
   });
 
   test("form no circles at run time", () => {
@@ -109,6 +109,16 @@ describe("imports", () => {
 });
 
 describe("the source", () => {
+  test("takes timers and the time from one file: those that tests make fake would stop the client", () => {
+    const timed = /(?<![.\w#])(?:set|clear)(?:Timeout|Interval|Immediate)\(|\bqueueMicrotask\b|\bnextTick\b|\bDate\.now\b|\bnew Date\(\)|\bperformance\b/;
+    for (const { name, code } of modules) {
+      if (["core-nats/clock.ts", "core-nats/builtin.ts"].includes(name)) continue;
+      const imported = [...code.matchAll(/import \{ (.*) \} from "(?:\.|\.\.\/core-nats)\/clock\.ts"/g)].flatMap(([, names]) => names!.split(", "));
+      const rest = imported.reduce((text, each) => text.replaceAll(new RegExp(`(?<![.\\w#])${each}\\(`, "g"), ""), code);
+      expect(timed.exec(rest)?.[0], name).toBeUndefined();
+    }
+  });
+
   test("compiles no text, reads no environment, and prints nothing but the one warning", () => {
     for (const { name, code } of modules) {
       expect(code, name).not.toMatch(/\beval\b|\bnew Function\b|\bFunction\(/);

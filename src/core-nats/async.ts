@@ -1,3 +1,4 @@
+import { clearTimeout, setTimeout } from "./clock.ts";
 import { Lifetime } from "./lifetime.ts";
 import type { Ending } from "./lifetime.ts";
 

@@ -1,6 +1,7 @@
 import { deferred, nothing, settled, within } from "./async.ts";
 import { authenticate } from "./auth.ts";
 import type { Credentials } from "./auth.ts";
+import { clearTimeout, setTimeout } from "./clock.ts";
 import { NatsError } from "./errors.ts";
 import { readInfo } from "./info.ts";
 import type { ServerInfo } from "./info.ts";

@@ -1,3 +1,4 @@
+import { clearTimeout, setImmediate, setTimeout } from "./clock.ts";
 import type { ConnectOptions, Socket as Stream, StreamError } from "node:net";
 import type { SecureContext, SecureOptions } from "node:tls";
 import { nothing, onEnd } from "./async.ts";

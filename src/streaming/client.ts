@@ -1,4 +1,5 @@
 import { nothing, onEnd, settled, settledWithin, within } from "../core-nats/async.ts";
+import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError, withCaller } from "./errors.ts";
 import type { MessageHandler } from "./handlers.ts";
@@ -179,8 +180,8 @@ export class Client {
     const { timeout, endings } = checkDrainOptions(options);
     this.#draining = true;
     const before = this.#publisher.stats().unconfirmed;
-    const end = performance.now() + timeout;
-    const left = (): number => Math.max(1, end - performance.now());
+    const end = elapsed() + timeout;
+    const left = (): number => Math.max(1, end - elapsed());
     // One listener at the caller's signal, for all subscriptions.
     const { lifetime: enough, release } = within(this.#ending, ...endings);
     const unhandled = await Promise.all([...this.#subscriptions].map((subscription) => subscription.finishHandlers(left(), enough)));

@@ -1,4 +1,5 @@
 import { settledWithin, sleep, within } from "../core-nats/async.ts";
+import { elapsed } from "../core-nats/clock.ts";
 import { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import type { NatsErrorCode } from "../core-nats/errors.ts";
@@ -73,7 +74,7 @@ export class Dialer {
 
   /** Never rejects. */
   async #try(server: Server, race: Race, over: Ending): Promise<void> {
-    const began = performance.now();
+    const began = elapsed();
     race.pending.add(server);
     race.failures.delete(server);
     try {
@@ -84,7 +85,7 @@ export class Dialer {
       server.silences = 0;
       race.over.abort();
     } catch (error) {
-      if (performance.now() - began >= AHEAD) server.silences++;
+      if (elapsed() - began >= AHEAD) server.silences++;
       race.failures.set(server, error instanceof NatsError ? error : new NatsError("CONNECT", `cannot connect to ${server.label}`, error));
     } finally {
       race.pending.delete(server);

@@ -1,3 +1,4 @@
+import { clearTimeout, elapsed, setTimeout } from "../core-nats/clock.ts";
 import { Intervals } from "./intervals.ts";
 import type { Room } from "./room.ts";
 
@@ -195,7 +196,7 @@ export class Progress<M extends Released = Released> {
     this.#moved?.delete(sequence);
     this.#drop(sequence);
     const kept = this.#stopped || this.#room.take(message.data) ? message : undefined;
-    (this.#unfinished ??= new Map()).set(sequence, { since: performance.now(), again, message: kept });
+    (this.#unfinished ??= new Map()).set(sequence, { since: elapsed(), again, message: kept });
     if (again) this.#again++;
     this.#watch();
   }
@@ -203,14 +204,14 @@ export class Progress<M extends Released = Released> {
   /** The message is finished. Returns false if it was. */
   finish(sequence: number): boolean {
     this.#drop(sequence);
-    const added = this.#finished.add(sequence, now);
+    const added = this.#finished.add(sequence, elapsed);
     if (this.#finished.count > 1) this.#bound();
     return added;
   }
 
   /** The subscription is in place, for the first time or again: what is missing may still come, from now on. */
   established(): void {
-    this.#established = Math.trunc(performance.now());
+    this.#established = Math.trunc(elapsed());
     this.#finished.renewGaps(this.#established);
     if (this.#base === undefined && !this.#unbroken) this.#watch();
   }
@@ -252,11 +253,11 @@ export class Progress<M extends Released = Released> {
   /** Looks for what is missing for good, as long as something is missing. */
   #watch(): void {
     if (this.#timer !== undefined || this.#stopped) return;
-    const begun = performance.now();
+    const begun = elapsed();
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       // This process stood still (seen with one frozen for 8 s): what the server sent meanwhile is yet to be read.
-      const late = performance.now() - begun > 2 * this.#ackWait;
+      const late = elapsed() - begun > 2 * this.#ackWait;
       if (late && this.#established !== undefined) this.established();
       this.look();
       const { cursor } = this;
@@ -268,7 +269,7 @@ export class Progress<M extends Released = Released> {
 
   /** Looks for what is missing, and has not come for as long as it may take. */
   look(): void {
-    const before = performance.now() - this.#patience;
+    const before = elapsed() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     const unfinished = (this.#unfinished ??= new Map());
     const { size } = unfinished;
@@ -290,8 +291,4 @@ export class Progress<M extends Released = Released> {
       this.#base = next.start;
     }
   }
-}
-
-function now(): number {
-  return performance.now();
 }

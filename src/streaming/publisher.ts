@@ -1,5 +1,6 @@
 import { deferred, RETRY_DELAY, settledWithin, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
+import { clearTimeout, elapsed, setTimeout } from "../core-nats/clock.ts";
 import type { Connection, Receiver } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
@@ -159,7 +160,7 @@ export class Publisher implements Dependent, Receiver {
         channel,
         options?.reply ?? "",
         ++this.#order,
-        Math.trunc(performance.now()) + this.#settings.publishTimeout,
+        Math.trunc(elapsed()) + this.#settings.publishTimeout,
         this.#slabs,
         resolve,
         reject,

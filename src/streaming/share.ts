@@ -1,3 +1,4 @@
+import { elapsed, setTimeout } from "../core-nats/clock.ts";
 import type { Message } from "./message.ts";
 import type { Progress } from "./progress.ts";
 import type { Session } from "./session.ts";
@@ -48,7 +49,7 @@ export class Members {
   /** One was given a new message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
   given(): void {
     if (++this.#given % ROUND !== 0) return;
-    const now = performance.now();
+    const now = elapsed();
     if (now - this.#roundBegan < SHORTEST_ROUND) return;
     this.#roundBegan = now;
     for (const member of this.#all) {

@@ -1,3 +1,4 @@
+import { now } from "../core-nats/clock.ts";
 import { StartPosition } from "../pb/protocol.ts";
 import type { SubscriptionRequest } from "../pb/protocol.ts";
 import type { StartAt } from "./options.ts";
@@ -33,7 +34,7 @@ export function fromStart(startAt: StartAt, elapsed: number | undefined, late: n
   if (startAt === "first") return fromFirst;
   if (typeof startAt === "object" && "sequence" in startAt) return fromSequence(startAt.sequence);
   if (typeof startAt === "object" && "time" in startAt) {
-    const past = Math.max(Date.now() - startAt.time.getTime(), elapsed ?? 0);
+    const past = Math.max(now() - startAt.time.getTime(), elapsed ?? 0);
     return past > 0 ? ago(past + late) : START;
   }
   if (elapsed !== undefined) return ago((typeof startAt === "object" ? startAt.ago : 0) + elapsed + late);

@@ -1,3 +1,5 @@
+import { elapsed, now } from "../core-nats/clock.ts";
+
 /**
  * The most that can have passed unnoticed while a session lives, in milliseconds: a server forgets a client that misses its
  * heartbeats, after 440 s by default.
@@ -11,8 +13,8 @@ const MOST_UNNOTICED = 3_600_000;
  */
 export class Stopwatch {
   #passed = 0;
-  #monotonic = performance.now();
-  #wall = Date.now();
+  #monotonic = elapsed();
+  #wall = now();
 
   /** Milliseconds since the start. */
   get now(): number {
@@ -31,12 +33,12 @@ export class Stopwatch {
 
   #begin(most: number): void {
     this.#passed += this.#since(most);
-    this.#monotonic = performance.now();
-    this.#wall = Date.now();
+    this.#monotonic = elapsed();
+    this.#wall = now();
   }
 
   #since(most: number): number {
-    const monotonic = performance.now() - this.#monotonic;
-    return monotonic + Math.min(most, Math.max(0, Date.now() - this.#wall - monotonic));
+    const monotonic = elapsed() - this.#monotonic;
+    return monotonic + Math.min(most, Math.max(0, now() - this.#wall - monotonic));
   }
 }

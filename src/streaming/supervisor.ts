@@ -1,5 +1,6 @@
 import { deferred, nothing, RETRY_DELAY, settled, sleep } from "../core-nats/async.ts";
 import type { Deferred } from "../core-nats/async.ts";
+import { elapsed, now } from "../core-nats/clock.ts";
 import { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
@@ -301,12 +302,12 @@ export class Supervisor {
   async #registered({ registration, resumed }: State & { name: "registered" }): Promise<State> {
     const { connection, session } = registration;
     const closing = this.#closing;
-    const since = performance.now();
+    const since = elapsed();
     this.#doubt = new Lifetime();
     const doubt = this.#doubt;
     if (this.#lameDuck === connection.server) doubt.abort();
     this.#everRegistered = true;
-    this.#registeredAt = this.#pongAt = Date.now();
+    this.#registeredAt = this.#pongAt = now();
     if (resumed) this.#resumptions++;
     else this.#registrations++;
     if (resumed) this.stopwatch.alive();
@@ -318,7 +319,7 @@ export class Supervisor {
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
     const verdict = await this.#watch(registration, doubt);
-    if (performance.now() - since >= STEADY) this.#attempt = 0;
+    if (elapsed() - since >= STEADY) this.#attempt = 0;
     if (closing.aborted && !connection.ended.aborted) {
       // A successor that we have not heard of yet would lose its session: asked first, since the request names no session.
       const alive = !session.canPing || (await session.ping(connection, this.#settings.requestTimeout)) === "alive";
@@ -345,10 +346,10 @@ export class Supervisor {
     let missed = 0;
     while (!signals.some((signal) => signal.aborted)) {
       // The wall clock, not the monotonic one, which stands still while a machine is suspended.
-      const before = Date.now();
+      const before = now();
       await sleep(pingInterval, ...signals);
       if (signals.some((signal) => signal.aborted) || !session.canPing) continue;
-      if (Date.now() - before > pingInterval * (pingMaxOut + 1)) {
+      if (now() - before > pingInterval * (pingMaxOut + 1)) {
         this.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
         return undefined;
       }
@@ -363,7 +364,7 @@ export class Supervisor {
         continue;
       }
       if (verdict === "alive") {
-        this.#pongAt = Date.now();
+        this.#pongAt = now();
         this.stopwatch.alive();
       }
       if (verdict === "alive" && missed > 0) {
@@ -388,8 +389,8 @@ export class Supervisor {
     // What was sent before, acks of messages included, has arrived with this one.
     await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
     // What is stored late is acknowledged late, but after a while there is no waiting for it.
-    const enough = performance.now() + this.#settings.requestTimeout;
-    while (this.#publisher.underWay > 0 && performance.now() < enough && !endings.some((ending) => ending.aborted)) {
+    const enough = elapsed() + this.#settings.requestTimeout;
+    while (this.#publisher.underWay > 0 && elapsed() < enough && !endings.some((ending) => ending.aborted)) {
       await sleep(MOVE_INTERVAL, ...endings);
     }
     connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));

@@ -1,3 +1,4 @@
+import { clearTimeout, elapsed, setTimeout } from "../core-nats/clock.ts";
 import type { Publish } from "./publish.ts";
 
 /**
@@ -52,7 +53,7 @@ export class Unsettled {
 
   readonly #expire = (): void => {
     this.#timer = undefined;
-    const now = performance.now();
+    const now = elapsed();
     while (this.first !== undefined && this.first.deadline <= now) this.#expired(this.first);
     if (this.first !== undefined) this.#timer = setTimeout(this.#expire, Math.max(1, this.first.deadline - now));
   };

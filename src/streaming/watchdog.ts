@@ -1,3 +1,5 @@
+import { elapsed, setTimeout } from "../core-nats/clock.ts";
+
 /** A subscription as the watchdog sees it. */
 export interface Watched {
   readonly subject: string;
@@ -27,7 +29,7 @@ export class Watchdog {
   #timer: Timer | undefined;
 
   watch(subscription: Watched): void {
-    this.#watches.set(subscription, { received: subscription.received, since: performance.now() });
+    this.#watches.set(subscription, { received: subscription.received, since: elapsed() });
     this.#arm();
   }
 
@@ -44,7 +46,7 @@ export class Watchdog {
     if (this.#timer !== undefined || this.#watches.size === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#look(performance.now());
+      this.#look(elapsed());
       this.#arm();
     }, INTERVAL);
     this.#timer.unref?.();

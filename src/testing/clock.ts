@@ -1,9 +1,11 @@
+import { clearTimeout, elapsed, now, setTimeout } from "../core-nats/clock.ts";
+
 /** Something that happens at a time of the clock, once. */
 export type Alarm = { readonly due: number; readonly ring: () => void };
 
 /** A clock that goes with the host's, and can be moved ahead of it. It never goes back. */
 export class Clock {
-  #offset = Date.now() - performance.now();
+  #offset = now() - elapsed();
   /** In the order in which they ring: by time, and those of one time in the order in which they were set. */
   readonly #alarms: Alarm[] = [];
   #timer: Timer | undefined;
@@ -11,7 +13,7 @@ export class Clock {
 
   /** Milliseconds since 1970, with fractions. */
   now(): number {
-    return performance.now() + this.#offset;
+    return elapsed() + this.#offset;
   }
 
   /** When the next alarm rings; Infinity: none will. */

@@ -3,6 +3,8 @@ import { Progress } from "../../src/streaming/progress.ts";
 import { Room } from "../../src/streaming/room.ts";
 import { forEachSeed } from "../support/random.ts";
 
+vi.mock("../../src/core-nats/clock.ts", () => import("../support/fakeable-clock.ts"));
+
 const ackWait = 1_000;
 const message = { data: new Uint8Array(0) };
 

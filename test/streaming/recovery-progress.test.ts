@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Progress } from "../../src/streaming/progress.ts";
 import { Room } from "../../src/streaming/room.ts";
 
+vi.mock("../../src/core-nats/clock.ts", () => import("../support/fakeable-clock.ts"));
+
 const ackWait = 1_000;
 /** How long an outage of the streaming server may go unnoticed. */
 const unnoticed = 5_000;

@@ -4,6 +4,8 @@ import { open, Statuses } from "../support/clients.ts";
 import { FakeStreaming, pingResponse } from "../support/fake-streaming.ts";
 import { until } from "../support/until.ts";
 
+vi.mock("../../src/core-nats/clock.ts", () => import("../support/fakeable-clock.ts"));
+
 const YEAR = 365 * 24 * 3_600_000;
 const HOUR = 3_600_000;
 

@@ -6,6 +6,8 @@ import { connectResponse, FakeStreaming, msgProto, pingResponse, pubAck } from "
 import { FakeServer } from "../support/raw.ts";
 import { until } from "../support/until.ts";
 
+vi.mock("../../src/core-nats/clock.ts", () => import("../support/fakeable-clock.ts"));
+
 const replaced = "client has been replaced or is no longer registered";
 
 let fake: FakeStreaming;

@@ -1,0 +1,16 @@
+import { connect } from "nats-streaming-client";
+import { StreamingServer } from "nats-streaming-client/testing";
+import exercise from "./exercise.cjs";
+
+// Not nextTick: Node itself stands still then, and with it every socket.
+const APIS = [
+  ...["Date", "hrtime", "performance", "queueMicrotask"],
+  ...["setImmediate", "clearImmediate", "setInterval", "clearInterval", "setTimeout", "clearTimeout"],
+];
+
+afterEach(() => vi.useRealTimers());
+
+test.each([["the defaults", undefined], ...APIS.map((api) => [api, { toFake: [api] }])])("fake timers: %s", async (_, options) => {
+  vi.useFakeTimers(options);
+  await exercise({ connect, StreamingServer }, () => vi.advanceTimersByTime(3_600_000));
+});
