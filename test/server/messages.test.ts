@@ -135,6 +135,8 @@ describeWithServer("looping over messages", () => {
     const messages = await client.messages(channel, { startAt: "first", durable });
     const first = await messages.next();
     expect(first.value?.text()).toBe("a");
+    // A drain reports what has come.
+    await until("b has come, too", () => messages.subscription.stats().received === 2);
     const drained = messages.subscription.drain();
     expect(await messages.next()).toEqual({ done: true, value: undefined });
     expect((await drained).unhandled.map((message) => message.text())).toEqual(["b"]);
