@@ -4,22 +4,24 @@
 //   some-program | node build/examples/pub.js CHANNEL [options]
 //
 // `npm run programs` compiles it. Exits with 0 once everything is stored, else with 1 and the reason on stderr.
-import { parseArgs } from "node:util";
 import { connect } from "../src/index.ts";
+import { commandLine } from "./command-line.ts";
+import { failed } from "./terminal.ts";
 
-const USAGE = "usage: pub CHANNEL [TEXT] [--server nats://host:port] [--cluster test-cluster] [--client ID]";
+const USAGE = `usage: pub CHANNEL [TEXT] [options]    without TEXT: publishes each line of stdin
+
+  --server URL    default nats://127.0.0.1:4222
+  --cluster ID    default test-cluster
+  --client ID     default pub- and the process ID`;
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: { server: { type: "string" }, cluster: { type: "string" }, client: { type: "string" } },
-    allowPositionals: true,
-  });
-  const [channel, text] = positionals;
-  if (channel === undefined || positionals.length > 2) throw new Error(USAGE);
+  const known = { args: ["CHANNEL", "[TEXT]"], options: ["server", "cluster", "client"] } as const;
+  const { args, options } = commandLine(USAGE, known);
+  const [channel, text] = args;
   const client = await connect({
-    clusterId: values.cluster ?? "test-cluster",
-    clientId: values.client ?? `pub-${process.pid}`,
-    servers: values.server,
+    clusterId: options.cluster ?? "test-cluster",
+    clientId: options.client ?? `pub-${process.pid}`,
+    servers: options.server,
   });
   let stored = 0;
   try {
@@ -43,7 +45,4 @@ async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<strin
   if (rest !== "") yield rest;
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`pub: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-});
+main().catch(failed);

@@ -1,6 +1,6 @@
 // A service: one client, a publisher, two subscriptions, health for an orchestrator, and an orderly end.
 //
-//   node build/examples/service.js [--server nats://host:port] [--cluster test-cluster] [--every 1000] [--port 8080]
+//   node build/examples/service.js [options]
 //
 // `npm run programs` compiles it. It places an order every so many milliseconds, makes an invoice of each order, and logs
 // each invoice. The client repairs itself, so nothing here restarts it; whatever restarts processes (Kubernetes, systemd)
@@ -9,37 +9,44 @@
 // SIGTERM: no new orders; handlers finish; what is under way is confirmed; then the process exits. It has DEADLINE for
 // that, and a second signal ends it at once.
 import { createServer } from "node:http";
-import { parseArgs } from "node:util";
 import { connect } from "../src/index.ts";
 import type { Client, Message, Status } from "../src/index.ts";
+import { commandLine, wholeNumber } from "./command-line.ts";
+import { onUnread } from "./terminal.ts";
+
+const USAGE = `usage: service [options]
+
+  --every N       places an order every N milliseconds; default 1000
+  --port N        where it tells its health, by HTTP: /ready, and all else; default 8080
+  --server URL    default nats://127.0.0.1:4222
+  --cluster ID    default test-cluster`;
 
 /** Below the 30 seconds that Kubernetes gives between SIGTERM and SIGKILL. Milliseconds. */
 const DEADLINE = 20_000;
 
-const { values } = parseArgs({
-  options: { server: { type: "string" }, cluster: { type: "string" }, every: { type: "string" }, port: { type: "string" } },
-  allowPositionals: false,
-});
+const { options } = commandLine(USAGE, { options: ["every", "port", "server", "cluster"] });
+const every = wholeNumber("--every", options.every, 1_000, 1);
+const port = wholeNumber("--port", options.port, 8080);
 
 /** Aborted by the first signal. */
 const stopping = new AbortController();
 
 async function main(): Promise<void> {
   const client = await connect({
-    clusterId: values.cluster ?? "test-cluster",
+    clusterId: options.cluster ?? "test-cluster",
     // In Kubernetes HOSTNAME is the name of the pod: another one after each deployment, which is why positions are kept
     // for the group and not for this ID.
     clientId: `service-${(process.env["HOSTNAME"] ?? "local").replace(/[^\w-]/g, "-")}-${process.pid}`,
-    servers: values.server,
+    servers: options.server,
     waitOnFirstConnect: true,
     signal: stopping.signal,
     onStatus: report,
   });
-  const health = serveHealth(client, Number(values.port ?? 8080));
+  const health = serveHealth(client);
   const group = { queue: "service", durable: "service", startAt: "first" } as const;
   await client.subscribe("orders", (order) => invoice(client, order), group);
   await client.subscribe("invoices", (message) => log("invoice", { text: message.text() }), group);
-  const ordering = setInterval(() => void order(client), Number(values.every ?? 1_000));
+  const ordering = setInterval(() => void order(client), every);
 
   await told();
   clearInterval(ordering);
@@ -83,7 +90,7 @@ async function invoice(client: Client, order: Message): Promise<void> {
 }
 
 /** Ready: registered, and with both subscriptions in place. Alive: the process answers. An outage is no reason to restart. */
-function serveHealth(client: Client, port: number): ReturnType<typeof createServer> {
+function serveHealth(client: Client): ReturnType<typeof createServer> {
   const server = createServer((request, response) => {
     const well = request.url !== "/ready" || client.ready;
     response.writeHead(well ? 200 : 503, { "content-type": "text/plain" }).end(`${client.state}\n`);
@@ -121,6 +128,7 @@ function reasonOf(error: unknown): string {
 
 process.on("SIGTERM", stop);
 process.on("SIGINT", stop);
+onUnread(() => stopping.abort());
 
 main().catch((error: unknown) => {
   log("failed", { reason: reasonOf(error) });

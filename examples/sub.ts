@@ -2,46 +2,39 @@
 //
 //   node build/examples/sub.js CHANNEL [options]
 //
-//   --from first | last | new | a sequence | a date such as 2026-11-24T08:00:00Z    where to begin; default new
-//   --durable NAME    goes on where it was, with the same --client; --queue NAME shares the messages with others
-//   --count N         ends after so many
-//
 // `npm run programs` compiles it. Ctrl-C ends it; a message is acknowledged once it is printed.
-import { parseArgs } from "node:util";
 import { connect } from "../src/index.ts";
 import type { Messages, StartAt } from "../src/index.ts";
+import { commandLine, wholeNumber } from "./command-line.ts";
+import { failed, interruption } from "./terminal.ts";
 
-const USAGE =
-  "usage: sub CHANNEL [--from first|last|new|SEQUENCE|DATE] [--durable NAME] [--queue NAME] [--count N]\n" +
-  "           [--server nats://host:port] [--cluster test-cluster] [--client ID]";
+const USAGE = `usage: sub CHANNEL [options]
+
+  --from WHERE      first, last, new (default), a sequence, or a date: 2026-11-24T08:00:00Z
+  --durable NAME    goes on where it was, with the same --client
+  --queue NAME      shares the messages with others of this queue group
+  --count N         ends after so many messages
+  --server URL      default nats://127.0.0.1:4222
+  --cluster ID      default test-cluster
+  --client ID       default sub- and the process ID`;
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: {
-      from: { type: "string" },
-      durable: { type: "string" },
-      queue: { type: "string" },
-      count: { type: "string" },
-      server: { type: "string" },
-      cluster: { type: "string" },
-      client: { type: "string" },
-    },
-    allowPositionals: true,
+  const { args, options } = commandLine(USAGE, {
+    args: ["CHANNEL"],
+    options: ["from", "durable", "queue", "count", "server", "cluster", "client"],
   });
-  const count = Number(values.count ?? Infinity);
-  if (positionals.length !== 1 || !(count > 0)) throw new Error(USAGE);
-  const startAt = positionOf(values.from ?? "new");
+  const count = wholeNumber("--count", options.count, Infinity, 1);
+  const startAt = positionOf(options.from ?? "new");
   const client = await connect({
-    clusterId: values.cluster ?? "test-cluster",
-    clientId: values.client ?? `sub-${process.pid}`,
-    servers: values.server,
+    clusterId: options.cluster ?? "test-cluster",
+    clientId: options.client ?? `sub-${process.pid}`,
+    servers: options.server,
   });
   // A drain lets the message that is being printed be acknowledged; the loop ends with its subscription.
-  process.on("SIGINT", () => void client.drain());
-  process.on("SIGTERM", () => void client.drain());
-  const { durable, queue } = values;
+  interruption().addEventListener("abort", () => void client.drain());
+  const { durable, queue } = options;
   try {
-    await print(await client.messages(positionals[0]!, { startAt, durable, queue }), count);
+    await print(await client.messages(args[0], { startAt, durable, queue }), count);
   } finally {
     await client.drain();
   }
@@ -66,7 +59,4 @@ function positionOf(text: string): StartAt {
   return /^\d+$/.test(text) ? { sequence: Number(text) } : { time: new Date(text) };
 }
 
-main().catch((error: unknown) => {
-  process.stderr.write(`sub: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-});
+main().catch(failed);

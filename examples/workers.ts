@@ -1,15 +1,25 @@
 // A pool of worker processes that share the jobs of a channel: a durable queue group.
 //
-//   node build/examples/workers.js [--workers 2] [--jobs jobs] [--server nats://host:port] [--cluster test-cluster]
+//   node build/examples/workers.js [options]
 //
 // `npm run programs` compiles it. Each job is done by one worker, and given to another one if that worker dies. Pools on
 // several machines share the same jobs, too. A job that fails is tried again after `--ack-wait` seconds, and after
 // `--tries` it goes to the channel `<jobs>.dead`, with the reason. SIGTERM or Ctrl-C: jobs that run are finished first.
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { parseArgs } from "node:util";
 import { connect } from "../src/index.ts";
 import type { Client, Message } from "../src/index.ts";
+import { commandLine, wholeNumber } from "./command-line.ts";
+import { onUnread } from "./terminal.ts";
+
+const USAGE = `usage: workers [options]
+
+  --workers N     how many processes; default 2
+  --jobs NAME     the channel; default jobs
+  --ack-wait N    a job that fails is tried again after N seconds; default 30
+  --tries N       how often it is tried; default 3
+  --server URL    default nats://127.0.0.1:4222
+  --cluster ID    default test-cluster`;
 
 const GROUP = "workers";
 /** Jobs that a worker does at once. */
@@ -19,19 +29,11 @@ const RESTART_DELAY = 500;
 /** How long the jobs that run may take after a SIGTERM. Milliseconds. */
 const DEADLINE = 20_000;
 
-const { values } = parseArgs({
-  options: {
-    workers: { type: "string" },
-    jobs: { type: "string" },
-    tries: { type: "string" },
-    "ack-wait": { type: "string" },
-    server: { type: "string" },
-    cluster: { type: "string" },
-  },
-  allowPositionals: false,
-});
-const jobs = values.jobs ?? "jobs";
-const tries = Number(values.tries ?? 3);
+const { options } = commandLine(USAGE, { options: ["workers", "jobs", "ack-wait", "tries", "server", "cluster"] });
+const size = wholeNumber("--workers", options.workers, 2, 1);
+const jobs = options.jobs ?? "jobs";
+const ackWait = wholeNumber("--ack-wait", options["ack-wait"], 30, 1) * 1000;
+const tries = wholeNumber("--tries", options.tries, 3, 1);
 
 /** Your work goes here. Throwing means "not done". */
 async function work(job: string): Promise<void> {
@@ -43,15 +45,16 @@ async function work(job: string): Promise<void> {
 
 async function workUntilTold(): Promise<void> {
   const client = await connect({
-    clusterId: values.cluster ?? "test-cluster",
+    clusterId: options.cluster ?? "test-cluster",
     clientId: `worker-${process.pid}`,
-    servers: values.server,
+    servers: options.server,
     // With one worker, or a hundred: who is started before the server waits for it.
     waitOnFirstConnect: true,
   });
   process.on("SIGTERM", () => void leave(client));
-  const options = { queue: GROUP, durable: GROUP, startAt: "first", concurrency: CONCURRENCY } as const;
-  await client.subscribe(jobs, (message) => handle(client, message), { ...options, ackWait: Number(values["ack-wait"] ?? 30) * 1000 });
+  onUnread(() => void leave(client));
+  const group = { queue: GROUP, durable: GROUP, startAt: "first" } as const;
+  await client.subscribe(jobs, (message) => handle(client, message), { ...group, concurrency: CONCURRENCY, ackWait });
   say("ready");
 }
 
@@ -96,13 +99,14 @@ function supervise(): void {
       setTimeout(start, RESTART_DELAY);
     });
   };
-  for (let i = Number(values.workers ?? 2); i > 0; i--) start();
+  for (let i = 0; i < size; i++) start();
   const stop = (): void => {
     leaving = true;
     for (const worker of workers) worker.kill("SIGTERM");
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  onUnread(stop);
 }
 
 if (process.env["WORKER"] === undefined) {

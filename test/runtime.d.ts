@@ -26,7 +26,9 @@ interface TextDecoderOptions {
 
 interface WritableText {
   readonly isTTY?: boolean;
+  readonly columns?: number;
   write(text: string): boolean;
+  on(event: "error", listener: (error: Error & { readonly code?: string }) => void): this;
 }
 
 interface Process {
@@ -109,6 +111,7 @@ declare module "node:child_process" {
     setEncoding(encoding: "utf8"): this;
     on(event: "data", listener: (text: string) => void): this;
     on(event: "end" | "close", listener: () => void): this;
+    destroy(): this;
   }
   export interface ChildProcess {
     readonly pid?: number;

@@ -20,6 +20,8 @@ export interface Program {
   printed(pattern: RegExp): Promise<string>;
   /** Gives it the whole of its stdin. */
   give(text: string): void;
+  /** Reads its stdout no more: what it prints from now on fails with EPIPE. */
+  leave(): void;
   kill(signal: string): void;
   /** Resolves when it has ended. */
   readonly ended: Promise<Ended>;
@@ -59,6 +61,7 @@ export function start(file: string, args: readonly string[] = [], env: Record<st
       child.stdin!.write(text);
       child.stdin!.end();
     },
+    leave: () => void child.stdout!.destroy(),
     kill: (signal) => void child.kill(signal),
     ended,
   };
