@@ -1,32 +1,17 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fresh, open, publishAll, read } from "../support/clients.ts";
+import { Examples } from "../support/examples.ts";
 import { channelPage, subscriptionPages } from "../support/monitor.ts";
-import { type Program, start } from "../support/program.ts";
+import type { Program } from "../support/program.ts";
 import { freePorts } from "../support/ports.ts";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
-const root = join(__dirname, "..", "..");
-const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-examples-"));
-
-beforeAll(() => {
-  const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
-  // Not into build/, where others may be running what this would overwrite.
-  spawnSync(process.execPath, [compiler, "-p", "bench", "--outDir", join(folder, "build")], { encoding: "utf8", cwd: root });
-});
-
-afterAll(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+const examples = new Examples();
 
 describeWithServer("the examples", () => {
   const server = serverForSuite({ args: ["-mc", "0"] });
-  const run = (name: string, ...args: string[]): Program =>
-    start(join(folder, "build", "examples", `${name}.js`), [...args, "--server", server().url]);
+  const run = (name: string, ...args: string[]): Program => examples.run(name, [...args, "--server", server().url]);
 
   describe("pub and sub", () => {
     test("a text that is published is printed, by a subscriber that was there before", async () => {
@@ -60,34 +45,9 @@ describeWithServer("the examples", () => {
     });
 
     test("wrong arguments are told, with code 1", async () => {
-      expect(await run("pub").ended).toMatchObject({ code: 1, err: expect.stringMatching(/^pub: usage: /) });
+      expect(await run("pub").ended).toMatchObject({ code: 1, err: expect.stringMatching(/^pub: CHANNEL is missing\nusage: pub /) });
       expect(await run("pub", "a channel", "x").ended).toMatchObject({ code: 1, err: expect.stringMatching(/^pub: subject must/) });
       expect(await run("sub", "c", "--from", "yesterday").ended).toMatchObject({ code: 1, err: expect.stringMatching(/^sub: startAt\.time/) });
-    });
-  });
-
-  describe("load-file", () => {
-    test("stores every line, of any length and of any bytes, in the order of the file", async () => {
-      const channel = fresh("channel");
-      const lines = Array.from({ length: 2_000 }, (_, i) => `${i} ${"x".repeat((i * 37) % 500)}`);
-      lines[1_000] = "y".repeat(200_000);
-      const file = join(folder, "lines.txt");
-      writeFileSync(file, lines.join("\n"));
-      const { code, out, err } = await run("load-file", file, channel).ended;
-      expect({ code, err }).toEqual({ code: 0, err: "" });
-      expect(out).toMatch(/^2,000 lines stored in \S+ in \d+\.\d s\n$/);
-      const messages = await read(await open(server()), channel, lines.length);
-      expect(messages.map((message) => message.text())).toEqual(lines);
-    });
-
-    test("stops at a line that cannot be stored, and says how many are", async () => {
-      const channel = fresh("channel");
-      const file = join(folder, "large.txt");
-      writeFileSync(file, `one\ntwo\n${"x".repeat(1_100_000)}\nfour\n`);
-      const { code, err } = await run("load-file", file, channel).ended;
-      expect(code).toBe(1);
-      expect(err).toMatch(/^load-file: 2 lines are stored, then: publish \S+: .*max_payload/);
-      expect(await channelPage(server(), channel)).toMatchObject({ msgs: 2 });
     });
   });
 
@@ -116,7 +76,8 @@ describeWithServer("the examples", () => {
       expect(code).toBe(0);
       // Nothing at all if the one that was killed had it.
       expect(err).toMatch(/^(nats-streaming-client worker-\d+: \S+: the handler of message 51 failed: Error: this cannot be done\n( at .*\n)+)?$/);
-      expect(out.match(/left, with 0 jobs for the others/g)).toHaveLength(2);
+      // One of them may count the impossible one: it failed there first, and then came again to the other.
+      expect(out.match(/left, with [01] jobs for the others/g)).toHaveLength(2);
       // The server still takes the one that was killed for alive, and has given its jobs to the others all the same.
       expect((await subscriptionPages(server(), jobs)).map((page) => page.pending_count)).toEqual([0]);
     });
@@ -152,7 +113,7 @@ describeWithServer("the examples", () => {
 
     test("waits for a server that is not there, alive and told so, until it is stopped", async () => {
       const [port] = await freePorts(1);
-      const service = start(join(folder, "build", "examples", "service.js"), ["--server", `nats://127.0.0.1:${port}`]);
+      const service = examples.run("service", ["--server", `nats://127.0.0.1:${port}`]);
       await service.printed(/"code":"CONNECT_FAILED"/);
       service.kill("SIGTERM");
       const { code } = await service.ended;
