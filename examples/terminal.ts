@@ -1,6 +1,5 @@
 // What the examples print, and how they end: a line of progress, output that nobody reads any more, Ctrl-C, failures.
 import { basename } from "node:path";
-import { PublishManyError } from "../src/index.ts";
 
 /** The name of the program that runs. */
 export const NAME = basename(process.argv[1], ".js");
@@ -76,9 +75,8 @@ export function interruption(): AbortSignal {
   return controller.signal;
 }
 
-/** What an error says. That of a `publishMany` says how far it came, and its cause why. */
+/** What an error says. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof PublishManyError) return reasonOf(error.cause);
   return error instanceof Error ? error.message : String(error);
 }
 

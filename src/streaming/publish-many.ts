@@ -148,7 +148,7 @@ class Batch {
 
   #failure(error: unknown): PublishManyError {
     const ours = error instanceof StreamingError ? error : this.#error("ABORTED", "the source failed, or yielded what is no data", error);
-    const known = `${this.#stored} items are stored, the first ${this.#unbroken} of the source among them`;
+    const known = `${this.#stored} items are stored, among them all before item ${this.#unbroken} of the source`;
     const failures = this.#failures.sort((a, b) => a.index - b.index);
     return new PublishManyError(ours.code, `${ours.message}; ${known}`, ours.cause, this.#stored, this.#unbroken, this.#failed, failures);
   }
