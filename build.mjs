@@ -1,4 +1,5 @@
-// Makes what is published, in dist or in the folder that is given: declarations as tsc emits them, and one JavaScript file
+// Makes what is published, in dist or in the folder that is given: declarations that name each other as .js, since TypeScript
+// takes no .ts there before 5.0 (and what it does not find is `any`, without a word, under skipLibCheck), and one JavaScript file
 // for each layer, in which the layer's modules stand one behind the other, each behind those that it imports. Nothing is
 // wrapped or renamed: a top-level name is declared once in a layer, or this fails.
 //
@@ -13,6 +14,7 @@ const DIST = process.argv[2] ?? "dist";
 const ENTRIES = ["index.js", "testing/server.js"];
 
 const IMPORT = /^import \{ (.*) \} from "(.*)";\n/gm;
+const DECLARATION = /^((?:import|export) .* from "\..*)\.ts";$/gm;
 const REEXPORT = /^export \{ (.*) \} from "(.*)";\n/gm;
 const EXPORTED = /^export (?=(?:async )?(?:class|const|function\*?) (\w+))/gm;
 const DECLARED = /^(?:async )?(?:class|const|let|function\*?) (\w+)/gm;
@@ -118,7 +120,7 @@ tsc("--emitDeclarationOnly");
 tsc("--declaration", "false", "--removeComments", "--module", "esnext", "--moduleResolution", "bundler");
 for (const path of readdirSync(emitted, { recursive: true }).filter((path) => path.endsWith(".d.ts"))) {
   mkdirSync(join(DIST, dirname(path)), { recursive: true });
-  writeFileSync(join(DIST, path), indented(readFileSync(join(emitted, path), "utf8")));
+  writeFileSync(join(DIST, path), indented(readFileSync(join(emitted, path), "utf8")).replace(DECLARATION, '$1.js";'));
 }
 ENTRIES.forEach(read);
 for (const layer of layers.keys()) writeFileSync(join(DIST, `${layer}.js`), textOf(layer));

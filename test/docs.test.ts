@@ -3,6 +3,7 @@ import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPTIONS } from "../src/streaming/options.ts";
 import { allBlocks, type Block, blocksOf, compileBlocks, documents, makePlace, textOf } from "./support/documents.ts";
+import { compilers } from "./types/compilers.ts";
 
 const root = join(__dirname, "..");
 
@@ -108,6 +109,14 @@ describe("README.md", () => {
     const versions = found(/^\*\*Runtimes\.\*\*[^]*?\n\n[^|]/m.exec(text)?.[0] ?? "", /(\d+\.\d+\.\d+)/g);
     expect(versions.length).toBeGreaterThan(5);
     for (const version of versions) expect(textOf("docs/runtimes.md")).toMatch(new RegExp(`^\\| .* ${version}\\b.* \\| yes`, "m"));
+  });
+
+  test("names the least and the newest TypeScript that the types are tried under, and docs/runtimes.md all of them", () => {
+    const [least, newest] = [compilers[0]!, compilers.at(-1)!].map(({ version }) => version.replace(/\.\d+$/, ""));
+    expect(text).toContain(`| TypeScript ${least} to ${newest} |`);
+    const section = sectionOf("docs/runtimes.md", "TypeScript");
+    expect(section).toContain(`TypeScript ${least} or later`);
+    expect(found(section, /(\d+\.\d+\.\d+)/g)).toEqual(compilers.map(({ version }) => version));
   });
 
   test("and the other documents link to nothing that is not there", () => {

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { binaries, installBinary } from "../support/binaries.ts";
 import { root } from "../support/tarball.ts";
+import { compilers } from "../types/compilers.ts";
 import { installRuntime, newestNode, runtimes, ways } from "./runtimes.ts";
 import type { Runtime, Way } from "./runtimes.ts";
 import { checks, Trial } from "./trial.ts";
@@ -128,6 +129,12 @@ what the client's process used of the CPU, medians of three rounds, and the most
 same machine, which has two cores that others use as well: times vary by half.
 
 ${loadsTable(rows)}
+
+## TypeScript
+
+The types need TypeScript ${compilers[0]!.version.replace(/\.\d+$/, "")} or later. \`npm run types\` compiles programs against the packed types, and sees to it that
+wrong ones are refused, under ${compilers.map(({ version }) => version).join(", ")}. It does so for each
+\`moduleResolution\` that the version knows (\`node\`, \`node16\`, \`nodenext\`, \`bundler\`), with and without \`skipLibCheck\`.
 `;
 }
 

@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { installPackage } from "../support/packages.ts";
 import { install, pack, root } from "../support/tarball.ts";
 import { applies, compile, consumers, refusedLines, wrong, wrongLines } from "./compile.ts";
+import { compilers } from "./compilers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-types-"));
 const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
@@ -19,7 +21,34 @@ for (const consumer of consumers) {
   });
 }
 
+test("the consumer es-module names everything that is public", () => {
+  const exported = readFileSync(join(root, "src", "index.ts"), "utf8").matchAll(/^export (?:type )?\{ (.*) \}/gm);
+  const names = [...exported].flatMap(([, names]) => names!.split(", "));
+  expect(names.length).toBeGreaterThan(20);
+  const imported = readFileSync(join(root, "test", "types", "consumers", "es-module.ts"), "utf8").match(/^import .*?from/gms)!.join();
+  for (const name of names) expect(imported).toMatch(new RegExp(`\\b${name}\\b`));
+});
+
 test("the packed types refuse what is wrong, on each line of the consumer that is", () => {
   expect(wrongLines.length).toBeGreaterThan(0);
   expect(refusedLines(compile(tsc, wrong, "nodenext", folder))).toEqual(wrongLines);
+});
+
+const [least] = compilers;
+
+test(`TypeScript ${least!.version}, the least, takes the packed types and refuses what is wrong`, { timeout: 120_000 }, ({ skip }) => {
+  const found = installPackage(`typescript@${least!.version}`);
+  if ("missing" in found) {
+    if (process.env["CI"] === "true") throw new Error(found.missing);
+    skip(found.missing);
+    return;
+  }
+  const old = join(found.path, "node_modules", "typescript", "bin", "tsc");
+  expect(compile(old, consumers[0]!, "node16", folder)).toBe("");
+  for (const resolution of ["node10", "node16"] as const) {
+    // Most projects do not check their libraries. Types that cannot be found are `any` there, without a word.
+    for (const skipLibCheck of [false, true]) {
+      expect(refusedLines(compile(old, wrong, resolution, folder, skipLibCheck)), `${resolution} ${skipLibCheck}`).toEqual(wrongLines);
+    }
+  }
 });

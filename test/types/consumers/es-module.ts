@@ -1,11 +1,15 @@
 // A consumer that uses every public name, as an ES module, where the compiler knows no host at all.
-import { Client, connect, Message, Messages, NatsError, StreamingError, Subscription } from "nats-streaming-client";
+import { Client, connect, Message, Messages, NatsError, PublishManyError, StreamingError, Subscription } from "nats-streaming-client";
 import type {
+  ClientStats,
   ConnectOptions,
   Credentials,
+  DrainOptions,
   DrainReport,
   MessageHandler,
   NatsErrorCode,
+  PublishFailure,
+  PublishItem,
   PublishManyOptions,
   PublishOptions,
   Signal,
@@ -13,6 +17,7 @@ import type {
   Status,
   StreamingErrorCode,
   SubscribeOptions,
+  SubscriptionStats,
   TlsOptions,
 } from "nats-streaming-client";
 
@@ -103,8 +108,10 @@ const everything: Required<SubscribeOptions> = {
   concurrency: 10,
   ackWait: 30_000,
   manualAck: true,
-  signal: all.signal,
+  signal,
 };
+
+const draining: Required<DrainOptions> = { timeout: 1_000, signal };
 
 const handler: MessageHandler = async (message: Message): Promise<boolean> => {
   const data: Uint8Array = message.data;
@@ -129,18 +136,21 @@ export async function main(): Promise<number> {
   const cause: StreamingError | undefined = await subscription.closed;
   await subscription.close();
   await subscription.unsubscribe();
-  const { unhandled } = await subscription.drain({ timeout: 1_000 });
+  const { unhandled } = await subscription.drain(draining);
+  const stats: [ClientStats, SubscriptionStats] = [client.stats(), subscription.stats()];
   const messages: Messages = await client.messages("orders", { startAt: { sequence: 7 }, manualAck: true });
   for await (const message of messages) if (!message.ack()) break;
   await messages.subscription.close();
   const report: DrainReport = await client.drain();
   await client.close();
   await client.closed;
+  await subscription.drain({ timeout: stats.length });
   return report.unconfirmed + report.unhandled.length + unhandled.length + stored + state.length + (client.ready ? 1 : 0) + (cause ? 1 : 0);
 }
 
-async function* lines(): AsyncGenerator<string> {
+async function* lines(): AsyncGenerator<PublishItem> {
   yield "line";
+  yield { data: new Uint8Array(1), reply: "reply" };
 }
 
 /** Every code has its answer: a new one would not compile. */
@@ -160,6 +170,10 @@ const done: Record<StreamingErrorCode, "no" | "unknown"> = {
 };
 
 export function explain(error: unknown): string {
+  if (error instanceof PublishManyError) {
+    const failure: PublishFailure | undefined = error.failures[0];
+    return `${error.stored} ${error.firstUncertain} ${error.failed} ${failure?.index ?? ""}`;
+  }
   if (error instanceof StreamingError) return `${error.code} ${done[error.code]} ${error.message} ${String(error.cause)}`;
   if (error instanceof NatsError) {
     const code: NatsErrorCode = error.code;

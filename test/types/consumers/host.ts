@@ -6,7 +6,7 @@ export async function main(controller: AbortController): Promise<void> {
   const signal: Signal = controller.signal;
   const host: AbortSignal = signal;
   const options = { clusterId: "test-cluster", clientId: "consumer", servers: new URL("nats://localhost").href };
-  const client = await connect({ ...options, signal: AbortSignal.timeout(1_000) });
+  const client = await connect({ ...options, signal: new AbortController().signal });
   await client.publish("orders", new TextEncoder().encode("text"), { signal: host });
   await client.close();
 }

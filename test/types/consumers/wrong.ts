@@ -1,5 +1,6 @@
 // Each statement is an error, on a line of its own: what the types refuse.
 import { Client, connect, Message, StreamingError } from "nats-streaming-client";
+import { StreamingServer } from "nats-streaming-client/testing";
 void connect({ clusterId: "test-cluster" });
 void connect({ clusterId: "test-cluster", clientId: "consumer", timeout: 1 });
 void connect({ clusterId: "test-cluster", clientId: "consumer", tls: { rejectUnauthorized: false } });
@@ -12,3 +13,6 @@ void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) 
 void new Client();
 void new Message();
 void new StreamingError("TIMEOUT", "no");
+void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => client.subscribe("orders", (message) => message.sequnce));
+void connect({ clusterId: "test-cluster", clientId: "consumer" }).then((client) => client.subscribe("orders", () => undefined, { durableName: "worker" }));
+void StreamingServer.start({ portt: 0 });
