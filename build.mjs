@@ -1,7 +1,9 @@
-// Makes what is published, in dist or in the folder that is given: declarations that name each other as .js, since TypeScript
-// takes no .ts there before 5.0 (and what it does not find is `any`, without a word, under skipLibCheck), and one JavaScript file
+// Makes what is published, in dist or in the folder that is given: declarations as tsc emits them, and one JavaScript file
 // for each layer, in which the layer's modules stand one behind the other, each behind those that it imports. Nothing is
 // wrapped or renamed: a top-level name is declared once in a layer, or this fails.
+//
+// Declarations name each other as .js. TypeScript before 5.0 takes no .ts there, and under skipLibCheck all is then
+// `any`, without a word.
 //
 // Why not a file for each module: Node spends 0.2 to 0.4 ms and 0.1 MiB on each. 52 of them took twice as long to load.
 

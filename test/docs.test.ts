@@ -111,7 +111,7 @@ describe("README.md", () => {
     for (const version of versions) expect(textOf("docs/runtimes.md")).toMatch(new RegExp(`^\\| .* ${version}\\b.* \\| yes`, "m"));
   });
 
-  test("names the least and the newest TypeScript that the types are tried under, and docs/runtimes.md all of them", () => {
+  test("names the least and the newest TypeScript that the types are tried under, and docs/runtimes.md all", () => {
     const [least, newest] = [compilers[0]!, compilers.at(-1)!].map(({ version }) => version.replace(/\.\d+$/, ""));
     expect(text).toContain(`| TypeScript ${least} to ${newest} |`);
     const section = sectionOf("docs/runtimes.md", "TypeScript");
@@ -123,6 +123,14 @@ describe("README.md", () => {
     for (const document of documents) {
       for (const [, target] of textOf(document).matchAll(/\]\((?!https?:)([^)#]+)/g)) {
         expect(existsSync(join(root, document, "..", target!)), `${document} links to ${target}`).toBe(true);
+      }
+    }
+  });
+
+  test("and the other documents name no file of the repository that is not there", () => {
+    for (const document of documents) {
+      for (const path of found(textOf(document), /`((?:bench|docs|examples|src|test)\/[\w./-]*|[A-Z]+\.md)`/g)) {
+        expect(existsSync(join(root, path)), `${document} names ${path}`).toBe(true);
       }
     }
   });

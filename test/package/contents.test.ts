@@ -6,8 +6,12 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { install, pack, root } from "../support/tarball.ts";
 import type { Tarball } from "../support/tarball.ts";
 
-/** What the package holds beyond what is compiled. */
-const TEXTS = ["LICENSE", "README.md", "package.json"];
+/** What the package holds beyond what is compiled: what is for its users, with the charts of the README. */
+const TEXTS = [
+  ...["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "package.json"],
+  ...readdirSync(join(root, "docs")).filter((name) => name !== "design.md").map((name) => `docs/${name}`),
+  ...[...readFileSync(join(root, "README.md"), "utf8").matchAll(/!\[.*\]\((.*)\)/g)].map(([, chart]) => chart!),
+];
 const MOST_FILES = 80;
 /** Bytes. */
 const MOST_UNPACKED = 420_000;
@@ -56,12 +60,29 @@ function reached(files: readonly string[]): Set<string> {
   return all;
 }
 
-test("the package is one file for each layer, the declarations of what is public, and three texts", () => {
+test("the package is one file for each layer, the declarations of what is public, and the documents for users", () => {
   const compiled = ["pb", "core-nats", "streaming", "index", "testing"].map((layer) => `dist/${layer}.js`);
   const entries = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [] : [target.types.replace("./", "")]));
   const expected = [...TEXTS, ...compiled, ...reached(entries)];
   expect(tarball.files.map(({ path }) => path).sort()).toEqual(expected.sort());
   expect(filesIn(installed).sort()).toEqual(expected.sort());
+});
+
+test("each relative link of a document in the package leads to what is in the package", () => {
+  const linked = new Set<string>();
+  for (const document of filesIn(installed).filter((path) => path.endsWith(".md"))) {
+    const text = readFileSync(join(installed, document), "utf8").replace(/^```.*?^```/gms, "");
+    for (const [, a, b, c] of text.matchAll(/\]\(([^)\s]+)|^\[[^\]]+\]: (\S+)|\b(?:href|src)="([^"]+)"/gm)) {
+      const target = (a ?? b ?? c)!;
+      if (/^(https?:|#)/.test(target)) continue;
+      const path = join(dirname(document), target.replace(/#.*/, ""));
+      expect(filesIn(installed), `${document} links to ${target}`).toContain(path);
+      linked.add(path);
+    }
+  }
+  // And each text can be found, by the README or another.
+  const found = [...linked, "README.md", "package.json"];
+  for (const text of TEXTS) expect(found).toContain(text);
 });
 
 test("the package is small", () => {

@@ -82,6 +82,7 @@ function cell(row: Row, check: string): string {
 }
 
 function page(rows: ReadonlyMap<Runtime, Row>): string {
+  const leastCompiler = compilers[0]!.version.replace(/\.\d+$/, "");
   return `# Runtimes
 
 Written by \`npm run runtimes\` on ${new Date().toISOString().slice(0, 10)}, with nats-streaming-server ${binaries.streaming.version} on ${process.platform}. The package
@@ -132,9 +133,10 @@ ${loadsTable(rows)}
 
 ## TypeScript
 
-The types need TypeScript ${compilers[0]!.version.replace(/\.\d+$/, "")} or later. \`npm run types\` compiles programs against the packed types, and sees to it that
-wrong ones are refused, under ${compilers.map(({ version }) => version).join(", ")}. It does so for each
-\`moduleResolution\` that the version knows (\`node\`, \`node16\`, \`nodenext\`, \`bundler\`), with and without \`skipLibCheck\`.
+The types need TypeScript ${leastCompiler} or later. \`npm run types\` compiles programs against the packed types, and sees to
+it that wrong ones are refused, under ${compilers.map(({ version }) => version).join(", ")}. It does so for
+each \`moduleResolution\` that the version knows (\`node\`, \`node16\`, \`nodenext\`, \`bundler\`), with and without
+\`skipLibCheck\`.
 `;
 }
 

@@ -36,10 +36,16 @@ export function applies(consumer: Consumer, resolution: Resolution): boolean {
 
 /**
  * Compiles a consumer in a folder of its own below `folder`, whose node_modules has the library, and returns what the
- * compiler says, which is nothing if all is well. `compiler` is the path of a tsc. With `skipLibCheck`, as many projects have it,
- * it says nothing about the library's own types.
+ * compiler says, which is nothing if all is well. `compiler` is the path of a tsc. With `skipLibCheck`, as many projects
+ * have it, it says nothing about the library's own types.
  */
-export function compile(compiler: string, consumer: Consumer, resolution: Resolution, folder: string, skipLibCheck = false): string {
+export function compile(
+  compiler: string,
+  consumer: Consumer,
+  resolution: Resolution,
+  folder: string,
+  skipLibCheck = false,
+): string {
   const project = join(folder, `${consumer.name}-${resolution}`);
   mkdirSync(project, { recursive: true });
   // Only under these two the ending says which kind of module it is.

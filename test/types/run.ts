@@ -33,8 +33,9 @@ function main(versions: readonly string[]): void {
 /** Compiles all consumers, prints what came of it, and returns how many failed. */
 function tryOut(tsc: string, { version, disposal }: Compiler, resolution: Resolution, project: string): number {
   let failures = 0;
-  const trials = [...consumers, withNodeTypes].filter((consumer) => applies(consumer, resolution) && (disposal || consumer.name !== "disposal"));
+  const trials = [...consumers, withNodeTypes].filter((consumer) => applies(consumer, resolution));
   for (const consumer of trials) {
+    if (consumer.name === "disposal" && !disposal) continue;
     const problem = compile(tsc, consumer, resolution, project);
     const title = `TypeScript ${version} ${resolution} ${consumer.name} ${[...consumer.lib, ...(consumer.types ?? [])].join("+")}`;
     process.stdout.write(`${title}: ${problem === "" ? "compiles" : `FAILED\n${problem}`}\n`);
@@ -44,8 +45,8 @@ function tryOut(tsc: string, { version, disposal }: Compiler, resolution: Resolu
   for (const skipLibCheck of [false, true]) {
     const refused = refusedLines(compile(tsc, wrong, resolution, project, skipLibCheck));
     const right = String(refused) === String(wrongLines);
-    const title = `TypeScript ${version} ${resolution} wrong skipLibCheck=${skipLibCheck}`;
-    process.stdout.write(`${title}: ${right ? "refused" : `FAILED to refuse it; refuses of the lines ${wrongLines} the lines ${refused}`}\n`);
+    const outcome = right ? "refused" : `FAILED to refuse the lines ${wrongLines}; refuses ${refused}`;
+    process.stdout.write(`TypeScript ${version} ${resolution} wrong skipLibCheck=${skipLibCheck}: ${outcome}\n`);
     if (!right) failures++;
   }
   return failures;
