@@ -91,6 +91,7 @@ declare module "node:net" {
     write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
     end(): this;
     destroy(): this;
+    setNoDelay(on: true): this;
     pause(): this;
     resume(): this;
   }

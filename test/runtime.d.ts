@@ -89,6 +89,11 @@ declare module "node:net" {
     resetAndDestroy(): this;
     listenerCount(event: string): number;
   }
+  /** The class; what is made of it can be asked for its file descriptor. */
+  export const Socket: { readonly prototype: { connect(): unknown } };
+  export interface Socket {
+    readonly _handle: { readonly fd: number };
+  }
   export interface Server {
     readonly listening: boolean;
     listen(port: number, host: string, listening?: () => void): this;
@@ -135,7 +140,8 @@ declare module "node:child_process" {
   export interface SpawnOptions {
     cwd?: string;
     env?: Record<string, string | undefined>;
-    stdio?: readonly ("ignore" | "pipe" | "inherit")[];
+    /** A number: this process's file descriptor. */
+    stdio?: readonly ("ignore" | "pipe" | "inherit" | number)[];
   }
   export function spawn(command: string, args: readonly string[], options?: SpawnOptions): ChildProcess;
   export function fork(program: string, args: readonly string[], options?: { execArgv?: readonly string[]; env?: Record<string, string | undefined> }): ChildProcess;
@@ -283,6 +289,8 @@ declare module "node:v8" {
 }
 
 declare module "node:vm" {
+  export function createContext(globals: object): object;
+  export function runInContext(code: string, context: object): unknown;
   export function runInNewContext(code: string): unknown;
 }
 

@@ -14,6 +14,7 @@ import { NatsError } from "../../src/core-nats/errors.ts";
 import { Socket } from "../../src/core-nats/socket.ts";
 import type { SocketEvents, TlsOptions } from "../../src/core-nats/socket.ts";
 import { bytesOf, latin1 } from "../support/bytes.ts";
+import { sendsAtOnce } from "../support/nodelay.ts";
 import { until } from "../support/until.ts";
 
 const pem = (name: string): string => readFileSync(join(__dirname, `../fixtures/tls/${name}.pem`), "utf8");
@@ -123,6 +124,23 @@ async function unusedPort(): Promise<number> {
   return port;
 }
 
+/** The host's socket that `connect` has opened, which nobody else shows. */
+async function streamOf(connecting: () => Promise<Socket>): Promise<{ socket: Socket; stream: Stream }> {
+  const connects = vi.spyOn(net.Socket.prototype, "connect");
+  const socket = await connecting();
+  const [stream] = connects.mock.contexts as unknown as Stream[];
+  return { socket, stream: stream! };
+}
+
+/** Without it a second small write waits until the peer has confirmed the first: with a peer that takes its time, for 40 ms. */
+async function expectSendsAtOnce(skip: (reason: string) => void, connecting: () => Promise<Socket>): Promise<void> {
+  const { socket, stream } = await streamOf(connecting);
+  const answer = sendsAtOnce(stream);
+  socket.destroy();
+  if (answer === undefined && process.env["CI"] !== "true") skip("no perl to ask the kernel by");
+  else expect(answer).toBe(true);
+}
+
 function resolveTo(...addresses: { address: string; family: 4 | 6 }[]): void {
   vi.spyOn(dns, "lookup").mockImplementation((_host, _options, found) => setImmediate(() => found(null, addresses)));
 }
@@ -145,6 +163,18 @@ describe("a plain socket", () => {
     expect(socket.encrypted).toBe(false);
     socket.destroy();
     expect(await owner.end()).toBeUndefined();
+  });
+
+  test("sends small writes at once, by the kernel's word", async ({ skip }) => {
+    const port = await serve(ignore);
+    // What the kernel says of a socket that nobody has set: the question has two answers.
+    const plain = await new Promise<Stream>((resolve) => {
+      const stream = net.connect({ host: "127.0.0.1", port }).once("connect", () => resolve(stream));
+    });
+    const held = sendsAtOnce(plain);
+    plain.destroy();
+    if (held !== undefined) expect(held).toBe(false);
+    await expectSendsAtOnce(skip, () => dial(port, new Owner()));
   });
 
   test("says which address refused and why", async () => {
@@ -464,6 +494,11 @@ describe.each(ways)("TLS $way", ({ handshakeFirst, serve: serveWay }) => {
     await until("the echo is here", () => owner.received === "there and back");
     socket.end();
     expect(await owner.end()).toBeUndefined();
+  });
+
+  test("sends small writes at once, by the kernel's word", async ({ skip }) => {
+    const port = await serveWay(SERVER, ignore);
+    await expectSendsAtOnce(skip, () => secure(port, new Owner(), { ca: CA }));
   });
 
   test("tells data that comes with the handshake only when the owner has the socket", async () => {
