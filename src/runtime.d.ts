@@ -32,6 +32,7 @@ declare var process: Process;
 declare function require(module: "node:net"): typeof import("node:net");
 declare function require(module: "node:tls"): typeof import("node:tls");
 declare function require(module: "node:crypto"): typeof import("node:crypto");
+declare function require(module: "node:util"): Pick<typeof globalThis, "TextEncoder" | "TextDecoder">;
 
 interface AbortSignal {
   readonly aborted: boolean;
@@ -56,7 +57,7 @@ interface TextEncoder {
   encode(text: string): Uint8Array;
   encodeInto(text: string, into: Uint8Array): { read: number; written: number };
 }
-declare const TextEncoder: { new (): TextEncoder };
+declare var TextEncoder: { new (): TextEncoder };
 
 interface TextDecoder {
   decode(bytes: Uint8Array): string;
@@ -64,7 +65,7 @@ interface TextDecoder {
 interface TextDecoderOptions {
   ignoreBOM?: boolean;
 }
-declare const TextDecoder: { new (encoding?: string, options?: TextDecoderOptions): TextDecoder };
+declare var TextDecoder: { new (encoding?: string, options?: TextDecoderOptions): TextDecoder };
 
 interface URL {
   readonly hostname: string;

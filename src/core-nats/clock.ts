@@ -9,8 +9,8 @@ const timers = builtin.timers;
 export const setTimeout = timers.setTimeout;
 /** @internal */
 export const clearTimeout = timers.clearTimeout;
-/** @internal Calls back after what has come in by now. There is none in jest's jsdom. */
-export const setImmediate = timers.setImmediate;
+/** @internal Calls back after what has come in by now. jest's jsdom has none, and hides Node's before 20.16. */
+export const setImmediate = timers.setImmediate ?? ((callback: () => void): unknown => setTimeout(callback, 0));
 
 /** @internal Milliseconds since 1970, by the machine's calendar: it goes on while the machine sleeps, and can be set. */
 export const now = Date.now;

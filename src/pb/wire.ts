@@ -8,6 +8,8 @@ const FIXED32 = 5;
 /** Up to here a loop copies no slower than `set`, which takes 20 to 30 ns whatever the length. Measured. */
 const COPIED_BY_LOOP = 12;
 
+// jest's jsdom has no TextDecoder, and a TextEncoder only where the tests bring one.
+const { TextEncoder, TextDecoder } = "TextDecoder" in globalThis ? globalThis : require("node:util");
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 

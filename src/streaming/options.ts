@@ -378,7 +378,7 @@ function startAt(value: StartAt | undefined): StartAt {
       return value;
     }
     if ("time" in value) {
-      if (value.time instanceof Date && !Number.isNaN(value.time.getTime())) return value;
+      if (isDate(value.time)) return value;
       bad("startAt.time", "must be a valid Date", value.time);
     }
     if ("ago" in value) {
@@ -387,6 +387,15 @@ function startAt(value: StartAt | undefined): StartAt {
     }
   }
   return bad("startAt", 'must be "newOnly", "lastReceived", "first", { sequence }, { time } or { ago }', value);
+}
+
+/** Whether it is a valid date, of whatever realm: that of a vm context or of jsdom is of another class. */
+function isDate(value: unknown): boolean {
+  try {
+    return !Number.isNaN(Date.prototype.getTime.call(value));
+  } catch {
+    return false;
+  }
 }
 
 function prefix(option: string, value: string | undefined, fallback: string): string {

@@ -1,4 +1,5 @@
 import { deferred, nothing, onEnd } from "../core-nats/async.ts";
+import { isBytes } from "../core-nats/text.ts";
 import { PublishManyError, StreamingError } from "./errors.ts";
 import type { PublishFailure } from "./errors.ts";
 import { checkChannel, checkPublishItem, checkPublishManyOptions } from "./options.ts";
@@ -162,7 +163,7 @@ function isMessage(item: PublishItem): item is Exclude<PublishItem, string | Uin
 
 /** A string and a Uint8Array are iterable too, but as a source they are a mistake. */
 function checkSource(source: unknown): void {
-  const usable = typeof source === "object" && source !== null && !(source instanceof Uint8Array);
+  const usable = typeof source === "object" && source !== null && !isBytes(source);
   if (usable && (Symbol.asyncIterator in source || Symbol.iterator in source)) return;
   throw new TypeError("source must be an iterable, or an async iterable, of strings, Uint8Arrays and { data, reply }");
 }

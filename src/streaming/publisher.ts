@@ -7,6 +7,7 @@ import { Lifetime } from "../core-nats/lifetime.ts";
 import type { Ending } from "../core-nats/lifetime.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import type { Delivery } from "../core-nats/parser.ts";
+import { isBytes } from "../core-nats/text.ts";
 import { PubAckView, PubMsg } from "../pb/protocol.ts";
 import { StreamingError, classify } from "./errors.ts";
 import type { StreamingErrorCode } from "./errors.ts";
@@ -145,8 +146,7 @@ export class Publisher implements Dependent, Receiver {
     let publish: Publish;
     try {
       const channel = this.#channels.get(subject) ?? this.#newChannel(subject);
-      // What only inherits from Uint8Array has no bytes.
-      if (typeof data !== "string" && !(data instanceof Uint8Array && ArrayBuffer.isView(data))) {
+      if (typeof data !== "string" && !isBytes(data)) {
         const json = typeof data === "object" && data !== null ? " (JSON.stringify makes a string of an object)" : "";
         bad("data", `must be a string or a Uint8Array${json}`, data);
       }

@@ -1,6 +1,6 @@
 import { sleep } from "../core-nats/async.ts";
 import { nuid } from "../core-nats/nuid.ts";
-import { encoder } from "../core-nats/text.ts";
+import { encoder, isBytes } from "../core-nats/text.ts";
 import { textOf } from "../pb/wire.ts";
 import type { Stored } from "./channel.ts";
 import { Clock } from "./clock.ts";
@@ -144,7 +144,9 @@ export class StreamingServer {
 
   /** Stores a message as if a client had published it. Returns its sequence. Throws what the server would refuse it with. */
   publish(channel: string, data: string | Uint8Array, reply = ""): number {
-    const bytes = typeof data === "string" ? encoder.encode(data) : data.slice();
+    if (typeof data !== "string" && !isBytes(data)) throw new TypeError("data must be a string or a Uint8Array");
+    // Not by `slice`: that of a Buffer is no copy.
+    const bytes = typeof data === "string" ? encoder.encode(data) : new Uint8Array(data);
     const stored = this.#streaming.store(channel, bytes, reply);
     if (typeof stored === "string") throw new Error(stored);
     return stored.sequence;

@@ -48,6 +48,24 @@ export const oldestNode = node("20.0.0");
 /** The newest Node that was out when this list was last looked over. */
 export const newestNode: Runtime = { ...node("26.10.0"), load: ([bin]) => [join(bin!, "node"), "load.cjs"] };
 
+function jest(name: string, title: string, environment: string, packages: readonly string[] = []): Runtime {
+  return {
+    name,
+    title,
+    packages: [...newestNode.packages, "jest@30.5.2", ...packages],
+    command: (way, folder, [bin, jestBin, environmentBin]) => {
+      const testEnvironment = environmentBin === undefined ? environment : join(environmentBin, "..", environment);
+      const config = { rootDir: folder, testMatch: [`**/${test[way]}`], transform: {}, testEnvironment };
+      // Their own way to import ES modules, and the one that most projects have: all is required.
+      const flags = way === "import" ? ["--experimental-vm-modules"] : [];
+      return [join(bin!, "node"), ...flags, join(jestBin!, "jest"), "--runInBand", "--config", JSON.stringify(config)];
+    },
+  };
+}
+
+/** A browser's globals in place of Node's, of a realm of their own. */
+export const jestWithJsdom = jest("jest-jsdom", "jest 30.5.2, jsdom", "jest-environment-jsdom", ["jest-environment-jsdom@30.5.2"]);
+
 /** The newest Node with options that take something away from it. */
 function constrained(name: string, ...options: string[]): Runtime {
   return {
@@ -134,17 +152,8 @@ export const runtimes: readonly Runtime[] = [
       ...[join(bin!, "node"), "--permission", "--allow-net", `--allow-fs-read=${folder}`, script[way]],
     ],
   },
-  {
-    name: "jest",
-    title: "jest 30.5.2",
-    packages: [...newestNode.packages, "jest@30.5.2"],
-    command: (way, folder, [bin, jestBin]) => {
-      const config = { rootDir: folder, testMatch: [`**/${test[way]}`], transform: {} };
-      // Their own way to import ES modules, and the one that most projects have: all is required.
-      const flags = way === "import" ? ["--experimental-vm-modules"] : [];
-      return [join(bin!, "node"), ...flags, join(jestBin!, "jest"), "--runInBand", "--config", JSON.stringify(config)];
-    },
-  },
+  jest("jest", "jest 30.5.2", "node"),
+  jestWithJsdom,
   ...bundlers.map((bundler) => ({
     name: bundler.name,
     title: bundler.title,

@@ -278,6 +278,18 @@ describe("a publish", () => {
     expect(rig.wire.take()).toEqual([]);
   });
 
+  test("takes bytes of another realm, and names what is neither text nor bytes", async () => {
+    const rig = new Rig().register();
+    const foreign = runInNewContext("new Uint8Array([1, 2, 3])") as Uint8Array;
+    for (const data of [foreign, Uint8Array.of(4), Buffer.from("five")]) void rig.publisher.publish("a", data);
+    expect(rig.messages().map(({ data }) => [...data])).toEqual([[1, 2, 3], [4], [...Buffer.from("five")]]);
+    const named: [unknown, string][] = [[{}, "an object"], [null, "null"], [[1], "an array"], [5, "5"], [undefined, "undefined"], [() => 1, "a function"]];
+    for (const [data, name] of [...named, [new Proxy(foreign, {}), "an object"], [new Float64Array(1), "an object"]] as const) {
+      const publish = rig.publisher.publish("a", data as Uint8Array);
+      await expect(publish).rejects.toThrow(new TypeError(`data must be a string or a Uint8Array, not ${name as string}`));
+    }
+  });
+
   test("of what only looks like bytes, or has been given away, rejects with a TypeError and counts nowhere", async () => {
     const rig = new Rig().register();
     const transferred = new Uint8Array(10);

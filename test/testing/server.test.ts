@@ -48,6 +48,16 @@ async function peer(server: StreamingServer): Promise<Peer> {
 const seen = ({ statuses }: Watched, type: Status["type"]) => statuses.some((status) => status.type === type);
 
 describe("to look at", () => {
+  test("a message that the test itself has published: a copy, also of a Buffer", async () => {
+    const server = await start();
+    for (const bytes of [Uint8Array.of(104, 105), Buffer.from("hi")]) {
+      server.publish("c", bytes);
+      bytes.fill(0);
+    }
+    expect(server.messages("c").map(({ text }) => text)).toEqual(["hi", "hi"]);
+    expect(() => server.publish("c", 5 as unknown as string)).toThrow(new TypeError("data must be a string or a Uint8Array"));
+  });
+
   test("messages, clients and subscriptions, those of closed durables included", async () => {
     const server = await start();
     const { client, subscribe } = await watched(server, "me");
