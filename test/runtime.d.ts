@@ -5,13 +5,14 @@ declare const __filename: string;
 
 interface BufferConstructor {
   from(text: string): Uint8Array;
+  readonly poolSize: number;
 }
 
 declare function setInterval(callback: () => void, milliseconds: number): Timer;
 declare function clearInterval(timer: Timer | undefined): void;
 
 declare function require(path: string): unknown;
-declare function structuredClone<T>(value: T, options: { transfer: object[] }): T;
+declare function structuredClone<T>(value: T, options?: { transfer: object[] }): T;
 
 declare function atob(base64: string): string;
 declare function btoa(bytes: string): string;

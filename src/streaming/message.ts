@@ -19,8 +19,9 @@ export class Message {
   /** The channel. */
   readonly subject: string;
   /**
-   * This message's own bytes, nobody else's. Below 4 KiB they may lie beside those of others, as Node's Buffers do: pass
-   * on `data`, not `data.buffer`. One that is kept keeps no more than 8 KiB of such memory.
+   * This message's own bytes. Below 4 KiB they may lie beside those of others, as Node's Buffers do. What takes all of
+   * `data.buffer` along, as `postMessage` and `structuredClone` do, takes those, too: give it `data.slice()`.
+   * One that is kept keeps no more than 8 KiB of such memory, from Node 24 on 64.
    */
   readonly data: Uint8Array;
   /** The `reply` it was published with, or "". */

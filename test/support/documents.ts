@@ -52,6 +52,7 @@ declare const process: {
 };
 declare function setTimeout(callback: () => void, milliseconds: number): unknown;
 declare function fetch(url: string, options?: { signal?: AbortSignal }): Promise<unknown>;
+declare function structuredClone<T>(value: T): T;
 declare module "node:fs" { export function readFileSync(path: string, encoding: "utf8"): string; }
 declare module "node:http" {
   interface Request { readonly url?: string; }
