@@ -4,7 +4,7 @@ import type { Frame } from "../support/frames.ts";
 import { freePorts, listen } from "../support/ports.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Random } from "../support/random.ts";
-import { NatsServer, startCluster, startFtPair, type StreamingGroup, StreamingServer, type StreamingServerOptions } from "../support/server.ts";
+import { NatsServer, startCluster, startFtPair, StreamingServer, type StreamingServerOptions } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { bounded, Load, pause, type Result } from "./load.ts";
 import { Peer } from "./peer.ts";
@@ -250,7 +250,7 @@ function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario
         await pause(random.int(1_000, 4_000));
         await Promise.all(down.map((server) => server.restart()));
       }
-      await newLeader(group, what === "quorum lost" ? [] : down);
+      await group.leader(what === "quorum lost" ? [] : down);
       load.healed("another leads");
       await load.recovered();
       if (what === "SIGSTOP") leader.resume();
@@ -261,12 +261,6 @@ function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario
   });
 }
 
-/** Waits until one leads that is none of these. */
-function newLeader(group: StreamingGroup, old: readonly StreamingServer[]): Promise<boolean> {
-  const others = group.servers.filter((server) => !old.includes(server));
-  return until("another leads", async () => (await Promise.all(others.map((server) => server.leads()))).includes(true), 30_000);
-}
-
 const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cleanup) => {
   const pair = cleanup.add(await startFtPair());
   const load = await cleanup.load(random, { servers: [pair.urls, pair.urls] });
@@ -274,7 +268,7 @@ const ft = scenario("fault-tolerant pair, takeover", async (random, seconds, cle
     await pause(random.int(500, 1_500));
     const active = await pair.leader();
     await active.kill();
-    await newLeader(pair, [active]);
+    await pair.leader([active]);
     load.healed("a takeover");
     await load.recovered();
     await active.restart().catch(() => undefined);

@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { bytesOf } from "./bytes.ts";
+import { listen } from "./ports.ts";
 import { RawClient } from "./raw.ts";
 import { startCluster } from "./server.ts";
 import { describeWithServer, forSuite, serverForSuite } from "./suite.ts";
@@ -59,5 +60,21 @@ describeWithServer("a cluster for tests", () => {
     expect(second).not.toBe(first);
     await first.restart();
     expect(cluster().servers.every((server) => server.running)).toBe(true);
+  });
+
+  test("tells when a member cannot come back, since its route port is taken, and what there is instead of a leader", async () => {
+    const [one, two] = [await cluster().leader(), cluster().others(await cluster().leader())[0]!];
+    await two.kill();
+    const [, route] = /Listening for route connections on 127\.0\.0\.1:(\d+)/.exec(two.log())!;
+    const { server } = await listen(Number(route));
+    server.on("connection", (socket) => socket.destroy());
+    // Its NATS server has said by then that it is ready.
+    await expect(two.restart()).rejects.toThrow(/Server is ready[^]*address already in use/);
+    expect(two.running).toBe(false);
+    await one.kill();
+    await expect(cluster().leader([], 1_000)).rejects.toThrow(/one server leads[^]*does not run[^]*address already in use/);
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    await Promise.all([one.restart(), two.restart()]);
+    await cluster().leader();
   });
 });

@@ -123,9 +123,9 @@ export class StreamingServer extends Server {
     return new StreamingServer(await launchStreaming(options, serves), options);
   }
 
-  /** Starts a server that may have to wait for others; resolves once its embedded NATS server serves. */
-  static async startMember(options: StreamingServerOptions): Promise<StreamingServer> {
-    return new StreamingServer(await launchStreaming(options, natsServes), options);
+  /** Starts a server that may have to wait for others; resolves once it has said that it is `ready` for its part. */
+  static async startMember(options: StreamingServerOptions, ready: string): Promise<StreamingServer> {
+    return new StreamingServer(await launchStreaming(options, ready), options);
   }
 
   override get url(): string {
@@ -178,12 +178,24 @@ export class StreamingGroup {
     return this.servers.map((server) => server.url);
   }
 
-  /** Waits until one of the running servers says that it is in charge. */
-  leader(): Promise<StreamingServer> {
-    return until("one server leads", async () => {
-      const leads = await Promise.all(this.servers.map((server) => server.leads()));
-      return this.servers.find((_, i) => leads[i]);
-    }, 30_000);
+  /**
+   * Waits until one of the running servers says that it is in charge, and is none of `old`. If none does, says of each server how
+   * it is, since a cluster that has lost its majority by another fault looks like one that elects nobody.
+   */
+  async leader(old: readonly StreamingServer[] = [], timeout = 30_000): Promise<StreamingServer> {
+    const servers = this.servers.filter((server) => !old.includes(server));
+    try {
+      return await until(old.length === 0 ? "one server leads" : "another leads", async () => {
+        const leads = await Promise.all(servers.map((server) => server.leads()));
+        return servers.find((_, i) => leads[i]);
+      }, timeout);
+    } catch (error) {
+      const states = this.servers.map((server) => {
+        const state = server.running ? "runs" : "does not run";
+        return `port ${server.port} ${state}, and has said last:\n${server.log().trimEnd().split("\n").slice(-15).join("\n")}`;
+      });
+      throw new Error(`${(error as Error).message}\n${states.join("\n")}`);
+    }
   }
 
   /** The servers other than the given one. */
@@ -201,7 +213,7 @@ export class StreamingGroup {
 /** Starts a raft cluster of three, with election times shorter than the defaults, and waits until its leader serves. */
 export async function startCluster(options: StreamingServerOptions = {}): Promise<StreamingGroup> {
   const names = ["a", "b", "c"];
-  return startGroup(names.length, (folder, member) => ({
+  return startGroup(names.length, raftRuns, (folder, member) => ({
     ...options,
     store: "file",
     dir: join(folder, names[member]!, "store"),
@@ -219,7 +231,7 @@ streaming { cluster {
 
 /** Starts an active server and a standby that share a file store, and waits until the active one serves. */
 export async function startFtPair(options: StreamingServerOptions = {}): Promise<StreamingGroup> {
-  return startGroup(2, (folder) => ({
+  return startGroup(2, standsBy, (folder) => ({
     ...options,
     store: "file",
     dir: join(folder, "store"),
@@ -229,6 +241,7 @@ export async function startFtPair(options: StreamingServerOptions = {}): Promise
 
 async function startGroup(
   size: number,
+  ready: string,
   optionsOf: (folder: string, member: number) => StreamingServerOptions,
 ): Promise<StreamingGroup> {
   const folder = ownFolder();
@@ -237,10 +250,8 @@ async function startGroup(
     routes.map((route, member) => {
       const options = optionsOf(folder, member);
       const others = routes.filter((other) => other !== route).join(",");
-      return StreamingServer.startMember({
-        ...options,
-        args: [...(options.args ?? []), "-cluster", route, "-routes", others],
-      });
+      const args = [...(options.args ?? []), "-cluster", route, "-routes", others];
+      return StreamingServer.startMember({ ...options, args }, ready);
     }),
   );
   const servers = started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
@@ -257,6 +268,11 @@ async function startGroup(
 const defaultClusterId = "test-cluster";
 const serves = "Streaming Server is ready";
 const natsServes = "[INF] Server is ready";
+// Of a group's member the NATS server's word is not enough: it may end right after that, if its route port is taken (seen).
+/** The raft node runs. The store is named once that has been started, whoever leads. */
+const raftRuns = "STREAM: Message store is";
+/** It waits for the store's lock, which it may have at once. */
+const standsBy = "STREAM: Starting in standby mode";
 
 interface Place {
   readonly port: number;
