@@ -101,7 +101,8 @@ ${checksTable(rows)}
 
 Deno is allowed nothing but the network of this machine, reading the project's folder, and the one variable that tells
 the suite what to do; Node's permission model allows the network and reading the project's folder. With jest, \`import\` is
-its native support for ES modules (\`--experimental-vm-modules\`).
+its native support for ES modules (\`--experimental-vm-modules\`); with jsdom the globals are those of a browser, of other classes
+than Node's, and nothing is added to them.
 
 ## Bundlers
 
