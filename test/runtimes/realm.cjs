@@ -11,7 +11,8 @@ function assertEqual(actual, expected) {
 async function errorOf(promise) {
   try {
     await promise;
-  } catch (error) {
+  } catch (thrown) {
+    const error = thrown.name === "PublishManyError" ? thrown.cause : thrown;
     return `${error.name}: ${error.message}`;
   }
   return "none";
@@ -55,12 +56,12 @@ async function calls({ connect, StreamingServer, AbortController, foreign, optio
   assertEqual(stored, 3);
 
   for (const data of wrong()) {
-    const problem = "TypeError: data must be a string or a Uint8Array, not an object";
+    const problem = "TypeError: data must be a string or a Uint8Array (JSON.stringify makes a string of an object), not an object";
     assertEqual(await errorOf(client.publish(channel, data)), problem);
     assertEqual(await errorOf(client.publishMany(channel, [data])), problem);
   }
   for (const source of [new Uint8Array(3), foreign, "text"]) {
-    assertEqual(await errorOf(client.publishMany(channel, source)), "TypeError: source must be an iterable, or an async iterable, of strings and Uint8Arrays");
+    assertEqual(await errorOf(client.publishMany(channel, source)), "TypeError: source must be an iterable, or an async iterable, of strings, Uint8Arrays and { data, reply }");
   }
   for (const time of [new Date(NaN), Object.create(Date.prototype), 5]) {
     const problem = `TypeError: startAt.time must be a valid Date, not ${time === 5 ? 5 : "an object"}`;
