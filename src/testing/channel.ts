@@ -1,4 +1,4 @@
-import type { Group } from "./group.ts";
+import type { Group, Member } from "./group.ts";
 
 /** A stored message. */
 export interface Stored {
@@ -16,6 +16,8 @@ export class Channel {
   last = 0;
   /** Subscriptions, durables and queue groups, by what they can be found again. */
   readonly groups = new Map<string | symbol, Group>();
+  /** Subscriptions by the inboxes of their acks and of their deliveries. */
+  readonly inboxes = new Map<string, Member>();
   readonly messages = new Map<number, Stored>();
 
   /** Stores a message; beyond the limit the oldest goes, without a word. */

@@ -10,10 +10,11 @@ export class Clock {
   readonly #alarms: Alarm[] = [];
   #timer: Timer | undefined;
   #held = false;
+  #last = 0;
 
-  /** Milliseconds since 1970, with fractions. */
+  /** Milliseconds since 1970, with fractions. No two calls give the same. */
   now(): number {
-    return elapsed() + this.#offset;
+    return (this.#last = Math.max(this.#last + 0.001, elapsed() + this.#offset));
   }
 
   /** When the next alarm rings; Infinity: none will. */

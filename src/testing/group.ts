@@ -1,9 +1,12 @@
 import type { SubscriptionRequest } from "../pb/protocol.ts";
 import type { Channel, Stored } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";
+import type { Interest } from "./subjects.ts";
 
-/** What falls due within so many milliseconds is sent again together, as 0.25.6 does. */
+/** What expires within so many milliseconds is sent again together, as 0.25.6 does. */
 const TOGETHER = 15;
+/** What a member of a queue leaves is sent again to others in so many milliseconds. */
+const HANDOVER = 100;
 
 /** Sends a message to a subscription. A message that was never sent has a redelivery count of 0. */
 type Deliver = (member: Member, message: Stored, redeliveryCount: number) => void;
@@ -12,15 +15,20 @@ type Deliver = (member: Member, message: Stored, redeliveryCount: number) => voi
 export interface Member {
   readonly request: SubscriptionRequest;
   readonly ackInbox: string;
-  /** Whose it is; with failures, it owes the answers to so many heartbeats. */
-  readonly session: { readonly failures: number };
+  readonly group: Group;
+  /** What hears its acks. */
+  readonly acks: Interest;
   /** Whether its position is kept when it closes. */
   durable: boolean;
-  /** When each is to be sent again. */
+  /** When each expires. */
   readonly pending: Map<number, number>;
-  /** Rings for the first of them. */
+  /** Rings for the first of them, or before. */
   alarm: Alarm | undefined;
   online: boolean;
+  /** Once it has as many as it may be sent it gets no new ones, until it is released. */
+  stalled: boolean;
+  /** Whether its client has missed the last heartbeat. */
+  failing: boolean;
 }
 
 /** One position in a channel, and those who share it: one subscription, online or not, or the members of a queue. */
@@ -54,95 +62,132 @@ export class Group {
     if (this.absent !== undefined) {
       // Whoever takes over a position keeps it from now on, whatever it asked for (seen in 0.25.6).
       member.durable = true;
-      for (const sequence of [...this.absent.pending.keys()].sort((a, b) => a - b)) member.pending.set(sequence, 0);
+      for (const [sequence, expiry] of this.absent.pending) member.pending.set(sequence, expiry);
       this.absent = undefined;
-      this.#redeliver(member, () => member);
+      for (const sequence of [...member.pending.keys()].sort((a, b) => a - b)) {
+        this.#again(member, sequence, this.#clock.now());
+      }
     }
     this.fill();
   }
 
   /** Lets a member go; the others get what it left. Returns true if nothing is left of the group. */
   leave(member: Member, forget: boolean): boolean {
+    const { members } = this;
     this.#clock.cancel(member.alarm);
-    this.members.splice(this.members.indexOf(member), 1);
-    const { length } = this.members;
+    takeOut(members, member);
     member.online = false;
-    if (length === 0 && member.durable && !forget) this.absent = member;
+    if (members.length === 0 && member.durable && !forget) this.absent = member;
+    const now = this.#clock.now();
     let turn = 0;
-    if (length > 0) for (const sequence of member.pending.keys()) this.members[turn++ % length].pending.set(sequence, 0);
-    for (const heir of this.members) this.#arm(heir);
-    return length === 0 && this.absent === undefined;
+    if (members.length > 0) {
+      for (const [sequence] of inOrder(member)) {
+        const heir = members[turn++ % members.length];
+        heir.pending.set(sequence, now - 1000);
+        this.#arm(heir, now + HANDOVER);
+      }
+    }
+    return members.length === 0 && this.absent === undefined;
   }
 
-  /** An ack from one member is as good as from any other. */
+  /**
+   * An ack from one member is as good as from any other. But it releases the one that it came from, even if another had
+   * the message or nobody: a full member whose messages others acknowledge gets no new ones any more (seen in 0.25.6).
+   */
   acknowledge(member: Member, sequence: number): void {
-    const holder = member.pending.has(sequence) ? member : this.members.find(({ pending }) => pending.has(sequence));
-    if (!holder?.pending.delete(sequence)) return;
-    this.#counts.delete(sequence);
-    this.fill();
+    const holder = [member, ...this.members].find(({ pending }) => pending.has(sequence));
+    if (holder?.pending.delete(sequence)) this.#counts.delete(sequence);
+    this.#release(member);
   }
 
   /** Sends what is new, as far as the members may be sent more. */
   fill(): void {
-    while (this.#lastSent < this.channel.last) {
-      const member = this.#pick(false);
-      if (member === undefined) return;
+    while (this.#lastSent < this.channel.last && this.members.some(({ stalled }) => !stalled)) {
       // What is no longer stored is passed over.
-      this.#lastSent = Math.max(this.#lastSent + 1, this.channel.first);
-      this.#send(member, this.channel.messages.get(this.#lastSent)!, 0);
+      const message = this.channel.messages.get(Math.max(this.#lastSent + 1, this.channel.first))!;
+      if (!this.#send(this.#best(), message, 0)) return;
     }
   }
 
-  /** The member with the fewest unacknowledged messages. For a redelivery, if need be one that may not be sent more. */
-  #pick(redelivery: boolean): Member | undefined {
+  /** The member with the fewest unacknowledged messages; if need be one that may not be sent more. */
+  #best(): Member {
     const { members } = this;
-    const open = members.filter(({ pending, request }) => pending.size < request.maxInFlight);
-    const well = open.filter(({ session }) => !this.#queued || session.failures === 0);
-    const fewest = Math.min(...well.map(({ pending }) => pending.size));
-    const best = well.find(({ pending }) => pending.size === fewest) ?? (redelivery ? members[0] : open[0]);
+    const open = members.filter(({ stalled, failing }) => !stalled && !failing);
+    const fewest = Math.min(...open.map(({ pending }) => pending.size));
+    const best = open.find(({ pending }) => pending.size === fewest) ?? members[0];
     // Members that are equally good take turns.
-    if (best !== undefined && best === members[0]) members.push(members.shift()!);
+    if (best === members[0]) members.push(members.shift()!);
     return best;
   }
 
-  #send(member: Member, message: Stored, redeliveryCount: number, since = this.#clock.now()): void {
-    member.pending.set(message.sequence, since + member.request.ackWaitInSecs * 1000);
-    if (member.alarm === undefined) this.#arm(member);
-    this.#deliver(member, message, redeliveryCount);
-  }
-
-  /** Sets the alarm to the first that is due. */
-  #arm(member: Member): void {
-    this.#clock.cancel(member.alarm);
-    let first = Infinity;
-    for (const due of member.pending.values()) first = Math.min(first, due);
-    member.alarm = first === Infinity ? undefined : this.#clock.at(first, () => this.#expire(member));
-  }
-
-  #expire(member: Member): void {
-    if (!this.#queued && member.session.failures > 0) {
-      const next = this.#clock.now() + member.request.ackWaitInSecs * 1000;
-      member.alarm = this.#clock.at(next, () => this.#expire(member));
-      return;
-    }
-    this.#redeliver(member, () => (this.#queued ? (this.#pick(true) ?? member) : member));
+  #release(member: Member): void {
+    if (!member.stalled || member.pending.size >= member.request.maxInFlight) return;
+    member.stalled = false;
     this.fill();
   }
 
-  /** Sends again what is due, whether or not the receivers may be sent more. What is no longer stored is dropped. */
-  #redeliver(member: Member, pick: () => Member): void {
-    const now = this.#clock.now();
-    for (const [sequence, due] of [...member.pending]) {
-      if (due > now + TOGETHER) continue;
-      const message = this.channel.messages.get(sequence);
-      const receiver = pick();
-      if (message === undefined || receiver !== member) member.pending.delete(sequence);
-      if (message === undefined) continue;
+  /** Returns false if it was not sent: the member is full, or has no inbox. */
+  #send(member: Member, message: Stored, redeliveryCount = 0, now = this.#clock.now()): boolean {
+    const { pending, request } = member;
+    const isNew = redeliveryCount === 0;
+    if (isNew && pending.size >= request.maxInFlight) {
+      member.stalled = true;
+      return false;
+    }
+    if (request.inbox === "") return false;
+    const ackWait = request.ackWaitInSecs * 1000;
+    if (member.alarm === undefined) this.#arm(member, now + ackWait);
+    pending.set(message.sequence, (pending.get(message.sequence) ?? now) + ackWait);
+    if (isNew) this.#lastSent = message.sequence;
+    if (isNew && pending.size === request.maxInFlight) member.stalled = true;
+    this.#deliver(member, message, redeliveryCount);
+    return true;
+  }
+
+  /** Sends a pending message again, if need be to another, full or not. One that is no longer stored is dropped. */
+  #again(member: Member, sequence: number, now: number): void {
+    const message = this.channel.messages.get(sequence);
+    if (message !== undefined) {
+      const receiver = this.#best();
       const count = (this.#counts.get(sequence) ?? 0) + 1;
       this.#counts.set(sequence, count);
-      // Whole steps of ackWait, unless the clock stood still.
-      this.#send(receiver, message, count, due < now - TOGETHER ? now : due);
+      if (!this.#send(receiver, message, count, now) || receiver === member) return;
     }
-    this.#arm(member);
+    member.pending.delete(sequence);
+    this.#release(member);
   }
+
+  #arm(member: Member, due: number): void {
+    this.#clock.cancel(member.alarm);
+    member.alarm = this.#clock.at(due, () => this.#expire(member, due));
+  }
+
+  #expire(member: Member, due: number): void {
+    // Whole steps of ackWait, unless the clock stood still.
+    const late = this.#clock.now() - due;
+    let now = late < TOGETHER ? due : due + late;
+    let next = now + member.request.ackWaitInSecs * 1000;
+    const limit = now + TOGETHER;
+    for (const [sequence, expiry] of this.#queued || !member.failing ? inOrder(member) : []) {
+      if (expiry > limit && this.channel.messages.has(sequence)) {
+        next = expiry;
+        break;
+      }
+      // What another gets expires there in this order.
+      this.#again(member, sequence, (now += 0.001));
+    }
+    if (member.pending.size > 0) this.#arm(member, next);
+    else member.alarm = undefined;
+  }
+}
+
+/** What is pending, by the time at which it expires; of equal times by sequence. */
+function inOrder({ pending }: Member): [number, number][] {
+  return [...pending].sort(([a, x], [b, y]) => x - y || a - b);
+}
+
+/** Takes an item out of a list. The last one takes its place. */
+export function takeOut<T>(list: T[], item: T): void {
+  const last = list.pop()!;
+  if (last !== item) list[list.indexOf(item)] = last;
 }

@@ -20,7 +20,7 @@ import { textOf } from "../pb/wire.ts";
 import { Channel, type Stored } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";
 import type { Faults, Swallowed } from "./faults.ts";
-import { Group, type Member } from "./group.ts";
+import { Group, type Member, takeOut } from "./group.ts";
 import type { Interest, Subjects } from "./subjects.ts";
 
 /** How long the owner of a client ID has to answer when another client wants the ID. Milliseconds. */
@@ -54,7 +54,7 @@ export interface Session {
   /** How many heartbeats in a row it has not answered, and what rings for the next one. */
   failures: number;
   alarm: Alarm | undefined;
-  readonly members: Map<Member, { readonly group: Group; readonly acks: Interest }>;
+  readonly members: Member[];
 }
 
 /** @internal The streaming server: a client of the NATS server in this process. It handles every request to its end at once. */
@@ -113,7 +113,7 @@ export class Streaming {
     if (error === "" && request !== undefined) {
       const { clientID: clientId, heartbeatInbox, protocol, pingInterval, pingMaxOut } = request;
       const connId = keyOf(request.connID);
-      const session: Session = { clientId, connId, heartbeatInbox, failures: 0, alarm: undefined, members: new Map() };
+      const session: Session = { clientId, connId, heartbeatInbox, failures: 0, alarm: undefined, members: [] };
       this.sessions.set(clientId, session);
       if (connId !== "") this.#byConnId.set(connId, session);
       this.#watch(session);
@@ -146,6 +146,8 @@ export class Streaming {
     session.alarm = this.#clock.at(this.#clock.now() + (wait ?? interval), () => {
       this.#ask(session.heartbeatInbox, timeout, (answered) => {
         if (this.sessions.get(session.clientId) !== session) return;
+        // Its subscriptions learn of a change alone: one made while it fails does not know (seen in 0.25.6).
+        if (answered === session.failures > 0) for (const member of session.members) member.failing = !answered;
         session.failures = answered ? 0 : session.failures + 1;
         if (session.failures > failCount) this.forget(session);
         else this.#watch(session);
@@ -182,8 +184,9 @@ export class Streaming {
   forget(session: Session): void {
     this.#clock.cancel(session.alarm);
     this.sessions.delete(session.clientId);
-    if (this.#byConnId.get(session.connId) === session) this.#byConnId.delete(session.connId);
-    for (const member of session.members.keys()) this.#part(session, member, false);
+    // Whoever may have registered with the same one since (seen in 0.25.6).
+    this.#byConnId.delete(session.connId);
+    for (const member of session.members) this.#part(member, false);
   }
 
   #publish(payload: Uint8Array, reply: string): void {
@@ -234,14 +237,15 @@ export class Streaming {
       return this.#answer("SubscriptionResponse", reply, SubscriptionResponse, { ackInbox: "", error: String(group) });
     }
     const ackInbox = `_INBOX.${nuid()}`;
-    const durable = request.durableName !== "";
-    const member: Member = { request, ackInbox, session, durable, pending: new Map(), alarm: undefined, online: true };
     const acks = this.#listen(ackInbox, (bytes) => {
       const ack = read(Ack, bytes);
       if (ack?.subject !== request.subject || this.#faults.swallows("Ack")) return;
       group.acknowledge(member, Number(ack.sequence));
     });
-    session.members.set(member, { group, acks });
+    const state = { durable: request.durableName !== "", online: true, stalled: false, failing: false };
+    const member: Member = { request, ackInbox, group, acks, pending: new Map(), alarm: undefined, ...state };
+    session.members.push(member);
+    group.channel.inboxes.set(request.inbox, member).set(ackInbox, member);
     this.#answer("SubscriptionResponse", reply, SubscriptionResponse, { ackInbox, error: "" });
     group.join(member);
   }
@@ -289,23 +293,23 @@ export class Streaming {
     const request = read(UnsubscribeRequest, payload);
     const channel = this.channels.get(request?.subject ?? "");
     const session = this.sessions.get(request?.clientID ?? "");
-    const members = [...(channel?.groups.values() ?? [])].flatMap((group) => group.members);
-    // By its ack inbox, or else by the inbox of its deliveries.
-    let member = members.find(({ ackInbox }) => ackInbox === request?.inbox);
-    member ??= members.find(({ request: { inbox } }) => inbox === request?.inbox);
+    const member = channel?.inboxes.get(request?.inbox ?? "");
     let error = this.#faults.refusal("unsubscribe");
     if (request === undefined) error = "stan: invalid unsubscribe request";
     else if (channel === undefined) error = "stan: unknown channel";
     else if (member === undefined) error = "stan: invalid subscription";
-    else if (!session?.members.has(member)) error = "stan: unknown clientID";
-    else if (error === "") this.#part(session, member, forget);
+    else if (!session?.members.includes(member)) error = "stan: unknown clientID";
+    else if (error === "") {
+      takeOut(session.members, member);
+      this.#part(member, forget);
+    }
     this.#answer("SubscriptionResponse", reply, SubscriptionResponse, { ackInbox: "", error });
   }
 
-  #part(session: Session, member: Member, forget: boolean): void {
-    const { group, acks } = session.members.get(member)!;
-    session.members.delete(member);
+  #part(member: Member, forget: boolean): void {
+    const { group, acks, ackInbox, request } = member;
     this.#ignore(acks);
+    for (const inbox of [ackInbox, request.inbox]) group.channel.inboxes.delete(inbox);
     if (group.leave(member, forget)) group.channel.groups.delete(group.name);
   }
 

@@ -30,11 +30,12 @@ export class Subjects {
     if (others?.delete(interest) && others.size === 0) this.#literal.delete(interest.subject);
   }
 
-  /** Delivers to all interests, and of a queue to one. Returns how many got it. */
+  /** Delivers to all interests, and of a queue to one. Returns how many got it: none, where a token is empty. */
   publish(subject: string, reply: string, payload: Uint8Array): number {
     const chosen: Interest[] = [];
     const queues = new Map<string, Interest[]>();
     const tokens = subject.split(".");
+    if (tokens.includes("")) return 0;
     const open = [...this.#wildcard.keys()].filter((interest) => matches(this.#wildcard.get(interest)!, tokens));
     for (const interest of [...(this.#literal.get(subject) ?? []), ...open]) {
       const members = queues.get(interest.queue);

@@ -56,6 +56,11 @@ describeServers("publishing", {}, (server) => {
     expect(await peer.publish(channel, "x", { guid: "g" }, "any")).toEqual({ guid: "g", error: invalid });
   });
 
+  test.each(["bad..x", ".x", "x."])("a NATS subject that ends in %j reaches nobody", async (natsChannel) => {
+    const peer = await server.client();
+    await expect(peer.publish(unique("channel"), "x", {}, natsChannel)).rejects.toThrow("NATS/1.0 503");
+  });
+
   test("refuses a message without guid, of a client that it does not know, or that is none", async () => {
     const peer = await server.client();
     const channel = unique("channel");

@@ -124,4 +124,59 @@ describeServers("queue groups", {}, (server) => {
     await server.pass(1_100);
     expect([await one.taken(first), await two.taken(second)].flat().sort()).toEqual(["1r2", "2r2"]);
   });
+
+  test("what a member leaves is handed on by the time at which it is due, and equal times by sequence", async () => {
+    const [one, two, three] = [await server.client(), await server.client(), await server.client()];
+    const channel = unique("channel");
+    const first = await one.subscribe(channel, queue);
+    const second = await two.subscribe(channel, queue);
+    await one.publishAll(channel, "1", "2", "3", "4");
+    expect([await one.taken(first), await two.taken(second)]).toEqual([["1", "3"], ["2", "4"]]);
+    expect(await one.end("subclose", first)).toBe("");
+    await server.pass(150);
+    // From now on these two are due a second before the others.
+    expect(await two.take(second, 2)).toEqual(["1r1", "3r1"]);
+    const third = await three.subscribe(channel, queue);
+    expect(await two.end("subclose", second)).toBe("");
+    await server.pass(150);
+    expect(await three.take(third, 4)).toEqual(["1r2", "2r1", "3r2", "4r1"]);
+  });
+
+  test("a full member whose messages others acknowledge gets no new ones until an ack comes by its own inbox", async () => {
+    const [one, two] = [await server.client(), await server.client()];
+    const channel = unique("channel");
+    const first = await one.subscribe(channel, { ...queue, maxInFlight: 1 });
+    const second = await two.subscribe(channel, { ...queue, maxInFlight: 2 });
+    const taken = async (): Promise<string[][]> => [await one.taken(first), await two.taken(second)];
+    await one.publishAll(channel, "1", "2", "3");
+    expect(await taken()).toEqual([["1"], ["2", "3"]]);
+    two.ack(second, 1);
+    await two.settle();
+    await one.publishAll(channel, "4", "5", "6");
+    expect(await taken()).toEqual([[], []]);
+    two.ack(second, 2);
+    expect(await two.taken(second)).toEqual(["4"]);
+    // Any ack will do, for a message that it has not, or that nobody has.
+    one.ack(first, 99);
+    expect(await taken()).toEqual([["5"], []]);
+    // The ack of another's message frees this one, and not the other, which is full.
+    one.ack(first, 3);
+    expect(await taken()).toEqual([[], []]);
+    one.ack(first, 5);
+    expect(await taken()).toEqual([["6"], []]);
+  });
+
+  server.timed("by the clock", () => {
+    test("a message that is moved away makes room for a new one at once", async () => {
+      const [one, two] = [await server.client(), await server.client()];
+      const channel = unique("channel");
+      const first = await one.subscribe(channel, { ...queue, maxInFlight: 3, ackWaitInSecs: 1 });
+      await one.publishAll(channel, "1", "2", "3");
+      const second = await two.subscribe(channel, { ...queue, maxInFlight: 1 });
+      await one.publishAll(channel, "4", "5", "6", "7");
+      expect([await one.taken(first), await two.taken(second)]).toEqual([["1", "2", "3"], ["4"]]);
+      await server.pass(1_100);
+      expect([await one.taken(first), await two.taken(second)]).toEqual([["1r1", "5", "6"], ["2r1", "3r1"]]);
+    });
+  });
 });
