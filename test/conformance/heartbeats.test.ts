@@ -76,6 +76,20 @@ describeServers("a client that missed a heartbeat", slow, (server) => {
       expect(await peer.taken(subscribed)).toEqual(["1r1"]);
     });
 
+    test("gets again what a subscription got that it made meanwhile", async () => {
+      const peer = await server.client();
+      const channel = unique("channel");
+      peer.mute(true);
+      await server.pass(1_600);
+      // It has failed once, and will again at 3 s, before the next redelivery.
+      const subscribed = await peer.subscribe(channel, { ackWaitInSecs: 1 });
+      await peer.publishAll(channel, "1");
+      await server.pass(1_850);
+      expect(await peer.taken(subscribed)).toEqual(["1", "1r1"]);
+      await server.pass(700);
+      expect(await peer.taken(subscribed)).toEqual(["1r2"]);
+    });
+
     test("is the last of its queue group to get messages", async () => {
       const [peer, other] = [await server.client(), await server.client()];
       const channel = unique("channel");
