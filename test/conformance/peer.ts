@@ -122,7 +122,7 @@ export class Peer {
 
   async subscribe(channel: string, fields: Partial<SubscriptionRequest> = {}): Promise<Subscribed> {
     const inbox = fields.inbox ?? `_INBOX.${unique("inbox")}`;
-    const sid = this.raw.subscribe(inbox);
+    const sid = inbox === "" ? "" : this.raw.subscribe(inbox);
     const request = encode(SubscriptionRequest, {
       clientID: this.clientId,
       subject: channel,

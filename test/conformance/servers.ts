@@ -76,7 +76,8 @@ function suite(timed: Server["timed"], start: () => Promise<Started>, tests: (se
   tests(server);
 }
 
-function argumentsFor({ heartbeat, limits = {} }: Variant): string[] {
+/** The command line of the real server. */
+export function argumentsFor({ heartbeat, limits = {} }: Variant): string[] {
   const args: string[] = [];
   if (heartbeat !== undefined) {
     args.push("-hbi", `${heartbeat.interval}ms`, "-hbt", `${heartbeat.timeout}ms`, "-hbf", String(heartbeat.failCount));
