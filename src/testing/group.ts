@@ -64,6 +64,7 @@ export class Group {
       member.durable = true;
       for (const [sequence, expiry] of this.absent.pending) member.pending.set(sequence, expiry);
       this.absent = undefined;
+      if (member.pending.size > 0) this.#arm(member, this.#clock.now() + member.request.ackWaitInSecs * 1000);
       for (const sequence of [...member.pending.keys()].sort((a, b) => a - b)) {
         this.#again(member, sequence, this.#clock.now());
       }

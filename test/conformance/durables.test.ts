@@ -88,4 +88,19 @@ describeServers("durables", {}, (server) => {
     await server.pass(1_200);
     expect(await peer.taken(second)).toEqual([]);
   });
+
+  server.timed("by the clock", () => {
+    test("what cannot be sent, for want of an inbox, is tried again every ackWait and counted", async () => {
+      const peer = await server.client();
+      const channel = unique("channel");
+      await peer.publishAll(channel, "1");
+      const first = await peer.subscribe(channel, { ...durable, ackWaitInSecs: 1 });
+      expect(await peer.taken(first)).toEqual(["1"]);
+      expect(await peer.end("subclose", first)).toBe("");
+      const second = await peer.subscribe(channel, { ...durable, inbox: "", ackWaitInSecs: 1 });
+      await server.pass(1_500);
+      expect(await peer.end("subclose", second)).toBe("");
+      expect(await peer.taken(await peer.subscribe(channel, durable))).toEqual(["1r3"]);
+    });
+  });
 });
