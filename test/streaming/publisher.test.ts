@@ -286,7 +286,8 @@ describe("a publish", () => {
     const named: [unknown, string][] = [[{}, "an object"], [null, "null"], [[1], "an array"], [5, "5"], [undefined, "undefined"], [() => 1, "a function"]];
     for (const [data, name] of [...named, [new Proxy(foreign, {}), "an object"], [new Float64Array(1), "an object"]] as const) {
       const publish = rig.publisher.publish("a", data as Uint8Array);
-      await expect(publish).rejects.toThrow(new TypeError(`data must be a string or a Uint8Array, not ${name as string}`));
+      const json = typeof data === "object" && data !== null ? " (JSON.stringify makes a string of an object)" : "";
+      await expect(publish).rejects.toThrow(new TypeError(`data must be a string or a Uint8Array${json}, not ${name as string}`));
     }
   });
 
