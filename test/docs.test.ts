@@ -190,6 +190,35 @@ describe("docs/design.md", () => {
   });
 });
 
+describe("docs/design.md, decisions.md and servers.md", () => {
+  const linesOf = (text: string): number => text.trim().split("\n").length;
+
+  test("design.md is at most 180 lines: it is a map, and what it shows is read in one go", () => {
+    expect(linesOf(textOf("docs/design.md"))).toBeLessThanOrEqual(180);
+  });
+
+  /** The decisions: each one's room, heading and text. */
+  const decisions = textOf("docs/decisions.md").split(/^## /m).slice(1).flatMap((room) => {
+    const [name, ...all] = room.split(/^### /m);
+    return all.map((decision) => {
+      const [heading, ...body] = decision.split("\n");
+      return { room: name!.trim(), heading: heading!, text: body.join("\n").trim() };
+    });
+  });
+  const anchorOf = (heading: string): string => heading.toLowerCase().replace(/[^\w\- ]/g, "").replaceAll(" ", "-");
+
+  test("each decision belongs to a part of the code, and has at most 10 lines", () => {
+    const rooms = ["core-nats", "pb", "streaming: session", "streaming: publishing", "streaming: subscribing", "streaming: ground", "testing"];
+    expect([...new Set(decisions.map(({ room }) => room))]).toEqual([...rooms, "The whole package"]);
+    expect(decisions.length).toBeGreaterThan(40);
+    for (const { heading, text } of decisions) {
+      expect(text, heading).not.toBe("");
+      expect(linesOf(text), heading).toBeLessThanOrEqual(10);
+    }
+    expect(new Set(decisions.map(({ heading }) => anchorOf(heading))).size).toBe(decisions.length);
+  });
+});
+
 describe("docs/errors.md", () => {
   const text = textOf("docs/errors.md");
   const [codes, causes] = text.split(/^## (?:The codes|Causes)$/m).slice(1);
