@@ -1,5 +1,6 @@
 // The auditor's list: every member of the host (Node, Bun, Deno, workerd) that the library uses beyond ECMAScript itself.
 // Written by hand in place of @types/node; what is not declared here cannot be called.
+// Why: docs/decisions.md#a-list-of-the-host-by-hand
 
 interface Timer {
   /** Not in workerd up to 2025 and in jsdom, where timers are numbers. */

@@ -217,6 +217,18 @@ describe("docs/design.md, decisions.md and servers.md", () => {
     }
     expect(new Set(decisions.map(({ heading }) => anchorOf(heading))).size).toBe(decisions.length);
   });
+
+  test("the code links to each decision, in lines of one form, and to no other heading", () => {
+    const files = readdirSync(join(root, "src"), { recursive: true }).filter((name) => name.endsWith(".ts"));
+    const linked = new Set<string>();
+    for (const file of [...files.map((name) => `src/${name}`), "build.mjs"]) {
+      for (const [line] of textOf(file).matchAll(/^.*\b(?:decisions|design|servers)\.md.*$/gm)) {
+        expect(line, file).toMatch(/^ *\/\/ Why: docs\/decisions\.md#[\w-]+$/);
+        linked.add(line.slice(line.indexOf("#") + 1));
+      }
+    }
+    expect([...linked].sort()).toEqual(decisions.map(({ heading }) => anchorOf(heading)).sort());
+  });
 });
 
 describe("docs/errors.md", () => {

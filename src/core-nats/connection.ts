@@ -78,6 +78,7 @@ interface Request {
   readonly fail: (error: NatsError) => void;
 }
 
+// Why: docs/decisions.md#one-life-for-each-connection
 /**
  * One connection to one NATS server. It is open from the moment `open` resolves; it ends once, with a reason, and
  * never comes back: whoever needs another opens another.
@@ -360,6 +361,7 @@ export class Connection {
   }
 
   readonly #operations = {
+    // Why: docs/decisions.md#what-an-info-in-clear-may-decide
     info: (json: string): void => {
       const info = readInfo(json);
       const first = this.#info === undefined;
@@ -501,6 +503,7 @@ export class Connection {
     }, this.#options.pingInterval);
   }
 
+  // Why: docs/decisions.md#secrets-are-shown-nowhere
   /** Every field that is ever sent; the credentials are in here and nowhere else. */
   #connectFields(): Record<string, string | number | boolean> {
     const headers = this.noResponders;

@@ -6,6 +6,7 @@ export interface Ending {
   removeEventListener(type: "abort", listener: () => void): void;
 }
 
+// Why: docs/decisions.md#lifetimes-instead-of-abort-signals
 /**
  * How long something lasts: until `abort`, once, with a reason. Used like an `AbortSignal`, which it replaces here:
  * thousands of subscriptions wait for the same end, and a host's signal warns of a leak from the eleventh listener on

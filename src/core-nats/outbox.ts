@@ -18,6 +18,7 @@ const SPARES = 16;
 /** While so many writes are under way, what is less than a buffer waits for the next of them to be done. */
 const MOST_WRITING = 16;
 
+// Why: docs/decisions.md#only-publishes-are-held-back
 /** Publishes are held back while more than this waits to be written; acks, heartbeats and pings never are. */
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 2;

@@ -84,6 +84,7 @@ export class Delivery {
 /** In a control line; in a payload; or ended, by an error or by {@link Parser.stop}. */
 type State = "line" | "payload" | "stopped";
 
+// Why: docs/decisions.md#bad-framing-ends-the-connection
 /**
  * The bytes that a NATS server sends, in pieces of any size, to operations.
  *
@@ -245,6 +246,7 @@ export class Parser {
     for (let at = from; at < to; at++) {
       const byte = bytes[at];
       if (byte !== SPACE && byte !== TAB && byte !== LF) continue;
+      // Why: docs/decisions.md#a-cr-inside-a-line
       // Elsewhere a CR is part of a word: nats-streaming-server 0.25.6 forwards subjects with one.
       const end = byte === LF && bytes[at - 1] === CR ? at - 1 : at;
       if (end > start) {

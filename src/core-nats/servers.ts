@@ -45,6 +45,7 @@ export class Servers {
     this.#random = random;
   }
 
+  // Why: docs/decisions.md#the-order-of-servers
   /**
    * Every server once, in the order to try them: those that were configured, then those that servers told of, each in a random
    * order; but those that stayed silent behind the others, the more often the further. `last`, the server of the last connection,

@@ -51,12 +51,14 @@ export interface SocketEvents {
  */
 const ADDRESS_TIMEOUT = 1_000;
 
+// Why: docs/decisions.md#one-read-buffer-for-each-socket
 /**
  * Without TLS all is read into one piece of memory of this size. Node's usual way, a new one for each read, was seen to
  * take half as much CPU again with messages of 16 KiB, and 5 to 10 MiB.
  */
 const READ_SIZE = 64 * 1024;
 
+// Why: docs/decisions.md#a-host-that-takes-the-read-buffer-away
 /** Whether the host, as far as is known, leaves that memory to us: workerd takes it away and brings another view of it. */
 let keepsBuffer = true;
 
@@ -143,6 +145,7 @@ export class Socket {
         else socket.#dialAgain(target);
         return true;
       };
+      // Why: docs/decisions.md#no-read-buffer-where-tls-may-begin
       // Not where TLS may begin. Node can begin it on such a socket, but Deno then reads no more (2.9.6), and Bun passes over
       // what came in clear (1.4.5); nothing that they do before that tells them from Node.
       const reused = tls === undefined && keepsBuffer;

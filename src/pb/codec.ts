@@ -69,6 +69,7 @@ export const uint64: Type<bigint> = { ...int64, read: (reader) => reader.uint64(
 /** The fields of a message: each one's number and type, in the order in which they are written. */
 export type Fields<M> = { readonly [Name in keyof M]: readonly [number: number, type: Type<M[Name]>] };
 
+// Why: docs/decisions.md#views-for-frequent-messages-tables-for-the-rest
 /**
  * The codec of a message with these fields. For what is written and read now and then: what is for each message of a
  * channel is written by hand, several times faster.

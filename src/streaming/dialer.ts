@@ -44,6 +44,7 @@ export class Dialer {
     this.#events = events;
   }
 
+  // Why: docs/decisions.md#servers-are-dialled-side-by-side
   /**
    * Dials the servers in their order, side by side if need be, until one has proved its connection, or all have failed; one that
    * has failed is dialled again while others keep silent. Resolves with the connection, or with why there is none: of each server,

@@ -1,3 +1,4 @@
+// Why: docs/decisions.md#errors-answer-one-question
 /**
  * What went wrong, as an answer to the question *was it done?*
  *

@@ -9,6 +9,7 @@ const ZERO = 48;
 const NINE = 57;
 const BEFORE_A = 87;
 
+// Why: docs/decisions.md#a-number-in-each-guid
 /**
  * The guids of one client: a random start, and a number in twelve hexadecimal digits, by which an ack finds its
  * publish. Always 22 characters, as every client's are: a shorter one would let through a message that is too large to

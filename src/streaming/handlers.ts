@@ -26,6 +26,7 @@ export interface HandlerEvents {
 /** Of the signals that were asked for. */
 const controllers = new WeakMap<Message, AbortController>();
 
+// Why: docs/decisions.md#waiting-messages-are-bounded-by-bytes
 /**
  * @internal
  * The handlers of one subscription: as many at once as it may have. What comes beyond waits, in order, bounded by the

@@ -1,6 +1,7 @@
 import type { Connection } from "../core-nats/connection.ts";
 import type { Publish } from "./publish.ts";
 
+// Why: docs/decisions.md#laps-of-256-reply-subjects
 /**
  * Reply subjects come from a ring of so many tokens, with a PING after each lap: a 503 for a token that is received
  * before the lap's PONG can only be for that lap's publish. A new subject for each message would cost the server its

@@ -122,6 +122,7 @@ inspectable(Message, (message) => {
   return { subject, sequence, time, text: shown, reply, redelivered, redeliveryCount };
 });
 
+// Why: docs/decisions.md#copies-of-message-data
 /** From the host's pool where it pays: at 128 bytes 0.14 µs instead of 0.45, and a third of the memory. */
 function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;

@@ -12,6 +12,7 @@ export interface Occupant {
   disturb(): void;
 }
 
+// Why: docs/decisions.md#acks-go-to-the-current-ack-inbox
 /**
  * A subscription as the server has it: an inbox of ours in one session, and once the server has answered, its ack
  * inbox. Acks go here whatever session or link a message came by: the server ignores those to a former ack inbox (seen).

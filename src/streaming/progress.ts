@@ -38,6 +38,7 @@ export interface ProgressEvents {
   forgotten(from: number, to: number): void;
 }
 
+// Why: docs/decisions.md#the-cursor
 /**
  * How far a channel has been worked off: which sequences are finished, and which were received and are not. Members of
  * one queue group in one client share it, since a message that one of them has may be delivered to another again.
@@ -118,6 +119,7 @@ export class Progress<M extends Released = Released> {
     return cursor !== undefined && this.#finished.has(cursor) ? cursor + 1 : cursor;
   }
 
+  // Why: docs/decisions.md#an-empty-channel-and-a-plain-subscription
   /**
    * Notes a received message. Returns false, and does not, if the channel is hardly the one it was: a sequence up to
    * the highest with a time later than all before; or, while it is suspected, any but the highest again. Times are in

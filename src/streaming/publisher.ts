@@ -282,6 +282,7 @@ export class Publisher implements Dependent, Receiver {
     if (this.#waiting > 0) this.#pump();
   }
 
+  // Why: docs/decisions.md#the-answer-invalid-publish-request
   /** The streaming server's own words for why a message was not stored, or may not have been. */
   #refused(publish: Publish, text: string): void {
     if (/^stan: invalid publish request/.test(text)) {
@@ -296,6 +297,7 @@ export class Publisher implements Dependent, Receiver {
     this.#pump();
   }
 
+  // Why: docs/decisions.md#a-503-always-sends-again
   /**
    * A 503: nobody in charge heard the publish. It is certainly not stored, and goes again before all that are waiting, once
    * the session is verified. If that does not help, a new leader is not ready yet, or nobody serves the channel (of a server in
@@ -318,6 +320,7 @@ export class Publisher implements Dependent, Receiver {
     this.#verify(new StreamingError("NO_SERVER", text, new NatsError("NO_RESPONDERS", `status ${delivery.status}`)));
   }
 
+  // Why: docs/decisions.md#a-503-while-the-session-lives
   #sendUnheard(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
@@ -375,6 +378,7 @@ export class Publisher implements Dependent, Receiver {
     if (doubts) this.#verify();
   }
 
+  // Why: docs/decisions.md#publishes-that-a-successor-does-not-know
   /**
    * Another server may be in charge now, which knows nothing of what its predecessor had heard and not answered: it would
    * fill the window until its time is up (seen when the leader of a raft cluster is killed).

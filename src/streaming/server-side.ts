@@ -40,6 +40,7 @@ type Wanted = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "q
 /** One that is there for a moment, to see messages, which are acknowledged to nobody. */
 const LOOK: Wanted = { maxInFlight: 1, ackWait: 30_000, durable: "", queue: "" };
 
+// Why: docs/decisions.md#orphaned-subscriptions
 /**
  * What one subscription has to do with the server: asks for it, leaves it, and closes what is left over: a request
  * that timed out may have been carried out, and a subscription that nobody wants gets its share of a queue group, or

@@ -110,6 +110,7 @@ export class Session {
     }
   }
 
+  // Why: docs/decisions.md#a-session-is-closed-only-while-it-lives
   /**
    * Takes leave, so that the server need not find out by missing heartbeats. Only for a session known to be alive: the
    * request carries nothing but the client ID, and would end a successor's session as well. Never rejects.

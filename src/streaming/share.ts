@@ -46,6 +46,7 @@ export class Members {
     this.#seen.delete(member);
   }
 
+  // Why: docs/decisions.md#a-group-member-that-is-given-nothing
   /** One was given a new message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
   given(): void {
     if (++this.#given % ROUND !== 0) return;
@@ -72,6 +73,7 @@ export class Members {
     this.#timer.unref?.();
   }
 
+  // Why: docs/decisions.md#all-members-acknowledge-a-moved-message
   /**
    * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
    * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member acknowledges it.

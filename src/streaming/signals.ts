@@ -2,6 +2,7 @@ import { onEnd } from "../core-nats/async.ts";
 import type { Ending } from "../core-nats/lifetime.ts";
 import type { Publish } from "./publish.ts";
 
+// Why: docs/decisions.md#one-listener-for-each-signal-of-a-caller
 /**
  * The callers' signals and the publishes that each gives up. One listener for each signal: one for each publish would
  * make the host warn of a leak, and take a time that grows with the square of their number (measured: 50 000 publishes

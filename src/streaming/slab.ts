@@ -20,6 +20,7 @@ const SPARES = 32;
  */
 const LARGE_SPARES = 8 * 1024 * 1024;
 
+// Why: docs/decisions.md#slabs-for-copies-of-payloads
 /** Copies of what was given to be published: the caller may do with its own bytes what it likes. */
 export class Slabs {
   #current: Slab = { bytes: new Uint8Array(0), shared: true, users: 0 };

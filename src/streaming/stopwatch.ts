@@ -6,6 +6,7 @@ import { elapsed, now } from "../core-nats/clock.ts";
  */
 const MOST_UNNOTICED = 3_600_000;
 
+// Why: docs/decisions.md#time-while-the-machine-sleeps
 /**
  * How much time has passed, also while the machine was suspended, when the monotonic clock stands still. The wall clock tells
  * that, but it may be set, too: a device without a battery begins in 1970. So what the wall clock says beyond the

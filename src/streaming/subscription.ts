@@ -84,6 +84,7 @@ type State =
 /** Deliveries before this one are nothing special. */
 const OFTEN = 5;
 const REFUSED_DELAY = 1_000;
+// Why: docs/decisions.md#an-empty-channel-and-a-queue-group
 /** How long a channel that seems to be empty is looked at where that matters, in milliseconds. */
 const PATIENCE = 250;
 /** How often "duplicate durable registration" is taken for a leftover of our own. */
@@ -331,6 +332,7 @@ export class Subscription {
     this.#take(view, delivery.bytes);
   }
 
+  // Why: docs/decisions.md#one-run-for-each-message
   #take(view: MsgProtoView, bytes: Uint8Array): void {
     const { sequence } = view;
     this.#received++;
@@ -407,6 +409,7 @@ export class Subscription {
     if (this.#place?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
 
+  // Why: docs/decisions.md#acks-go-to-the-current-ack-inbox
   /** Acks that were sent into a dying link, or while there was none, are told now. Doubles do no harm. */
   #repeatAcks(): void {
     this.#owesAcks = false;
@@ -457,6 +460,7 @@ export class Subscription {
 
   // --- the loop ---
 
+  // Why: docs/decisions.md#states-are-loops
   async #run(): Promise<void> {
     while (this.#state.name !== "closed") {
       const state: State = this.#state;
@@ -569,6 +573,7 @@ export class Subscription {
     }
   }
 
+  // Why: docs/decisions.md#a-last-message-that-was-lost-on-its-way
   /**
    * Looks which message was the last one when the server was first asked, where nothing tells: it was on its way when the
    * session was lost. That is the one before those that were stored since, or the last one still. Resolves with 0 if there is
@@ -654,6 +659,7 @@ export class Subscription {
     this.#ready = undefined;
   }
 
+  // Why: docs/decisions.md#doubt-about-the-channel
   /**
    * The inbox was denied, or a message contradicts what was received: of another channel, or stored by a leader whose clock is
    * behind. Resolves with undefined if the subscription stays as it is.
@@ -712,6 +718,7 @@ export class Subscription {
     concern.renewal = `nothing came for ${Math.round(this.patience / 1000)} s, and the channel has messages up to ${last}`;
   }
 
+  // Why: docs/decisions.md#missing-messages-are-read-from-the-channel
   /**
    * Reads messages that the server does not send, and hands them on like deliveries. What is neither received nor in hand
    * then is gone.
@@ -806,6 +813,7 @@ export class Subscription {
 
   // --- a channel that begins anew: a memory store that was restarted, a channel that was deleted; it counts from 1 again ---
 
+  // Why: docs/decisions.md#detection-of-a-channel-reset
   /**
    * Looks whether the channel is another one now. Its last message tells; or where that is beyond the highest sequence
    * that was received, the message that has this sequence. If that was removed, all before it were too, and none of them
@@ -818,6 +826,7 @@ export class Subscription {
     const look = (start: Start, patience: number): Promise<number | undefined> =>
       this.#server.look(registration, start, patience, (message) => {
         const { sequence } = message;
+        // Why: docs/decisions.md#equal-times-not-later-times
         anew = sequence < highest || (sequence === highest && timeOf(message) !== timeOfHighest);
       });
     // Nothing to see: an empty channel is as good as a new one. That matters to a group, which is wherever its first member
@@ -860,6 +869,7 @@ export class Subscription {
 
   // --- what is told ---
 
+  // Why: docs/decisions.md#missing-messages-of-a-durable
   /** @internal In a group, others have what is missing here. */
   skipped(from: number, to: number): boolean {
     if (this.#settings.queue !== "") return true;

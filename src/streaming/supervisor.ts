@@ -155,6 +155,7 @@ export class Supervisor {
     return undefined;
   }
 
+  // Why: docs/decisions.md#verify-before-giving-up-a-session
   /** Has the session verified before anything more is published; `error` is told, if there is one. */
   verify(error?: StreamingError): void {
     if (this.#state.name !== "registered" || this.#doubt.aborted) return;
@@ -168,6 +169,7 @@ export class Supervisor {
     this.#closing.abort();
   }
 
+  // Why: docs/decisions.md#states-are-loops
   /** The loop. Resolves when it has ended. */
   async run(): Promise<void> {
     while (this.#state.name !== "closed") {

@@ -1,6 +1,7 @@
 import { clearTimeout, elapsed, setTimeout } from "../core-nats/clock.ts";
 import type { Publish } from "./publish.ts";
 
+// Why: docs/decisions.md#one-list-of-publishes-and-one-timer
 /**
  * All publishes that are not settled, in the order of their calls. All have equally long, so that is the order of
  * their deadlines too, and one timer serves them all.

@@ -20,6 +20,7 @@ interface Watch {
 
 const INTERVAL = 1_000;
 
+// Why: docs/decisions.md#a-subscription-that-is-given-nothing
 /**
  * Watches the subscriptions of a client that the server may have forgotten to feed, until they are given something: those that
  * were in an outage, and those to whose channel this client has published a lot. An idle subscription is not watched.

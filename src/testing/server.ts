@@ -43,6 +43,7 @@ export interface SubscriptionState {
   readonly pending: readonly number[];
 }
 
+// Why: docs/decisions.md#a-server-for-tests-in-the-package
 /**
  * A NATS Streaming server for tests, in this process: a TCP port for any client, and everything in memory. Not a product.
  *
