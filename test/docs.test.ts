@@ -182,8 +182,8 @@ describe("docs/design.md", () => {
     for (const [, file, functions] of steps) {
       const source = textOf(file!);
       for (const [, name] of functions!.matchAll(/`([#\w]+)`/g)) {
-        // A member or function is defined in the file, not merely used: at the start of a line.
-        const defined = new RegExp(`^ *(?:export |static |async |readonly |private )*${name}(?:\\(|<| = |: )`, "m");
+        // A member or function is defined in the file, not merely used: at the start of a line, or indented once.
+        const defined = new RegExp(`^(?: {2})?(?:export |static |async |readonly |private )*${name}(?:\\(|<| = |: )`, "m");
         expect(defined.test(source), `${name} in ${file}`).toBe(true);
       }
     }
