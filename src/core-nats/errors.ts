@@ -4,11 +4,11 @@
  * | code | meaning |
  * |---|---|
  * | `CONNECT` | the address could not be dialled |
- * | `TLS` | the TLS handshake failed, or TLS was demanded and the server does not offer it |
- * | `AUTHORIZATION` | the server refused the credentials, or lets no clients in on this port; or the credentials cannot be used |
+ * | `TLS` | the TLS handshake failed, or TLS is required and the server does not offer it |
+ * | `AUTHORIZATION` | the server refused the credentials, or this port is not for clients; or the credentials cannot be used |
  * | `PROTOCOL` | the peer sent bytes that are not the NATS protocol, or reported that we did |
  * | `CONNECTION_LOST` | the link ended without a stated reason |
- * | `STALE` | the peer answers no more |
+ * | `STALE` | the peer no longer answers |
  * | `SERVER` | the server ended the link, or refused something |
  * | `TIMEOUT` | no answer in time |
  * | `NO_RESPONDERS` | nobody listens on the subject (a 503) |
@@ -31,11 +31,11 @@ export type NatsErrorCode =
 /** What the codes mean, in words. */
 const MEANINGS: Readonly<Record<NatsErrorCode, string>> = {
   CONNECT: "the address could not be dialled",
-  TLS: "the TLS handshake failed, or TLS was demanded and the server does not offer it",
-  AUTHORIZATION: "the server refused the credentials, or lets no clients in on this port; or the credentials cannot be used",
+  TLS: "the TLS handshake failed, or TLS is required and the server does not offer it",
+  AUTHORIZATION: "the server refused the credentials, or this port is not for clients; or the credentials cannot be used",
   PROTOCOL: "the peer sent bytes that are not the NATS protocol, or reported that we did",
   CONNECTION_LOST: "the link ended without a stated reason",
-  STALE: "the peer answers no more",
+  STALE: "the peer no longer answers",
   SERVER: "the server ended the link, or refused something",
   TIMEOUT: "no answer in time",
   NO_RESPONDERS: "nobody listens on the subject (a 503)",

@@ -4,18 +4,18 @@
  *
  * | code | meaning | done? |
  * |---|---|---|
- * | `CONNECT_FAILED` | no NATS server was reached; may pass | no |
- * | `AUTH_FAILED` | credentials or certificate refused, or TLS demanded and not to be had; waiting does not help | no |
+ * | `CONNECT_FAILED` | the client reached no NATS server; this may pass | no |
+ * | `AUTH_FAILED` | credentials or certificate refused, or TLS required and not offered; waiting does not help | no |
  * | `NO_SERVER` | NATS is there, but no streaming server answers for this cluster ID | no |
  * | `CLIENT_ID_IN_USE` | another live client holds this client ID | no |
- * | `REFUSED` | the streaming server said no for good; its words are passed on | no |
+ * | `REFUSED` | the streaming server said no for good; the message has its words | no |
  * | `NOT_PERMITTED` | the NATS server denied the subject | no |
- * | `NOT_SENT` | the time was up while waiting to be sent | no |
+ * | `NOT_SENT` | the time was up before the message was sent | no |
  * | `QUEUE_FULL` | too much is waiting to be sent | no |
  * | `TOO_LARGE` | the encoded message is over the server's limit | no |
- * | `ABORTED` | the caller's signal, before sending | no |
- * | `CLOSED` | client or subscription closed, before sending | no |
- * | `UNCONFIRMED` | sent; then a timeout, a lost connection, a close, or an answer that does not settle it | **unknown** |
+ * | `ABORTED` | the caller's signal was aborted before sending | no |
+ * | `CLOSED` | the client or subscription was closed before sending | no |
+ * | `UNCONFIRMED` | sent; then a timeout, a lost connection, a close, or an answer that leaves it open | **unknown** |
  *
  * `UNCONFIRMED` is, and stays, the only code whose outcome is unknown.
  */
