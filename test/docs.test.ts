@@ -295,3 +295,11 @@ test("the documents link to headings that are there", () => {
     }
   }
 });
+
+test("the documents for users avoid habits that are hard to read", () => {
+  const habits = /\b(?:whoever|for its keep|takes? leave|so many|what waits|goes before|mended|(?:is|are|was|were) told)\b/gi;
+  const names = ["chaos", "errors", "guide", "migrating", "options", "runtimes", "testing"].map((name) => `docs/${name}.md`);
+  for (const document of ["README.md", ...names]) {
+    expect(textOf(document).replace(/\s+/g, " ").match(habits), document).toBeNull();
+  }
+});
