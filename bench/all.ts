@@ -38,10 +38,8 @@ async function main(): Promise<void> {
   if (!Number.isInteger(rounds) || rounds < 1 || ![...cases, ...sheets].some(chosen)) throw new Error(USAGE);
   if (values.save === true && (values.quick === true || rounds < 5)) throw new Error("what is kept must be of at least 5 whole rounds");
 
-  for (const spec of [binaries.streaming, binaries.nats]) {
-    const found = installBinary(spec);
-    if ("missing" in found) throw new Error(found.missing);
-  }
+  const server = installBinary(binaries.streaming);
+  if ("missing" in server) throw new Error(server.missing);
   const setting = settingText();
   print(setting);
   const results: CaseResult[] = [];
@@ -66,8 +64,8 @@ async function main(): Promise<void> {
 
 function settingText(): string {
   const [processor, ...others] = cpus();
-  const servers = [binaries.streaming, binaries.nats].map(({ name, version }) => `${name} ${version}`).join(", ");
-  return `Node ${process.version}, ${servers} (core NATS), memory store without limits, ${process.platform}, ${others.length + 1} cores (${processor!.model}), shared with other work.`;
+  const { name, version } = binaries.streaming;
+  return `Node ${process.version}, ${name} ${version}, memory store without limits, ${process.platform}, ${others.length + 1} cores (${processor!.model}), shared with other work.`;
 }
 
 function print(text: string): void {

@@ -154,18 +154,6 @@ function growth(workload: "publish" | "consume", messages: number): Case {
   };
 }
 
-function core(workload: "core-publish" | "core-publish-and-receive", size: number): Case {
-  const window = Math.min(10_000, (16 * 1024 * 1024) / size);
-  return {
-    name: `${workload}-${size}`,
-    title: `core NATS: ${workload === "core-publish" ? "publish" : "publish and receive"} ${size.toLocaleString("en")} bytes each`,
-    limit: size < 16_384 ? "the server's parser, and the client's where it receives" : "copying, in the server and in the kernel",
-    task: { workload, messages: Math.min(400_000, Math.floor(250_000_000 / size)), size, window },
-    clients: ["core-ours", "nats.js"],
-    targets: [],
-  };
-}
-
 const SIZES = [0, 128, 1_024, 16_384, 262_144];
 /** What the curves are drawn from. */
 export const GROWTH: readonly number[] = [10_000, 100_000, 1_000_000];
@@ -184,8 +172,6 @@ export const cases: readonly Case[] = [
   ...[1, 100, 1_000].map(fanOut),
   ...GROWTH.map((messages) => growth("publish", messages)),
   ...GROWTH.map((messages) => growth("consume", messages)),
-  ...[16, 128, 1_024, 16_384].map((size) => core("core-publish", size)),
-  ...[16, 128, 1_024, 16_384].map((size) => core("core-publish-and-receive", size)),
 ];
 
 /** What is asked of this client in a case: the case's own targets, and to take less memory than node-nats-streaming always. */

@@ -1,6 +1,6 @@
 import { loadavg } from "node:os";
 import { connect } from "../src/index.ts";
-import { NatsServer, StreamingServer } from "../test/support/server.ts";
+import { StreamingServer } from "../test/support/server.ts";
 import { targetsOf } from "./cases.ts";
 import type { Case } from "./cases.ts";
 import { entries } from "./contestants.ts";
@@ -38,16 +38,16 @@ export async function contest(case_: Case, { rounds, share }: Extent): Promise<C
   const messages = some(template.messages);
   const warmUps = Math.ceil((case_.warmUp ?? template.messages) / messages);
 
-  const server = template.workload.startsWith("core-") ? await NatsServer.start() : await StreamingServer.start({ args: SERVER_ARGS });
+  const server = await StreamingServer.start({ args: SERVER_ARGS });
   const running: Contestant[] = [];
   try {
     const outcomes = new Map<ContestantName, Outcome[]>();
-    const clusterId = server instanceof StreamingServer ? server.clusterId : "";
+    const { url, clusterId } = server;
     for (const client of clients) {
-      running.push(await entries[client].enter({ url: server.url, clusterId, window: template.window }));
+      running.push(await entries[client].enter({ url, clusterId, window: template.window }));
       outcomes.set(client, []);
     }
-    const keep = template.workload === "consume" ? await store(server.url, clusterId, messages, template.size) : undefined;
+    const keep = template.workload === "consume" ? await store(url, clusterId, messages, template.size) : undefined;
     const count = Math.max(rounds, rounds < 5 ? 0 : (case_.rounds ?? 0));
     for (let round = 1 - warmUps; round <= count; round++) {
       for (const [i, client] of clients.entries()) {

@@ -9,7 +9,7 @@ import type { Memory, Outcome, Place, Task } from "./task.ts";
 import type { Answer, Order } from "./worker.ts";
 
 /** Who takes part, by the names that tables and results have for them. */
-export type ContestantName = "ours" | "node-nats-streaming" | "stan.go" | "bare socket" | "core-ours" | "nats.js";
+export type ContestantName = "ours" | "node-nats-streaming" | "stan.go" | "bare socket";
 
 /** One client during one case. */
 export interface Contestant {
@@ -54,8 +54,6 @@ export const entries: Record<ContestantName, Entry> = {
     },
   },
   "bare socket": { title: "bare socket (the limit)", enter: (place) => Worker.start("bare-socket", place), prepare: always },
-  "core-ours": { title: `nats-streaming-client ${ourVersion}, core`, enter: (place) => Worker.start("core-ours", place), prepare: always },
-  "nats.js": { title: `nats.js ${peerVersions["nats"]}`, enter: (place) => Worker.start("nats", place), prepare: installPeers },
 };
 
 /** Installs the packages of bench/peers/package.json there, unless they are. Returns why it could not be done. */

@@ -1,7 +1,6 @@
 /** What a client does in one round. */
 export interface Task {
   readonly workload: Workload;
-  /** The channel, or for core NATS the subject. */
   readonly channel: string;
   /** Published or, where it consumes, received. */
   readonly messages: number;
@@ -31,10 +30,7 @@ export type Workload =
   /** Serial publishers, and a subscription that consumes what they publish. */
   | "serial-publishers"
   /** Publishes to a channel with many subscriptions; what counts is deliveries. */
-  | "fan-out"
-  /** Core NATS. */
-  | "core-publish"
-  | "core-publish-and-receive";
+  | "fan-out";
 
 /** What one round came to. */
 export interface Outcome {
