@@ -10,6 +10,7 @@ const examples = new Examples();
 /** What the programs have in common, and no program itself. */
 const shared = ["command-line", "terminal"];
 const names = readdirSync(join(__dirname, "..", "..", "examples"))
+  .filter((file) => file.endsWith(".ts"))
   .map((file) => file.replace(/\.ts$/, ""))
   .filter((name) => !shared.includes(name));
 

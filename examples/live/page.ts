@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { HttpServer, Outgoing } from "node:http";
 
-/** Three graphs on one page, served on loopback: whoever looks gets each second's counts by server-sent events. */
+/** Serves a page with three graphs on 127.0.0.1, and sends the rates of each second to it by server-sent events. */
 export class Page {
   readonly #server: HttpServer;
   readonly #watching = new Set<Outgoing>();
@@ -14,7 +14,7 @@ export class Page {
     });
   }
 
-  /** Serves on 127.0.0.1; port 0 is a free one. */
+  /** Port 0 is a free one. */
   static start(port: number): Promise<Page> {
     const page = new Page();
     return new Promise((resolve, reject) => {
@@ -27,7 +27,7 @@ export class Page {
     return `http://127.0.0.1:${this.#server.address().port}/`;
   }
 
-  /** Tells all who look what was counted in the last second. */
+  /** Sends the rates of the last second to every open page. */
   show(rates: { readonly [name: string]: number }): void {
     for (const response of this.#watching) response.write(`data: ${JSON.stringify(rates)}\n\n`);
   }
@@ -49,7 +49,8 @@ export class Page {
 
 const HEADERS = {
   "Content-Type": "text/html; charset=utf-8",
-  "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'",
+  "Content-Security-Policy":
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'",
 };
 
 const PAGE = `<!doctype html>
@@ -59,13 +60,17 @@ const PAGE = `<!doctype html>
 <title>nats-streaming-client, live</title>
 <style>
   :root { color-scheme: light dark; --ink: #24292f; --faint: #6e7781; --line: #d0d7de; --curve: #0969da; --paper: #fff; }
-  @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --faint: #8b949e; --line: #30363d; --curve: #4493f8; --paper: #0d1117; } }
-  body { max-width: 60rem; margin: 1.5rem auto; padding: 0 1rem; font: 16px system-ui, sans-serif; color: var(--ink); background: var(--paper); }
+  @media (prefers-color-scheme: dark) {
+    :root { --ink: #e6edf3; --faint: #8b949e; --line: #30363d; --curve: #4493f8; --paper: #0d1117; }
+  }
+  body { max-width: 60rem; margin: 1.5rem auto; padding: 0 1rem; font: 16px system-ui, sans-serif; }
+  body { color: var(--ink); background: var(--paper); }
   h1 { font-size: 1.1rem; } #state, small { color: var(--faint); font-weight: 400; }
   h2 { font-size: 1rem; margin: 1.2rem 0 .3rem; } output { float: right; font-variant-numeric: tabular-nums; }
   svg { display: block; width: 100%; height: 9rem; border: 1px solid var(--line); }
   polyline { fill: none; stroke: var(--curve); stroke-width: 2; vector-effect: non-scaling-stroke; }
-  path { stroke: var(--line); vector-effect: non-scaling-stroke; } .scale { display: flex; justify-content: space-between; color: var(--faint); font-size: .8rem; }
+  path { stroke: var(--line); vector-effect: non-scaling-stroke; }
+  .scale { display: flex; justify-content: space-between; color: var(--faint); font-size: .8rem; }
 </style>
 <h1>nats-streaming-client <span id="state">connecting</span></h1>
 <main></main>
@@ -75,11 +80,19 @@ const PAGE = `<!doctype html>
   const counts = (value) => Math.round(value).toLocaleString("en");
   const main = document.querySelector("main");
   for (const [name, what] of Object.entries(graphs)) {
-    main.insertAdjacentHTML("beforeend", '<h2>' + name + ' <small>' + what + ', per second</small> <output id="' + name + '">–</output></h2>' +
-      '<svg viewBox="0 0 ' + (SECONDS - 1) + ' 100" preserveAspectRatio="none" role="img" aria-label="' + what + ' per second, the last two minutes">' +
+    const label = what + ' per second, the last two minutes';
+    main.insertAdjacentHTML("beforeend",
+      '<h2>' + name + ' <small>' + what + ', per second</small> <output id="' + name + '">–</output></h2>' +
+      '<svg viewBox="0 0 ' + (SECONDS - 1) + ' 100" preserveAspectRatio="none" role="img" aria-label="' + label + '">' +
       '<path d="M0 25H' + SECONDS + 'M0 50H' + SECONDS + 'M0 75H' + SECONDS + '"/><polyline/></svg>' +
-      '<div class="scale"><span>two minutes ago</span><span>full height: <span class="most">–</span></span><span>now</span></div>');
-    graphs[name] = { values: [], output: document.getElementById(name), line: main.querySelector("svg:last-of-type polyline"), most: main.lastChild.querySelector(".most") };
+      '<div class="scale"><span>two minutes ago</span>' +
+      '<span>full height: <span class="most">–</span></span><span>now</span></div>');
+    graphs[name] = {
+      values: [],
+      output: document.getElementById(name),
+      line: main.querySelector("svg:last-of-type polyline"),
+      most: main.lastChild.querySelector(".most"),
+    };
   }
   /** The next of 1, 2, 5, 10, 20, ... that is not below the value. */
   function ceiling(value) {

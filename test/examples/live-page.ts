@@ -1,5 +1,5 @@
 // Opens the live page in headless Chromium, and looks whether its numbers and curves move:
-//   npm run -s programs && node build/test/bench/page.js [SCREENSHOT.png]
+//   npm run -s programs && node build/test/examples/live-page.js [SCREENSHOT.png]
 //
 // Without Chromium it says so, loudly, and passes: nothing is installed from here. Debian's package is "chromium".
 import { spawn, spawnSync } from "node:child_process";
@@ -7,7 +7,6 @@ import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { binaries, installBinary } from "../support/binaries.ts";
 import { until } from "../support/until.ts";
 
 const NAMES = ["pubd", "recvd", "ackd"];
@@ -100,19 +99,19 @@ function findChromium(): string | undefined {
 
 async function main(screenshot: string | undefined): Promise<void> {
   const chromium = findChromium();
-  const server = installBinary(binaries.streaming);
-  const missing = chromium === undefined ? "Chromium is not in PATH (Debian: apt-get install chromium)" : "missing" in server ? server.missing : undefined;
-  if (missing !== undefined) {
+  if (chromium === undefined) {
+    const missing = "Chromium is not in PATH (Debian: apt-get install chromium)";
     process.stdout.write(`SKIPPED, NOT TESTED: the live page in a browser: ${missing}\n`);
     return;
   }
-  const live = spawn(process.execPath, [join(__dirname, "../../bench/live.js"), "--page", "--port", "0", "--in-flight", "8"], {
+  const program = join(__dirname, "../../examples/live.js");
+  const live = spawn(process.execPath, [program, "--page", "--port", "0", "--in-flight", "8"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let out = "";
   live.stdout!.setEncoding("utf8").on("data", (text) => (out += text));
   const ended = new Promise<void>((resolve) => live.once("close", () => resolve()));
-  const browser = new Browser(chromium!);
+  const browser = new Browser(chromium);
   try {
     const url = await until("the page is served", () => /^page: (\S+)$/m.exec(out)?.[1], 60_000);
     await browser.open(url);
@@ -124,10 +123,13 @@ async function main(screenshot: string | undefined): Promise<void> {
     }, 30_000);
     const later = await until("all three numbers and curves have moved", async () => {
       const shown = await look();
-      const moved = (name: string): boolean => shown[name]!.number !== first[name]!.number && shown[name]!.curve !== first[name]!.curve;
+      const moved = (name: string): boolean =>
+        shown[name]!.number !== first[name]!.number && shown[name]!.curve !== first[name]!.curve;
       return NAMES.every(moved) && shown;
     }, 30_000);
-    for (const name of NAMES) process.stdout.write(`${name}: ${first[name]!.number}, later ${later[name]!.number} per second\n`);
+    for (const name of NAMES) {
+      process.stdout.write(`${name}: ${first[name]!.number}, later ${later[name]!.number} per second\n`);
+    }
     if (screenshot !== undefined) {
       const { data } = await browser.tell<{ data: string }>("Page.captureScreenshot", { format: "png" });
       writeFileSync(screenshot, Uint8Array.from(atob(data), (character) => character.charCodeAt(0)));
