@@ -1,45 +1,51 @@
-import type { ContestantName } from "./contestants.ts";
+import type { ClientName } from "./clients.ts";
 import type { Task } from "./task.ts";
 
-/** What is asked of the first of a case's clients: a bound for its own figure or, with `against`, for the ratio to another's. */
+/**
+ * A bound for the first client of a case: for its own figure or, with `against`, for the ratio to the figure of another
+ * client.
+ */
 export interface Target {
-  /** Messages per second; CPU per message; peak memory; memory that came on top of that at the start, by the bytes in flight. */
+  /**
+   * Messages per second; CPU per message; peak memory; memory beyond that at the start, divided by the bytes in flight.
+   */
   readonly measure: "rate" | "cpu" | "peak" | "growth";
-  readonly against?: ContestantName;
+  readonly against?: ClientName;
   readonly atLeast?: number;
   readonly atMost?: number;
 }
 
-/** One comparison: the same task for several clients, in turns, against a server of its own. */
+/** The same task for several clients, in turns, against a server of its own. */
 export interface Case {
   readonly name: string;
   readonly title: string;
-  /** What limits it, as the profiles show it. */
+  /** What limits the rate, as the profiles show it. */
   readonly limit: string;
   readonly task: Omit<Task, "channel">;
-  /** At least so many messages in rounds that do not count; by default as many as a whole round has. */
+  /** The least number of messages in the rounds that do not count. Default: those of one round. */
   readonly warmUp?: number;
-  /** At least so many; more make the figures of a short task steadier. */
+  /** The least number of rounds. More rounds make the figures of a short task steadier. */
   readonly rounds?: number;
-  readonly clients: readonly ContestantName[];
+  readonly clients: readonly ClientName[];
   /** Why a client that might be expected takes no part. */
-  readonly absent?: Partial<Record<ContestantName, string>>;
+  readonly absent?: Partial<Record<ClientName, string>>;
   readonly targets: readonly Target[];
 }
 
 const SIZE = 128;
 const MANY = 200_000;
 const IN_FLIGHT = 8 * 1024 * 1024;
+const STREAMING: readonly ClientName[] = ["ours", "node-nats-streaming", "stan.go"];
+const ALL: readonly ClientName[] = [...STREAMING, "bare socket"];
 
 const no = {
-  batches: "has no publishing from a source; the benchmark keeps its window for it",
   manualAcks: "stan-bench has automatic acks only",
   subscriptions: "stan-bench makes a connection for each subscription",
   consuming: "the bytes of acks depend on what is received",
   curve: "the curve is drawn for the two that run in Node",
 } as const;
 
-const atLeast = (against: ContestantName, atLeast: number): Target => ({ measure: "rate", against, atLeast });
+const atLeast = (against: ClientName, atLeast: number): Target => ({ measure: "rate", against, atLeast });
 
 function publish(window: number): Case {
   return {
@@ -47,7 +53,7 @@ function publish(window: number): Case {
     title: `publish, ${window.toLocaleString("en")} in flight`,
     limit: "the server, which takes more than one of the two cores; the client fills what is left",
     task: { workload: "publish", messages: MANY, size: SIZE, window },
-    clients: ["ours", "node-nats-streaming", "stan.go", "bare socket"],
+    clients: ALL,
     targets: [
       atLeast("stan.go", 1),
       atLeast("node-nats-streaming", 3.5),
@@ -63,7 +69,7 @@ function publishMany(window: number): Case {
     title: `publishMany from an async generator, ${window.toLocaleString("en")} in flight`,
     limit: "the generator: a promise or two for each message that it yields",
     task: { workload: "publish-many", messages: MANY, size: SIZE, window },
-    clients: ["ours", "node-nats-streaming", "stan.go"],
+    clients: STREAMING,
     absent: { "bare socket": "draws from no source" },
     targets: [],
   };
@@ -76,7 +82,7 @@ function consume(manualAcks: boolean): Case {
     title: `consume what is stored, ${manualAcks ? "manual" : "automatic"} acks, 1,024 in flight`,
     limit: "the server, which looks each message up and waits for acks",
     task: { workload: "consume", messages: MANY, size: SIZE, window: 1_024, manualAcks },
-    clients: manualAcks ? ["ours", "node-nats-streaming"] : ["ours", "node-nats-streaming", "stan.go"],
+    clients: manualAcks ? ["ours", "node-nats-streaming"] : STREAMING,
     absent: { ...(manualAcks ? { "stan.go": no.manualAcks } : {}), "bare socket": no.consuming },
     targets: [...stanGo, atLeast("node-nats-streaming", 3), { measure: "cpu", atMost: 1.6 }],
   };
@@ -89,7 +95,7 @@ const others: readonly Case[] = [
     limit: "the way there and back: two processes wake each other up for each message",
     task: { workload: "publish-serially", messages: 10_000, size: SIZE, window: 1_024 },
     rounds: 9,
-    clients: ["ours", "node-nats-streaming", "stan.go", "bare socket"],
+    clients: ALL,
     targets: [atLeast("stan.go", 0.9), atLeast("bare socket", 0.85)],
   },
   {
@@ -97,7 +103,7 @@ const others: readonly Case[] = [
     title: "publish, 1,024 in flight, and consume the same",
     limit: "the server; latency is what 1,024 messages in flight wait for each other",
     task: { workload: "publish-and-consume", messages: 100_000, size: SIZE, window: 1_024 },
-    clients: ["ours", "node-nats-streaming", "stan.go"],
+    clients: STREAMING,
     absent: { "bare socket": no.consuming },
     targets: [],
   },
@@ -106,18 +112,20 @@ const others: readonly Case[] = [
     title: "16 serial publishers and one subscription",
     limit: "the way there and back, 16 at a time",
     task: { workload: "serial-publishers", messages: 40_000, size: SIZE, window: 1_024, publishers: 16 },
-    clients: ["ours", "node-nats-streaming", "stan.go"],
+    clients: STREAMING,
     absent: { "bare socket": no.consuming },
     targets: [],
   },
 ];
 
 function fanOut(subscriptions: number): Case {
+  const single = subscriptions === 1;
+  const messages = single ? 100_000 : MANY;
   return {
     name: `subscriptions-${subscriptions}`,
-    title: `publish to ${subscriptions.toLocaleString("en")} subscription${subscriptions === 1 ? "" : "s"} of one channel`,
-    limit: subscriptions === 1 ? "the server, for two of three messages" : "the server, which sends each message so many times",
-    task: { workload: "fan-out", messages: subscriptions === 1 ? 100_000 : MANY, size: SIZE, window: 1_024, subscriptions },
+    title: `publish to ${subscriptions.toLocaleString("en")} subscription${single ? "" : "s"} of one channel`,
+    limit: `the server, ${single ? "for two of three messages" : "which sends each message so many times"}`,
+    task: { workload: "fan-out", messages, size: SIZE, window: 1_024, subscriptions },
     clients: ["ours", "node-nats-streaming"],
     absent: { "stan.go": no.subscriptions, "bare socket": no.consuming },
     targets: [],
@@ -126,16 +134,14 @@ function fanOut(subscriptions: number): Case {
 
 function payload(workload: "publish" | "consume", size: number): Case {
   const large = size === 262_144;
-  // Large ones with the defaults of this client: 8 MiB published, 100 messages delivered.
+  // Large messages have the defaults of this client: 8 MiB published, 100 messages delivered.
   const window = large && workload === "consume" ? 100 : Math.min(1_024, IN_FLIGHT / Math.max(size, 1));
-  const [verb, without]: [string, Case["absent"]] = workload === "publish" ? ["publish", {}] : ["consume", { "bare socket": no.consuming }];
   return {
     name: `payload-${workload}-${size}`,
-    title: `${verb} ${size.toLocaleString("en")} bytes each, ${window.toLocaleString("en")} in flight`,
+    title: `${workload} ${size.toLocaleString("en")} bytes each, ${window.toLocaleString("en")} in flight`,
     limit: size < 16_384 ? "the server" : "copying, in the server and in the kernel",
     task: { workload, messages: size <= 1_024 ? 100_000 : Math.floor((256 * 1024 * 1024) / size), size, window },
-    clients: workload === "publish" ? ["ours", "node-nats-streaming", "stan.go", "bare socket"] : ["ours", "node-nats-streaming", "stan.go"],
-    absent: without,
+    ...(workload === "publish" ? { clients: ALL } : { clients: STREAMING, absent: { "bare socket": no.consuming } }),
     targets: large ? [{ measure: "growth", atMost: 4 }] : [],
   };
 }
@@ -146,7 +152,7 @@ function growth(workload: "publish" | "consume", messages: number): Case {
     title: `${workload} ${messages.toLocaleString("en")} messages, 1,024 in flight`,
     limit: "the server",
     task: { workload, messages, size: SIZE, window: 1_024 },
-    // As long for all, so that the code is compiled to the same degree.
+    // As long for all cases, so that the code is compiled to the same degree.
     warmUp: 100_000,
     clients: ["ours", "node-nats-streaming"],
     absent: { "stan.go": no.curve, "bare socket": no.curve },
@@ -155,10 +161,10 @@ function growth(workload: "publish" | "consume", messages: number): Case {
 }
 
 const SIZES = [0, 128, 1_024, 16_384, 262_144];
-/** What the curves are drawn from. */
-export const GROWTH: readonly number[] = [10_000, 100_000, 1_000_000];
+/** The numbers of messages that the curves are drawn from. */
+const GROWTH = [10_000, 100_000, 1_000_000];
 
-/** All of them, in the order in which they run. */
+/** All cases, in the order in which they run. */
 export const cases: readonly Case[] = [
   publish(1_024),
   publish(16_384),
@@ -174,7 +180,8 @@ export const cases: readonly Case[] = [
   ...GROWTH.map((messages) => growth("consume", messages)),
 ];
 
-/** What is asked of this client in a case: the case's own targets, and to take less memory than node-nats-streaming always. */
+/** The targets of a case, and one that every case has: this client takes no more memory than node-nats-streaming. */
 export function targetsOf({ clients, targets }: Case): readonly Target[] {
-  return clients.includes("node-nats-streaming") ? [...targets, { measure: "peak", against: "node-nats-streaming", atMost: 1 }] : targets;
+  if (!clients.includes("node-nats-streaming")) return targets;
+  return [...targets, { measure: "peak", against: "node-nats-streaming", atMost: 1 }];
 }

@@ -5,28 +5,33 @@ import type { CaseResult, Figures, Results, Spread } from "./results.ts";
 const FOLDER = "bench/charts";
 const WIDTH = 760;
 const ROW = 30;
-/** Where bars begin, and how far they may reach; what is behind is for the figures. */
+/** Bars begin at LEFT and reach to RIGHT at most. The figures stand behind. */
 const LEFT = 250;
 const RIGHT = WIDTH - 90;
 
-/** Charts take the reader's colours: the browser's, also where the file is shown as an image. */
+const LIGHT = "--paper: #ffffff; --ink: #24292f; --faint: #8c959f; --line: #d0d7de; --ours: #0969da; --other: #b6bec7;";
+const DARK = "--paper: #0d1117; --ink: #e6edf3; --faint: #8b949e; --line: #30363d; --ours: #4493f8; --other: #57606a;";
+const BARS = ".ours { fill: var(--ours); } .other { fill: var(--other); } .grid { stroke: var(--line); }";
+const CURVES = ".curve { fill: none; stroke-width: 2; } .curve.ours { stroke: var(--ours); fill: none; }";
+/** Charts take the reader's colours from the browser, also where a file is shown as an image. */
 const STYLE = `
-  svg { font: 13px system-ui, sans-serif; --paper: #ffffff; --ink: #24292f; --faint: #8c959f; --line: #d0d7de; --ours: #0969da; --other: #b6bec7; }
+  svg { font: 13px system-ui, sans-serif; ${LIGHT} }
   @media (prefers-color-scheme: dark) {
-    svg { --paper: #0d1117; --ink: #e6edf3; --faint: #8b949e; --line: #30363d; --ours: #4493f8; --other: #57606a; }
+    svg { ${DARK} }
   }
   .paper { fill: var(--paper); } text { fill: var(--ink); } .faint { fill: var(--faint); } .title { font-weight: 600; }
-  .ours { fill: var(--ours); } .other { fill: var(--other); } .grid { stroke: var(--line); } .spread { stroke: var(--ink); fill: none; }
-  .curve { fill: none; stroke-width: 2; } .curve.ours { stroke: var(--ours); fill: none; } .curve.other { stroke: var(--faint); fill: none; }
+  ${BARS} .spread { stroke: var(--ink); fill: none; }
+  ${CURVES} .curve.other { stroke: var(--faint); fill: none; }
 `;
 
-/** Writes bench/charts/*.svg: bars for each case, and one curve for cases that differ in the number of messages alone. */
+/** Writes bench/charts/*.svg: bars for each case, and a curve for cases that differ in their number of messages. */
 export function writeCharts({ cases }: Results): void {
   mkdirSync(FOLDER, { recursive: true });
   for (const result of cases) if (!result.name.startsWith("growth-")) write(result.name, bars(result));
   for (const workload of ["publish", "consume"]) {
     const series = cases.filter(({ name }) => name.startsWith(`growth-${workload}-`));
-    if (series.length > 1) write(`growth-${workload}`, curve(`CPU µs per message, to ${workload} ever more messages`, series));
+    const title = `CPU µs per message, to ${workload} ever more messages`;
+    if (series.length > 1) write(`growth-${workload}`, curve(title, series));
   }
 }
 
@@ -49,7 +54,8 @@ function bars({ title, size, figures }: CaseResult): string {
     for (const [i, one] of spreads.entries()) {
       const middle = y + ROW / 2;
       parts.push(`<text x="${LEFT - 10}" y="${middle + 4}" text-anchor="end">${escape(figures[i]!.title)}</text>`);
-      parts.push(`<rect class="${i === 0 ? "ours" : "other"}" x="${LEFT}" y="${y + 5}" width="${round(scale(one.median) - LEFT)}" height="${ROW - 10}" rx="2"/>`);
+      const [kind, width] = [i === 0 ? "ours" : "other", round(scale(one.median) - LEFT)];
+      parts.push(`<rect class="${kind}" x="${LEFT}" y="${y + 5}" width="${width}" height="${ROW - 10}" rx="2"/>`);
       parts.push(whisker(one, (value) => [scale(value), middle], [0, 5]));
       parts.push(`<text x="${round(scale(one.max) + 8)}" y="${middle + 4}">${text(one.median)}</text>`);
       y += ROW;
@@ -71,25 +77,31 @@ function curve(title: string, series: readonly CaseResult[]): string {
     parts.push(`<path class="grid" d="M${left - 20} ${round(y(tick))}H${right + 20}"/>`);
     parts.push(`<text class="faint" x="${left - 26}" y="${round(y(tick) + 4)}" text-anchor="end">${tick}</text>`);
   }
-  for (const { messages } of points) parts.push(`<text class="faint" x="${round(x(messages))}" y="${bottom + 22}" text-anchor="middle">${messages.toLocaleString("en")}</text>`);
+  for (const { messages } of points) {
+    const place = `x="${round(x(messages))}" y="${bottom + 22}" text-anchor="middle"`;
+    parts.push(`<text class="faint" ${place}>${messages.toLocaleString("en")}</text>`);
+  }
   for (const [i, { title: client }] of series[0]!.figures.entries()) {
     const kind = i === 0 ? "ours" : "other";
-    const line = points.map(({ messages, spreads }) => `${round(x(messages))} ${round(y(spreads[i]!.median))}`).join("L");
-    parts.push(`<path class="curve ${kind}" d="M${line}"/>`);
+    const line = points.map(({ messages, spreads }) => `${round(x(messages))} ${round(y(spreads[i]!.median))}`);
+    parts.push(`<path class="curve ${kind}" d="M${line.join("L")}"/>`);
     for (const { messages, spreads } of points) {
       parts.push(whisker(spreads[i]!, (value) => [x(messages), y(value)], [5, 0]));
       parts.push(`<circle class="${kind}" cx="${round(x(messages))}" cy="${round(y(spreads[i]!.median))}" r="4"/>`);
     }
-    parts.push(`<text x="${right + 28}" y="${round(y(points[points.length - 1]!.spreads[i]!.median) + 4)}">${escape(client)}</text>`);
+    const end = y(points[points.length - 1]!.spreads[i]!.median);
+    parts.push(`<text x="${right + 28}" y="${round(end + 4)}">${escape(client)}</text>`);
   }
   return svg(title, bottom + 40, parts);
 }
 
-/** A line from the least to the most, with a mark at each end that goes `reach` to both sides. */
-function whisker({ min, max }: Spread, at: (value: number) => [x: number, y: number], reach: readonly [x: number, y: number]): string {
-  const [dx, dy] = reach;
-  const ends = [at(min), at(max)].map(([x, y]) => `M${round(x - dx)} ${round(y - dy)}L${round(x + dx)} ${round(y + dy)}`);
-  return `<path class="spread" d="M${at(min).map(round).join(" ")}L${at(max).map(round).join(" ")}${ends.join("")}"/>`;
+type Point = readonly [x: number, y: number];
+
+/** A line from the least to the most, with a mark at each end that reaches to both sides. */
+function whisker({ min, max }: Spread, at: (value: number) => Point, [dx, dy]: Point): string {
+  const line = (from: Point, to: Point): string => `M${from.map(round).join(" ")}L${to.map(round).join(" ")}`;
+  const marks = [at(min), at(max)].map(([x, y]) => line([x - dx, y - dy], [x + dx, y + dy]));
+  return `<path class="spread" d="${line(at(min), at(max))}${marks.join("")}"/>`;
 }
 
 /** From 0 at `from` to `most` at `to`. */
@@ -106,7 +118,8 @@ function ticks(most: number): number[] {
 }
 
 function svg(title: string, height: number, parts: readonly string[]): string {
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
+  const size = `viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img">
 <title>${escape(title)}</title>
 <style>${STYLE}</style>
 <rect class="paper" width="100%" height="100%" rx="6"/>

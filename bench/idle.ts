@@ -1,24 +1,24 @@
-// What one client costs while nothing happens:
+// Measures what one client costs while nothing happens:
 //   node --expose-gc idle.js CLIENT URL CLUSTER SECONDS SUBSCRIPTIONS, forked
 import { createHook } from "node:async_hooks";
 import { join } from "node:path";
-import type { StreamingClient } from "./workloads.ts";
+import type { StreamingClient } from "./streaming-client.ts";
 
-/** What a process says at its end. Bytes, but for the wake-ups, which are per second. */
+/** What the process reports at its end: bytes, and what happens per second. */
 export interface Idle {
-  /** Resident memory of a process that has done nothing, that has loaded the client, and whose client is registered. */
+  /** Resident memory: of bare Node, once the client is loaded, and once it is registered. */
   readonly bare: number;
   readonly loaded: number;
   readonly registered: number;
-  /** Turns of the event loop by a timer, and context switches of all threads, while nothing happens. */
+  /** Turns of the event loop by a timer, and context switches of all threads. Per second. */
   readonly timers: number;
   readonly switches: number;
-  /** Of all subscriptions together. */
+  /** What all subscriptions take together. */
   readonly heap: number;
   readonly arrayBuffers: number;
 }
 
-const [, , name, url, clusterId, seconds, subscriptions] = process.argv as [string, string, string, string, string, string, string];
+const [name, url, clusterId, seconds, subscriptions] = process.argv.slice(2);
 const CHANNEL = "bench.idle";
 /** Subscribe requests under way at a time. */
 const AT_ONCE = 50;

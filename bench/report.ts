@@ -6,17 +6,19 @@ import type { CaseResult, Fact, FactSheet, Figures, Results } from "./results.ts
 export function caseText(result: CaseResult): string {
   const { figures } = result;
   const withLatency = figures.some(({ p50 }) => p50 !== undefined);
-  const head = ["", "messages/s", "CPU µs per message", ...(withLatency ? ["p50 ms", "p99 ms"] : []), "peak RSS", "rate", "CPU"];
+  const latency = withLatency ? ["p50 ms", "p99 ms"] : [];
+  const head = ["", "messages/s", "CPU µs per message", ...latency, "peak RSS", "rate", "CPU"];
   const ours = figures[0];
+  const ratio = (of: readonly number[], to: readonly number[]): string => range(ratios(of, to), fixed);
   const rows = figures.map((one) => [
     one.title,
     range(one.rates, count),
     range(one.cpu, fixed),
     ...(withLatency ? [range(one.p50, fixed), range(one.p99, fixed)] : []),
     one.peak > 0 ? megabytes(one.peak) : "–",
-    ...(one === ours ? ["", ""] : [range(ratios(ours!.rates, one.rates), fixed), range(ratios(ours!.cpu, one.cpu), fixed)]),
+    ...(one === ours ? ["", ""] : [ratio(ours!.rates, one.rates), ratio(ours!.cpu, one.cpu)]),
   ]);
-  const lines = [`${table([head, ...rows])}`, "", `Limited by ${result.limit}.`];
+  const lines = [table([head, ...rows]), "", `Limited by ${result.limit}.`];
   if (result.absent.length > 0) lines.push("", `Not here: ${result.absent.join("; ")}.`);
   if (result.verdicts.length > 0) {
     lines.push("", ...result.verdicts.map(({ text, value, pass }) => verdictText(text, value, pass)));
@@ -40,7 +42,8 @@ export function sheetText({ facts }: FactSheet): string {
 
 /** One line for each target, for a summary. */
 export function verdictLines({ cases, sheets }: Pick<Results, "cases" | "sheets">): string[] {
-  const line = (pass: boolean, where: string, value: number, text: string): string => `${pass ? "PASS  " : "MISSED"}  ${where}: ${figure(value)}, ${text}`;
+  const line = (pass: boolean, where: string, value: number, text: string): string =>
+    `${pass ? "PASS  " : "MISSED"}  ${where}: ${figure(value)}, ${text}`;
   return [
     ...cases.flatMap(({ title, verdicts }) => verdicts.map(({ text, value, pass }) => line(pass, title, value, text))),
     ...judgeGrowth(cases).map(({ title, text, value, pass }) => line(pass, title, value, text)),
@@ -56,6 +59,7 @@ export function verdictLines({ cases, sheets }: Pick<Results, "cases" | "sheets"
 const README = "bench/README.md";
 const BEGIN = "<!-- written by npm run bench -- --save -->\n";
 const END = "<!-- to here -->\n";
+const RATIOS = "Ratios are this client's figure divided by the other's, round by round: median (least to most).";
 
 /** Writes the results into bench/README.md, between its two marks. */
 export function writeReadme(results: Results): void {
@@ -67,22 +71,25 @@ export function writeReadme(results: Results): void {
 }
 
 function readmeText({ setting, cases, sheets }: Results): string {
-  const parts = [setting, "", "Ratios are this client's figure divided by the other's, round by round: median (least to most)."];
+  const parts = [setting, "", RATIOS];
   for (const result of cases) {
     const { name, title, date, load, size, messages } = result;
-    parts.push("", `### ${capital(title)}`, "", `\`${name}\`, ${date}: ${count(messages)} messages of ${count(size)} bytes a round; load ${fixed(load)}.`, "");
+    const round = `${count(messages)} messages of ${count(size)} bytes a round`;
+    parts.push("", `### ${capital(title)}`, "", `\`${name}\`, ${date}: ${round}; load ${fixed(load)}.`, "");
     if (!name.startsWith("growth-")) parts.push(`![${title}](charts/${name}.svg)`, "");
     parts.push(caseText(result));
   }
   for (const { title, text, value, pass } of judgeGrowth(cases)) {
-    const workload = title.split(" ")[0]!;
-    parts.push("", `### CPU per message, to ${title}`, "", `![${title}](charts/growth-${workload}.svg)`, "", verdictText(text, value, pass));
+    const chart = `![${title}](charts/growth-${title.split(" ")[0]}.svg)`;
+    parts.push("", `### CPU per message, to ${title}`, "", chart, "", verdictText(text, value, pass));
   }
-  for (const sheet of sheets) parts.push("", `### ${capital(sheet.title)}`, "", `\`${sheet.name}\`, ${sheet.date}.`, "", sheetText(sheet));
+  for (const sheet of sheets) {
+    parts.push("", `### ${capital(sheet.title)}`, "", `\`${sheet.name}\`, ${sheet.date}.`, "", sheetText(sheet));
+  }
   return parts.join("\n");
 }
 
-/** Median (least to most). */
+/** The median, and in brackets the least and the most. */
 function range(values: Figures["rates"] | undefined, text: (value: number) => string): string {
   if (values === undefined) return "–";
   const { median, min, max } = spread(values);
@@ -91,9 +98,10 @@ function range(values: Figures["rates"] | undefined, text: (value: number) => st
 
 function table(cells: readonly (readonly string[])[]): string {
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
-  const line = (row: readonly string[]): string => `| ${row.map((text, i) => (i === 0 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!))).join(" | ")} |`;
-  const rule = `|${widths.map((width, i) => (i === 0 ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`)).join("|")}|`;
-  return [line(cells[0]!), rule, ...cells.slice(1).map(line)].join("\n");
+  const padded = (text: string, i: number): string => (i === 0 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!));
+  const line = (row: readonly string[]): string => `| ${row.map(padded).join(" | ")} |`;
+  const rules = widths.map((width, i) => `${"-".repeat(width + 1)}${i === 0 ? "-" : ":"}`);
+  return [line(cells[0]!), `|${rules.join("|")}|`, ...cells.slice(1).map(line)].join("\n");
 }
 
 function capital(text: string): string {

@@ -1,10 +1,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Target } from "./cases.ts";
-import type { ContestantName } from "./contestants.ts";
+import type { ClientName } from "./clients.ts";
 
-/** What one client came to in one case, round by round. */
+/** The figures of one client in one case, round by round. */
 export interface Figures {
-  readonly client: ContestantName;
+  readonly client: ClientName;
   readonly title: string;
   /** Messages per second. */
   readonly rates: readonly number[];
@@ -13,7 +13,7 @@ export interface Figures {
   /** Milliseconds. */
   readonly p50?: readonly number[];
   readonly p99?: readonly number[];
-  /** The most memory of its process, in bytes; 0 where the system does not tell. */
+  /** The most memory of its process, in bytes. 0 where the system does not tell. */
   readonly peak: number;
   /** The memory of its process before the first round. */
   readonly before?: number;
@@ -26,13 +26,13 @@ export interface Verdict {
   readonly pass: boolean;
 }
 
-/** What one case came to. */
+/** The result of one case. */
 export interface CaseResult {
   readonly name: string;
   readonly title: string;
   readonly limit: string;
   readonly date: string;
-  /** The machine's load average at the end, of all that ran in the last minute. */
+  /** The load average of the machine over the last minute, at the end. */
   readonly load: number;
   readonly size: number;
   readonly messages: number;
@@ -42,7 +42,7 @@ export interface CaseResult {
   readonly verdicts: readonly Verdict[];
 }
 
-/** A figure that no other client is needed for, with its spread. */
+/** A figure that needs no other client, with its values. */
 export interface Fact {
   readonly what: string;
   readonly unit: string;
@@ -58,7 +58,7 @@ export interface FactSheet {
   readonly facts: readonly Fact[];
 }
 
-/** What bench/results.json holds. */
+/** The content of bench/results.json. */
 export interface Results {
   /** Versions and machine. */
   readonly setting: string;
@@ -72,25 +72,25 @@ export interface Spread {
   readonly max: number;
 }
 
-/** Median, least and most. */
+/** The median, the least and the most of some values. */
 export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   return { median: sorted[sorted.length >> 1], min: sorted[0], max: sorted[sorted.length - 1] };
 }
 
-/** Of one client's rounds to those of another that took turns with it. */
+/** The ratio of one client's rounds to those of another client that took turns with it. */
 export function ratios(ours: readonly number[], theirs: readonly number[]): number[] {
   return ours.map((value, round) => value / theirs[round]);
 }
 
-/** Judges the first client of a case. Targets against a client that was not there are left out. */
+/** Judges the first client of a case. Leaves out the targets against a client that did not take part. */
 export function judge(result: Omit<CaseResult, "verdicts">, targets: readonly Target[]): Verdict[] {
   const [ours] = result.figures;
   return targets.flatMap((target) => {
     const other = result.figures.find(({ client }) => client === target.against);
     if (ours === undefined || (target.against !== undefined && other === undefined)) return [];
     const value = valueOf(target, ours, other, result.size * result.inFlight);
-    // Not known: the system does not tell.
+    // The system does not tell it.
     if (!Number.isFinite(value)) return [];
     const bound = target.atLeast !== undefined ? `at least ${target.atLeast}` : `at most ${target.atMost}`;
     const pass = value >= (target.atLeast ?? -Infinity) && value <= (target.atMost ?? Infinity);
@@ -98,7 +98,7 @@ export function judge(result: Omit<CaseResult, "verdicts">, targets: readonly Ta
   });
 }
 
-/** CPU per message must not grow with the number of messages: the most for the least, over the cases of one series. */
+/** Judges, over the cases of each series, that CPU per message does not grow with the number of messages. */
 export function judgeGrowth(cases: readonly CaseResult[]): (Verdict & { readonly title: string })[] {
   return ["publish", "consume"].flatMap((workload) => {
     const series = cases.filter(({ name }) => name.startsWith(`growth-${workload}-`));
@@ -136,25 +136,30 @@ function valueOf(target: Target, ours: Figures, other: Figures | undefined, inFl
 
 const FILE = "bench/results.json";
 
-/** The results that are kept. */
+/** Reads the results that are kept. */
 export function readResults(): Results {
   return JSON.parse(readFileSync(FILE, "utf8")) as Results;
 }
 
-/** Puts new results in the place of those of the same names, in the given order of names. */
-export function keepResults(setting: string, cases: readonly CaseResult[], sheets: readonly FactSheet[], order: readonly string[]): Results {
+/** Replaces kept results by new results of the same names. Returns all of them, in the given order of names. */
+export function keepResults(
+  setting: string,
+  cases: readonly CaseResult[],
+  sheets: readonly FactSheet[],
+  order: readonly string[],
+): Results {
   let kept: Results = { setting, cases: [], sheets: [] };
   try {
     kept = readResults();
   } catch {
-    // The first ones.
+    // Nothing is kept yet.
   }
   const results = { setting, cases: merge(kept.cases, cases, order), sheets: merge(kept.sheets, sheets, order) };
   writeFileSync(FILE, `${JSON.stringify(results, rounded, 1)}\n`);
   return results;
 }
 
-function merge<T extends { readonly name: string }>(old: readonly T[], fresh: readonly T[], order: readonly string[]): T[] {
+function merge<T extends { name: string }>(old: readonly T[], fresh: readonly T[], order: readonly string[]): T[] {
   const all = new Map([...old, ...fresh].map((one) => [one.name, one]));
   return order.flatMap((name) => all.get(name) ?? []);
 }

@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { StreamingServer } from "../test/support/server.ts";
 import { install, pack } from "../test/support/tarball.ts";
-import { entries } from "./contestants.ts";
+import { clients } from "./clients.ts";
 import type { Idle } from "./idle.ts";
 import { PEERS } from "./peers.ts";
 import type { Fact, FactSheet } from "./results.ts";
 
-/** Facts, and how to come by them. */
+/** A sheet of facts, and how to measure them. */
 export interface Sheet {
   readonly name: string;
   readonly measure: (rounds: number) => Promise<FactSheet>;
@@ -19,12 +19,17 @@ const PACKAGE = "nats-streaming-client";
 const PEER = "node-nats-streaming";
 const SUBSCRIPTIONS = 10_000;
 const MIB = 1_048_576;
-/** An idle client takes long to measure: so many times are enough. */
+const MODULE = ["--input-type=module", "-e"];
+/** An idle client takes long to measure, so a few rounds are enough. */
 const IDLE_ROUNDS = 3;
 
-const title = { import: "import and installed size", idle: "an idle client", units: "units, without a network" } as const;
+const title = {
+  import: "import and installed size",
+  idle: "an idle client",
+  units: "units, without a network",
+} as const;
 
-/** All of them, in the order in which they are measured. */
+/** All sheets, in the order in which they are measured. */
 export const sheets: readonly Sheet[] = [
   { name: "import", measure: async (rounds) => sheet("import", await imports(rounds)) },
   { name: "idle", measure: async (rounds) => sheet("idle", await idle(rounds)) },
@@ -35,29 +40,31 @@ function sheet(name: keyof typeof title, facts: readonly Fact[]): FactSheet {
   return { name, title: title[name], date: new Date().toISOString().slice(0, 10), facts };
 }
 
-/** Of the package as it is published and installed. */
+/** Measures the package as it is published and installed. */
 async function imports(rounds: number): Promise<Fact[]> {
   const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-bench-"));
   try {
     const packed = pack(folder);
     install(packed, join(folder, "user"));
     const ours = join(folder, "user", "node_modules", PACKAGE);
-    const peerMissing = entries[PEER].prepare();
+    const peerMissing = clients[PEER].prepare();
     const peer = join(PEERS, "node_modules", PEER);
+    const byRequire = (path: string): string[] => ["-e", timed(`require(${JSON.stringify(path)})`)];
+    const byImport = (path: string): string[] => [...MODULE, timed(`await import(${JSON.stringify(path)})`)];
     const programs: [what: string, args: string[], target?: number][] = [
-      [`${PACKAGE} by require, over bare Node`, ["-e", timed(`require(${JSON.stringify(ours)})`)], 10],
-      [`${PACKAGE} by import, over bare Node`, ["--input-type=module", "-e", timed(`await import(${JSON.stringify(`${ours}/dist/index.js`)})`)]],
+      [`${PACKAGE} by require, over bare Node`, byRequire(ours), 10],
+      [`${PACKAGE} by import, over bare Node`, byImport(join(ours, "dist", "index.js"))],
     ];
-    if (peerMissing === undefined) programs.push([`${PEER} by require`, ["-e", timed(`require(${JSON.stringify(peer)})`)]]);
+    if (peerMissing === undefined) programs.push([`${PEER} by require`, byRequire(peer)]);
     const times = programs.map((): number[] => []);
     for (let round = 0; round <= rounds; round++) {
       for (const [i, [, args]] of programs.entries()) {
         const time = Number(spawnSync(process.execPath, args, { encoding: "utf8" }).stdout);
-        // The first one fills the system's cache of files.
+        // The first round fills the system's cache of files.
         if (round > 0) times[i]!.push(time);
       }
     }
-    const facts = programs.map(([what, , target], i): Fact => ({ what, unit: "ms", values: times[i]!, ...(target === undefined ? {} : { target }) }));
+    const facts = programs.map(([what, , target], i) => factOf(what, "ms", times[i]!, target));
     facts.push(...sizeOf(PACKAGE, ours));
     if (peerMissing === undefined) facts.push(...sizeOf(PEER, peer));
     return facts;
@@ -66,30 +73,37 @@ async function imports(rounds: number): Promise<Fact[]> {
   }
 }
 
+function factOf(what: string, unit: string, values: readonly number[], target?: number): Fact {
+  return { what, unit, values, ...(target === undefined ? {} : { target }) };
+}
+
 function timed(code: string): string {
   return `const start = performance.now(); ${code}; process.stdout.write(String(performance.now() - start));`;
 }
 
-/** Of a package with all that it depends on. */
+/** Measures a package with all that it depends on. */
 function sizeOf(name: string, path: string): Fact[] {
   const packages = new Set<string>();
   const add = (folder: string): void => {
     if (packages.has(folder)) return;
     packages.add(folder);
-    const { dependencies = {} } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { dependencies?: Record<string, string> };
+    const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+      dependencies?: Record<string, string>;
+    };
+    const { dependencies = {} } = manifest;
     for (const dependency of Object.keys(dependencies)) add(resolvePackage(dependency, folder));
   };
   add(path);
   const files = [...packages].flatMap(filesOf);
   const bytes = files.reduce((sum, file) => sum + statSync(file).size, 0);
   return [
-    { what: `${name}: packages`, unit: "", values: [packages.size] },
-    { what: `${name}: files`, unit: "", values: [files.length] },
-    { what: `${name}: unpacked`, unit: "KB", values: [bytes / 1_000] },
+    factOf(`${name}: packages`, "", [packages.size]),
+    factOf(`${name}: files`, "", [files.length]),
+    factOf(`${name}: unpacked`, "KB", [bytes / 1_000]),
   ];
 }
 
-/** As Node resolves it. */
+/** Finds a package as Node does. */
 function resolvePackage(name: string, from: string): string {
   const path = join(from, "node_modules", name);
   return existsSync(path) ? path : resolvePackage(name, dirname(from));
@@ -104,27 +118,24 @@ function filesOf(folder: string): string[] {
 }
 
 async function idle(rounds: number): Promise<Fact[]> {
-  const clients = [PACKAGE, PEER].filter((client) => client === PACKAGE || entries[PEER].prepare() === undefined);
-  const found = clients.map((): Idle[] => []);
+  const names = clients[PEER].prepare() === undefined ? [PACKAGE, PEER] : [PACKAGE];
+  const found = names.map((): Idle[] => []);
   for (let round = 0; round < Math.min(rounds, IDLE_ROUNDS); round++) {
-    for (const [i, client] of clients.entries()) {
+    for (const [i, name] of names.entries()) {
       const server = await StreamingServer.start({ args: ["-msu", "0"] });
       try {
-        const args = [client === PACKAGE ? "ours" : client, server.url, server.clusterId, String(rounds), String(SUBSCRIPTIONS)];
+        const client = name === PACKAGE ? "ours" : name;
+        const args = [client, server.url, server.clusterId, String(rounds), String(SUBSCRIPTIONS)];
         found[i]!.push(await runIdle(args));
       } finally {
         await server.stop("SIGKILL");
       }
     }
   }
-  return clients.flatMap((client, i) => {
+  return names.flatMap((name, i) => {
     const many = `${SUBSCRIPTIONS.toLocaleString("en")} idle subscriptions`;
-    const fact = (what: string, unit: string, value: (idle: Idle) => number, target?: number): Fact => ({
-      what: `${client}: ${what}`,
-      unit,
-      values: found[i]!.map(value),
-      ...(target === undefined || client !== PACKAGE ? {} : { target }),
-    });
+    const fact = (what: string, unit: string, value: (idle: Idle) => number, target?: number): Fact =>
+      factOf(`${name}: ${what}`, unit, found[i]!.map(value), name === PACKAGE ? target : undefined);
     return [
       fact("RSS of bare Node", "MiB", ({ bare }) => bare / MIB),
       fact("RSS on top, once loaded", "MiB", ({ bare, loaded }) => (loaded - bare) / MIB),
@@ -145,9 +156,10 @@ function runIdle(args: readonly string[]): Promise<Idle> {
   });
 }
 
-/** What bench/units/NAME prints, a line for each fact: best, median and worst of its rounds. */
+/** Runs bench/units/NAME, which prints a line for each fact: the best, the median and the worst of its rounds. */
 function units(name: string): Fact[] {
-  const run = spawnSync(process.execPath, [join(__dirname, "units", `${name}.js`)], { encoding: "utf8", timeout: 300_000 });
+  const program = join(__dirname, "units", `${name}.js`);
+  const run = spawnSync(process.execPath, [program], { encoding: "utf8", timeout: 300_000 });
   if (run.status !== 0) throw new Error(`units/${name}: ${run.stderr}`);
   return [...run.stdout.matchAll(/^(.*?) +([\d.]+) +([\d.]+) +([\d.]+) ns$/gm)].map(([, what, ...values]) => ({
     what: `${name}: ${what}`,

@@ -1,35 +1,38 @@
-// One client in a process of its own, which does what the harness tells it:
+// One client in a process of its own, which runs the commands of the benchmark:
 //   node worker.js NAME, forked
 import { join } from "node:path";
-import type { Competitor, Memory, Place, Task } from "./task.ts";
+import type { ClientOptions, Memory, Task, TaskRunner } from "./task.ts";
 
-/** What the harness tells a worker to do, one at a time. */
-export type Order = { readonly open: Place } | { readonly run: Task } | { readonly close: true };
+/** What the benchmark sends to a worker, one command at a time. */
+export type Command = { readonly open: ClientOptions } | { readonly run: Task } | { readonly close: true };
 
-/** What a worker says when it has done it: an `Outcome`, `Memory` at the end, or nothing. */
+/** What a worker answers: an `Outcome` to `run`, `Memory` to `close`, nothing to `open`. */
 export type Answer = { readonly done: unknown } | { readonly failed: string };
 
-// Only the one client is loaded: its memory is not to hold the others.
-const { create } = require(join(__dirname, "clients", `${process.argv[2]}.js`)) as { create: () => Competitor };
-const competitor = create();
+// Loads no other client, since this process's memory is measured.
+const { create } = require(join(__dirname, "clients", `${process.argv[2]}.js`)) as { create: () => TaskRunner };
+const runner = create();
 let before = 0;
 
-async function obey(order: Order): Promise<unknown> {
-  if ("run" in order) return competitor.run(order.run);
-  if ("open" in order) {
-    await competitor.open(order.open);
+async function execute(command: Command): Promise<unknown> {
+  if ("run" in command) return runner.run(command.run);
+  if ("open" in command) {
+    await runner.open(command.open);
     gc();
     before = process.memoryUsage().rss;
     return undefined;
   }
-  await competitor.close();
+  await runner.close();
   return { peak: process.resourceUsage().maxRSS * 1_024, before } satisfies Memory;
 }
 
-process.on("message", (order) => {
-  obey(order as Order).then(
+process.on("message", (command) => {
+  execute(command as Command).then(
     (done) => process.send({ done } satisfies Answer),
-    (error: unknown) => process.send({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) } satisfies Answer),
+    (error: unknown) => {
+      const failed = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      process.send({ failed } satisfies Answer);
+    },
   );
 });
 process.on("disconnect", () => process.exit());

@@ -4,30 +4,32 @@ import { ConnectRequest, ConnectResponse, PubAck, PubMsg } from "../../src/pb/pr
 import { encode } from "../../src/pb/codec.ts";
 import { bytesOf, concat } from "../../test/support/bytes.ts";
 import { RawClient } from "../../test/support/raw.ts";
-import type { Competitor, Outcome, Place, Task } from "../task.ts";
-import { measured, payloadOf } from "../workloads.ts";
+import { measured } from "../measurement.ts";
+import { payloadOf } from "../task.ts";
+import type { ClientOptions, Outcome, Task, TaskRunner } from "../task.ts";
 
 const CLIENT_ID = "bare-socket";
 const CONN_ID = "BARE-SOCKET-9876543210";
 const GUID = "0123456789ABCDEFGHIJKL";
 const ACKS = "_INBOX.bare-socket.acks";
-/** Copies of a message are written in pieces of about so many bytes. */
+const GREETING = `CONNECT {"verbose":false,"pedantic":false,"protocol":1}\r\nSUB ${ACKS} 1\r\nPING\r\n`;
+/** Copies of a message are written in pieces of about this size. Bytes. */
 const PIECE = 256 * 1024;
 
 /**
- * No client at all, but what is left of one: bytes made beforehand go out, and what comes in is counted. What the server
- * takes is the limit that a client can come near to. It makes no promise, looks at no answer and watches no session.
+ * Writes bytes made beforehand and counts the bytes that come in: the limit that the server sets to every client. It
+ * makes no promise, reads no answer and watches no session.
  */
-class BareSocket implements Competitor {
+class BareSocket implements TaskRunner {
   #registered!: RawClient;
   #socket!: Socket;
   #pubPrefix = "";
-  /** Called with the number of acks that have come. */
+  /** Is told the number of acks that have come. */
   #acknowledged: (acks: number) => void = () => undefined;
 
-  async open({ url, clusterId }: Place): Promise<void> {
+  async open({ url, clusterId }: ClientOptions): Promise<void> {
     const port = Number(/:(\d+)$/.exec(url)![1]);
-    // Registers by a link of its own, so that nothing but PUBs and acks is on the one that is measured.
+    // Registers by another connection, so that the measured one carries nothing but PUBs and acks.
     this.#registered = await RawClient.connect(port);
     this.#registered.subscribe("_INBOX.bare-socket.heartbeats");
     const request = {
@@ -50,7 +52,7 @@ class BareSocket implements Competitor {
       this.#socket.on("data", (bytes) => {
         if (!ready) {
           const text = new TextDecoder().decode(bytes);
-          if (text.startsWith("INFO ")) this.#socket.write('CONNECT {"verbose":false,"pedantic":false,"protocol":1}\r\n' + `SUB ${ACKS} 1\r\nPING\r\n`);
+          if (text.startsWith("INFO ")) this.#socket.write(GREETING);
           ready = text.includes("PONG\r\n");
           if (ready) resolve();
           return;
@@ -63,19 +65,21 @@ class BareSocket implements Competitor {
     });
   }
 
-  /** Answers the PING that a server sends now and then. Returns how many bytes of these are no acks. */
+  /** Answers the PING that a server sends now and then. Returns how many of the bytes are no acks. */
   #pinged(bytes: Uint8Array): number {
-    // What a socket gives is a Buffer, which finds texts.
+    // A socket gives a Buffer, which finds texts.
     if ((bytes as Uint8Array & { indexOf(text: string): number }).indexOf("PING\r\n") < 0) return 0;
     this.#socket.write("PONG\r\n");
     return "PING\r\n".length;
   }
 
   run({ workload, channel, messages, size, window }: Task): Promise<Outcome> {
-    const head = { envelope: PubMsg.envelope({ clientID: CLIENT_ID, subject: channel, reply: "", connID: bytesOf(CONN_ID) }), guid: bytesOf(GUID) };
+    const fields = { clientID: CLIENT_ID, subject: channel, reply: "", connID: bytesOf(CONN_ID) };
+    const head = { envelope: PubMsg.envelope(fields), guid: bytesOf(GUID) };
     const encoded = new Uint8Array(PubMsg.size(head, size));
     encoded.set(payloadOf(size), PubMsg.writeHead(head, size, encoded, 0));
-    const message = concat([bytesOf(`PUB ${this.#pubPrefix}.${channel} ${ACKS} ${encoded.length}\r\n`), encoded, bytesOf("\r\n")]);
+    const line = `PUB ${this.#pubPrefix}.${channel} ${ACKS} ${encoded.length}\r\n`;
+    const message = concat([bytesOf(line), encoded, bytesOf("\r\n")]);
     switch (workload) {
       case "publish":
         return measured(messages, () => this.#publish(message, messages, window));
@@ -93,7 +97,7 @@ class BareSocket implements Competitor {
     }
   }
 
-  #publish(message: Uint8Array, messages: number, window: number, each: () => void = () => undefined): Promise<void> {
+  #publish(message: Uint8Array, messages: number, window: number, acknowledged = () => {}): Promise<void> {
     const inPiece = Math.max(1, Math.min(window, Math.floor(PIECE / message.length)));
     const piece = concat(new Array<Uint8Array>(inPiece).fill(message));
     let sent = 0;
@@ -109,7 +113,7 @@ class BareSocket implements Competitor {
     return new Promise((resolve) => {
       this.#acknowledged = (acks) => {
         stored += acks;
-        each();
+        acknowledged();
         if (stored === messages) resolve();
         else send(acks);
       };
@@ -124,4 +128,4 @@ class BareSocket implements Competitor {
 }
 
 /** For the worker. */
-export const create = (): Competitor => new BareSocket();
+export const create = (): TaskRunner => new BareSocket();

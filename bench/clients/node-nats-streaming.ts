@@ -1,7 +1,7 @@
 import { peer } from "../peers.ts";
-import type { Competitor, Place } from "../task.ts";
-import { Streaming } from "../workloads.ts";
-import type { ConsumeOptions, StreamingClient } from "../workloads.ts";
+import type { ConsumeOptions, StreamingClient } from "../streaming-client.ts";
+import type { ClientOptions, TaskRunner } from "../task.ts";
+import { runnerOf } from "../workloads.ts";
 
 interface Stan {
   publish(channel: string, data: Uint8Array, acknowledged: (error: Error | undefined) => void): string;
@@ -29,11 +29,11 @@ interface StanSubscription {
 const { connect } = peer<{ connect(cluster: string, client: string, options: object): Stan }>("node-nats-streaming");
 const NO_DATA = new Uint8Array(0);
 
-/** node-nats-streaming, as its README shows it. */
+/** Uses node-nats-streaming as its README shows it. */
 class NodeNatsStreaming implements StreamingClient {
   #stan!: Stan;
 
-  open({ url, clusterId, window }: Place): Promise<void> {
+  open({ url, clusterId, window }: ClientOptions): Promise<void> {
     this.#stan = connect(clusterId, "node-nats-streaming", { url, maxPubAcksInflight: window });
     return new Promise((resolve, reject) => {
       this.#stan.on("connect", resolve);
@@ -77,7 +77,8 @@ class NodeNatsStreaming implements StreamingClient {
   }
 }
 
+/** For the measurement of an idle client. */
 export const createClient = (): StreamingClient => new NodeNatsStreaming();
 
 /** For the worker. */
-export const create = (): Competitor => new Streaming(createClient());
+export const create = (): TaskRunner => runnerOf(createClient());

@@ -1,17 +1,17 @@
 import { join } from "node:path";
 import type { Client, Message } from "../../src/index.ts";
-import type { Competitor, Place } from "../task.ts";
-import { Streaming } from "../workloads.ts";
-import type { ConsumeOptions, StreamingClient } from "../workloads.ts";
+import type { ConsumeOptions, StreamingClient } from "../streaming-client.ts";
+import type { ClientOptions, TaskRunner } from "../task.ts";
+import { runnerOf } from "../workloads.ts";
 
-/** As it is published. */
+/** The client as it is published. */
 const { connect } = require(join(process.cwd(), "dist", "index.js")) as typeof import("../../src/index.ts");
 
-/** This client, by its public API. */
+/** Uses this client by its public API. */
 class Ours implements StreamingClient {
   #client!: Client;
 
-  async open({ url, clusterId, window }: Place): Promise<void> {
+  async open({ url, clusterId, window }: ClientOptions): Promise<void> {
     this.#client = await connect({ clusterId, clientId: "ours", servers: url, maxPubAcksInFlight: window });
   }
 
@@ -24,7 +24,11 @@ class Ours implements StreamingClient {
     await this.#client.publishMany(channel, source);
   }
 
-  async consume(channel: string, options: ConsumeOptions, handle: (data: Uint8Array) => void): Promise<() => Promise<void>> {
+  async consume(
+    channel: string,
+    options: ConsumeOptions,
+    handle: (data: Uint8Array) => void,
+  ): Promise<() => Promise<void>> {
     const { stored, maxInFlight, manualAcks } = options;
     const acknowledging = (message: Message): void => {
       handle(message.data);
@@ -44,7 +48,8 @@ class Ours implements StreamingClient {
   }
 }
 
+/** For the measurement of an idle client. */
 export const createClient = (): StreamingClient => new Ours();
 
 /** For the worker. */
-export const create = (): Competitor => new Streaming(createClient());
+export const create = (): TaskRunner => runnerOf(createClient());

@@ -1,6 +1,6 @@
 const ROUNDS = 7;
 
-/** Runs something so many times in each of a few rounds, and prints the best, the median and the worst of them: nanoseconds each. */
+/** Measures several rounds of so many times each. Prints the best, the median and the worst: nanoseconds per time. */
 export function measure(what: string, times: number, run: (times: number) => void): void {
   run(times);
   const rounds: number[] = [];
@@ -10,6 +10,7 @@ export function measure(what: string, times: number, run: (times: number) => voi
     rounds.push(((performance.now() - start) * 1e6) / times);
   }
   rounds.sort((a, b) => a - b);
-  const figures = [rounds[0]!, rounds[ROUNDS >> 1]!, rounds[ROUNDS - 1]!].map((figure) => figure.toFixed(1).padStart(10));
-  process.stdout.write(`${what.padEnd(48)}${figures.join("")} ns\n`);
+  const figures = [rounds[0]!, rounds[ROUNDS >> 1]!, rounds[ROUNDS - 1]!];
+  const columns = figures.map((figure) => figure.toFixed(1).padStart(10));
+  process.stdout.write(`${what.padEnd(48)}${columns.join("")} ns\n`);
 }

@@ -1,4 +1,4 @@
-// What the outbox costs per operation, in nanoseconds, into a sink that takes everything at once:
+// Measures the outbox, in nanoseconds per operation, with a sink that takes everything at once:
 //   npm run programs && node build/bench/units/outbox.js
 import { Outbox } from "../../src/core-nats/outbox.ts";
 import { measure } from "./measure.ts";
@@ -6,7 +6,7 @@ import { measure } from "./measure.ts";
 const BYTES = 400 * 1024 * 1024;
 const MOST = 2_000_000;
 
-/** Everything measured ends in here, so that nothing can be left out as unused. */
+/** Takes up all results, so that the compiler can leave out nothing as unused. */
 let sum = 0;
 
 const outbox = new Outbox(
