@@ -3,9 +3,10 @@
 //
 //   npm run demo -- [FILE] [options]
 //
-// Without a file it takes one of this repository. The server is the one for tests, in this process, which needs nothing;
-// with --real a nats-streaming-server that is started for it, found or installed by Go; with --server one that runs. In a
-// program of yours, "../src/index.ts" is "nats-streaming-client", and "../src/testing/server.ts" is its "/testing".
+// Without a file it takes one of this repository. The server is the one for tests, in this process, which needs
+// nothing; with --real a nats-streaming-server that is started for it, found or installed by Go; with --server one that
+// runs. In a program of yours, "../src/index.ts" is "nats-streaming-client", and "../src/testing/server.ts" is its
+// "/testing".
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { connect } from "../src/index.ts";
@@ -25,7 +26,10 @@ const USAGE = `usage: npm run demo -- [FILE] [options]
   --cluster ID    default test-cluster`;
 /** A real file with lines of all sorts; npm runs scripts in the folder where it is. */
 const DEFAULT_FILE = "package-lock.json";
-/** Shared by all runs, since servers keep a channel for good, and 100 of them by default. Runs tell their messages by `reply`. */
+/**
+ * Shared by all runs, since servers keep a channel for good, and 100 of them by default. Runs tell their messages by
+ * `reply`.
+ */
 const CHANNEL = "demo";
 const MEMBERS = 2;
 /** When a message comes again that was not acknowledged. Milliseconds. */
@@ -220,7 +224,8 @@ async function startReal(clusterId: string): Promise<OwnServer> {
   const found = installBinary(spec);
   checkInterruption();
   if ("missing" in found) {
-    throw new Error(`no server to run: ${found.missing}. Install Go, set ${spec.variable}, use a running server by --server, or leave out --real`);
+    const ways = `Install Go, set ${spec.variable}, use a running server by --server, or leave out --real`;
+    throw new Error(`no server to run: ${found.missing}. ${ways}`);
   }
   const server = await RealServer.start({ clusterId, args: ["-mm", "0", "-mb", "0"] });
   const link = await Proxy.start(server.port);
@@ -236,7 +241,9 @@ async function startReal(clusterId: string): Promise<OwnServer> {
   };
 }
 
-/** Calls `look` now and then, which returns how far things are. Rejects when they stand still, and at an interruption. */
+/**
+ * Calls `look` now and then, which returns how far things are. Rejects when they stand still, and at an interruption.
+ */
 function watch(stop: AbortSignal, look: () => number): Promise<never> {
   return new Promise((_, reject) => {
     let last = -1;

@@ -3,9 +3,9 @@
 //
 //   node build/examples/live.js [options]
 //
-// `npm run programs` compiles it. Each second is a line on stdout. With --page the program also serves a page with three
-// graphs on 127.0.0.1. With --statsd it also sends the three as statsd counters: `examples/live/dashboard.json` is a
-// Grafana dashboard for them, by way of InfluxDB (Telegraf's statsd input, or statsd's InfluxDB backend).
+// `npm run programs` compiles it. Each second is a line on stdout. With --page the program also serves a page with
+// three graphs on 127.0.0.1. With --statsd it also sends the three as statsd counters: `examples/live/dashboard.json`
+// is a Grafana dashboard for them, by way of InfluxDB (Telegraf's statsd input, or statsd's InfluxDB backend).
 //
 // Ctrl-C ends it, once the messages that are under way have come back.
 import { connect } from "../src/index.ts";

@@ -7,8 +7,8 @@
 // to go on: "go on with --from N" means that the first N lines are stored. It says so all the time, in the line of
 // progress or, where stderr is no terminal, once a second: after a kill -9 the last number that was printed is the one.
 //
-// Lines behind the first N may be stored as well, and then twice. Their `reply` tells: it is the name of the file and the
-// number of the line, as in "orders.txt:17". A consumer that notes it can drop the second one.
+// Lines behind the first N may be stored as well, and then twice. Their `reply` tells: it is the name of the file and
+// the number of the line, as in "orders.txt:17". A consumer that notes it can drop the second one.
 import { createReadStream, statSync } from "node:fs";
 import { basename } from "node:path";
 import { connect, PublishManyError } from "../src/index.ts";

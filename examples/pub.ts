@@ -25,7 +25,8 @@ async function main(): Promise<void> {
   });
   let stored = 0;
   try {
-    await client.publishMany(channel, text === undefined ? linesOf(process.stdin) : [text], { onStored: (n) => (stored = n) });
+    const texts = text === undefined ? linesOf(process.stdin) : [text];
+    await client.publishMany(channel, texts, { onStored: (n) => (stored = n) });
   } finally {
     // Also when a line could not be stored: those before it are.
     process.stdout.write(`${stored} stored\n`);

@@ -2,9 +2,9 @@
 //
 //   node build/examples/service.js [options]
 //
-// `npm run programs` compiles it. It places an order every so many milliseconds, makes an invoice of each order, and logs
-// each invoice. The client repairs itself, so nothing here restarts it; whatever restarts processes (Kubernetes, systemd)
-// is needed only for a process that has died, or was refused at its start.
+// `npm run programs` compiles it. It places an order every so many milliseconds, makes an invoice of each order, and
+// logs each invoice. The client repairs itself, so nothing here restarts it; whatever restarts processes (Kubernetes,
+// systemd) is needed only for a process that has died, or was refused at its start.
 //
 // SIGTERM: no new orders; handlers finish; what is under way is confirmed; then the process exits. It has DEADLINE for
 // that, and a second signal ends it at once.
@@ -84,12 +84,18 @@ async function order(client: Client): Promise<void> {
   }
 }
 
-/** When this resolves the order is acknowledged: only once the invoice is stored. When it rejects, the order comes again. */
+/**
+ * When this resolves the order is acknowledged: only once the invoice is stored. When it rejects, the order comes
+ * again.
+ */
 async function invoice(client: Client, order: Message): Promise<void> {
   await client.publish("invoices", `invoice for ${order.text()}`, { reply: order.reply });
 }
 
-/** Ready: registered, and with both subscriptions in place. Alive: the process answers. An outage is no reason to restart. */
+/**
+ * Ready: registered, and with both subscriptions in place. Alive: the process answers. An outage is no reason to
+ * restart.
+ */
 function serveHealth(client: Client): ReturnType<typeof createServer> {
   const server = createServer((request, response) => {
     const well = request.url !== "/ready" || client.ready;
@@ -110,12 +116,17 @@ function report(status: Status): void {
     case "disconnected":
     case "error":
       return log(status.type, { code: status.error.code, reason: status.error.message });
-    case "gap":
-      return log("gap", { channel: status.subscription.subject, from: status.from, to: status.to, reason: status.reason });
+    case "gap": {
+      const { subscription, from, to, reason } = status;
+      return log("gap", { channel: subscription.subject, from, to, reason });
+    }
     case "handler-failed":
       return log("handler-failed", { sequence: status.message.sequence, reason: reasonOf(status.error) });
     case "redelivered-often":
-      return log("redelivered-often", { sequence: status.message.sequence, deliveries: status.message.redeliveryCount + 1 });
+      return log(status.type, {
+        sequence: status.message.sequence,
+        deliveries: status.message.redeliveryCount + 1,
+      });
     default:
       // News, and types that later versions may bring.
       return log(status.type, {});

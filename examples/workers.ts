@@ -2,8 +2,8 @@
 //
 //   node build/examples/workers.js [options]
 //
-// `npm run programs` compiles it. Each job is done by one worker, and given to another one if that worker dies. Pools on
-// several machines share the same jobs, too. A job that fails is tried again after `--ack-wait` seconds, and after
+// `npm run programs` compiles it. Each job is done by one worker, and given to another one if that worker dies. Pools
+// on several machines share the same jobs, too. A job that fails is tried again after `--ack-wait` seconds, and after
 // `--tries` it goes to the channel `<jobs>.dead`, with the reason. SIGTERM or Ctrl-C: jobs that run are finished first.
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";

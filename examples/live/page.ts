@@ -59,7 +59,8 @@ const PAGE = `<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>nats-streaming-client, live</title>
 <style>
-  :root { color-scheme: light dark; --ink: #24292f; --faint: #6e7781; --line: #d0d7de; --curve: #0969da; --paper: #fff; }
+  :root { color-scheme: light dark; }
+  :root { --ink: #24292f; --faint: #6e7781; --line: #d0d7de; --curve: #0969da; --paper: #fff; }
   @media (prefers-color-scheme: dark) {
     :root { --ink: #e6edf3; --faint: #8b949e; --line: #30363d; --curve: #4493f8; --paper: #0d1117; }
   }

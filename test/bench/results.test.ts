@@ -5,11 +5,22 @@ import { judge, judgeGrowth, ratios, spread } from "../../bench/results.ts";
 import type { CaseResult } from "../../bench/results.ts";
 
 const base = {
-  name: "publish-1024", title: "publish", limit: "the server", date: "2026-01-01", load: 1, size: 100, messages: 10_000, inFlight: 1_000, absent: [],
+  name: "publish-1024",
+  title: "publish",
+  limit: "the server",
+  date: "2026-01-01",
+  load: 1,
+  size: 100,
+  messages: 10_000,
+  inFlight: 1_000,
+  absent: [],
 };
 
 /** This client beside another, three rounds of each. */
-function result(ours: { rates: number[]; cpu: number[]; peak: number }, theirs: { rates: number[]; cpu: number[]; peak: number }): CaseResult {
+function result(
+  ours: { rates: number[]; cpu: number[]; peak: number },
+  theirs: { rates: number[]; cpu: number[]; peak: number },
+): CaseResult {
   const figures = [
     { client: "ours", title: "ours", before: 1_000_000, ...ours },
     { client: "node-nats-streaming", title: "theirs", before: 1_000_000, ...theirs },
@@ -17,7 +28,10 @@ function result(ours: { rates: number[]; cpu: number[]; peak: number }, theirs: 
   return { ...base, figures, verdicts: [] };
 }
 
-const twice = result({ rates: [200, 300, 100], cpu: [1, 2, 3], peak: 1_200_000 }, { rates: [100, 100, 100], cpu: [4, 4, 4], peak: 2_400_000 });
+const twice = result(
+  { rates: [200, 300, 100], cpu: [1, 2, 3], peak: 1_200_000 },
+  { rates: [100, 100, 100], cpu: [4, 4, 4], peak: 2_400_000 },
+);
 
 describe("the results of the benchmarks", () => {
   test("are median, least and most of the rounds, and ratios round by round", () => {
@@ -35,7 +49,14 @@ describe("the results of the benchmarks", () => {
       // 200 000 bytes on top, where 100 000 are in flight.
       { measure: "growth", atMost: 1.9 },
     ]);
-    expect(verdicts.map(({ value, pass }) => [value, pass])).toEqual([[2, true], [2, false], [2, false], [0.5, true], [0.5, true], [2, false]]);
+    expect(verdicts.map(({ value, pass }) => [value, pass])).toEqual([
+      [2, true],
+      [2, false],
+      [2, false],
+      [0.5, true],
+      [0.5, true],
+      [2, false],
+    ]);
   });
 
   test("are not judged against a client that was missing", () => {
@@ -43,7 +64,11 @@ describe("the results of the benchmarks", () => {
   });
 
   test("name who is missing and which targets are missed", () => {
-    const judged = { ...twice, absent: ["stan.go is MISSING: no go"], verdicts: judge(twice, [{ measure: "cpu", atMost: 1 }]) };
+    const judged = {
+      ...twice,
+      absent: ["stan.go is MISSING: no go"],
+      verdicts: judge(twice, [{ measure: "cpu", atMost: 1 }]),
+    };
     expect(caseText(judged)).toContain("stan.go is MISSING: no go");
     expect(caseText(judged)).toContain("**MISSED** 2.00: CPU at most 1 µs per message");
     const fact = { what: "import", unit: "ms", values: [9, 11, 12], target: 10 };
@@ -56,7 +81,9 @@ describe("the results of the benchmarks", () => {
 
   test("tell when CPU per message grows with the number of messages", () => {
     const grown = (messages: number, cpu: number): CaseResult => ({
-      ...result({ rates: [1], cpu: [cpu], peak: 1 }, { rates: [1], cpu: [1], peak: 1 }), name: `growth-publish-${messages}`, messages,
+      ...result({ rates: [1], cpu: [cpu], peak: 1 }, { rates: [1], cpu: [1], peak: 1 }),
+      name: `growth-publish-${messages}`,
+      messages,
     });
     expect(judgeGrowth([grown(10, 1), grown(1_000, 1.2)])).toMatchObject([{ pass: true, value: 1.2 }]);
     expect(judgeGrowth([grown(10, 1), grown(1_000, 1.3)])).toMatchObject([{ pass: false, value: 1.3 }]);
@@ -72,7 +99,9 @@ describe("the cases of the benchmarks", () => {
 
   test("ask this client to take less memory than node-nats-streaming wherever that takes part", () => {
     for (const one of cases) {
-      const asked = targetsOf(one).some(({ measure, against }) => measure === "peak" && against === "node-nats-streaming");
+      const asked = targetsOf(one).some(
+        ({ measure, against }) => measure === "peak" && against === "node-nats-streaming",
+      );
       expect(asked).toBe(one.clients.includes("node-nats-streaming"));
     }
   });

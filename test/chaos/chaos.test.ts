@@ -37,7 +37,8 @@ for (const [i, [name, seconds]] of chosen.entries()) {
         process.off("unhandledRejection", stray);
         process.off("uncaughtException", stray);
       });
-      test(`${name}: nothing is lost, nothing is run twice at once, no publish lies (repeat with SEED=${seed})`, async () => {
+      const promises = "nothing is lost, nothing is run twice at once, no publish lies";
+      test(`${name}: ${promises} (repeat with SEED=${seed})`, async () => {
         const result = await scenario!.run(new Random(seed + i), seconds);
         expect(result.violations.join("\n")).toBe("");
         expect(result.lost).toBe(0);

@@ -44,9 +44,15 @@ async function untilPublished(client: Client, channel: string): Promise<number> 
   }
 }
 
+/** How often a server of a cluster has begun to serve. */
+function starts(server: StreamingServer): number {
+  return server.log().split("STREAM: Streaming Server is ready").length;
+}
+
 function restarts(store: "memory" | "file", target: number): Figure {
+  const what = store === "memory" ? ", and all subscribed," : "";
   return {
-    name: `${store} store restarted, 3 subscriptions: publishing${store === "memory" ? ", and all subscribed," : ""} again`,
+    name: `${store} store restarted, 3 subscriptions: publishing${what} again`,
     unit: "ms",
     target,
     needs: ["streaming"],
@@ -55,7 +61,9 @@ function restarts(store: "memory" | "file", target: number): Figure {
       const values: number[] = [];
       try {
         const { client: own, channel } = await client(server.url);
-        for (const options of [{}, { durable: "d" }, { queue: "q" }]) await own.subscribe(channel, () => undefined, options);
+        for (const options of [{}, { durable: "d" }, { queue: "q" }]) {
+          await own.subscribe(channel, () => undefined, options);
+        }
         for (let i = 0; i < 10; i++) {
           await server.down(i % 2 === 0 ? "SIGKILL" : "SIGTERM");
           await pause(300);
@@ -116,9 +124,10 @@ export const figures: readonly Figure[] = [
         const { client: own, channel } = await client(group.urls);
         for (let i = 0; i < 4; i++) {
           const leader = await group.leader();
-          const served = new Map(group.servers.map((server) => [server, server.log().split("STREAM: Streaming Server is ready").length]));
+          const served = new Map(group.servers.map((server) => [server, starts(server)]));
           await leader.kill();
-          await until("another serves", () => group.others(leader).some((server) => server.log().split("STREAM: Streaming Server is ready").length > served.get(server)!), 30_000);
+          const serves = (server: StreamingServer): boolean => starts(server) > served.get(server)!;
+          await until("another serves", () => group.others(leader).some(serves), 30_000);
           values.push(await untilPublished(own, channel));
           await leader.restart();
         }

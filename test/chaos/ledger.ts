@@ -15,7 +15,10 @@ export interface Logged {
   readonly id: string;
 }
 
-/** What a ledger takes down, in a form that another process can be told. Views are numbered in the order in which they came. */
+/**
+ * What a ledger takes down, in a form that another process can be told. Views are numbered in the order in which they
+ * came.
+ */
 export type Entry =
   | readonly ["published", id: string, outcome: Outcome]
   | readonly ["view", name: string]
@@ -30,18 +33,24 @@ export interface Verdict {
   readonly lost: number;
   /** What a store that forgets had when it was told to: stored, and not handled everywhere. */
   readonly lostWithStore: number;
-  /** What a new leader took for acknowledged, and nobody had handled: it was sent by a leader that died, and is not sent again. */
+  /**
+   * What a new leader took for acknowledged, and nobody had handled: it was sent by a leader that died, and is not sent
+   * again.
+   */
   readonly forgotten: number;
   readonly unknown: number;
   /** Handled to the end more than once by one that should have handled it once. */
   readonly duplicates: number;
-  /** Deliveries of what had been delivered before: to a subscription that went on, or because an ack did not come in time. */
+  /**
+   * Deliveries of what had been delivered before: to a subscription that went on, or because an ack did not come in
+   * time.
+   */
   readonly replayed: number;
 }
 
 /**
- * The handlers of one subscription, or of the members of one queue group in one client. Watches over the promise that one
- * message has one run at a time, and none after one that ended well, for as long as its client is the same.
+ * The handlers of one subscription, or of the members of one queue group in one client. Watches over the promise that
+ * one message has one run at a time, and none after one that ended well, for as long as its client is the same.
  */
 export class View {
   /** The views of one name handle a channel together. */
@@ -76,11 +85,16 @@ export class View {
     return this.#toldAnew;
   }
 
-  /** A handler starts. `key` tells a stored message from all others, also from one with its number in an earlier life of the channel. */
+  /**
+   * A handler starts. `key` tells a stored message from all others, also from one with its number in an earlier life of
+   * the channel.
+   */
   begin(key: string, id: string): void {
     this.#ledger.copy?.(["begin", this.#number, key, id]);
     if (this.#running.has(key)) this.#ledger.violation(`${this.name}: two handlers at once for ${id} (${key})`);
-    if (this.#finished.has(key)) this.#ledger.violation(`${this.name}: ${id} (${key}) is handled again, though it is finished`);
+    if (this.#finished.has(key)) {
+      this.#ledger.violation(`${this.name}: ${id} (${key}) is handled again, though it is finished`);
+    }
     this.begun.add(key);
     this.begunSince.add(id);
     this.#running.add(key);
@@ -170,14 +184,16 @@ export class Ledger {
   }
 
   /**
-   * Excuses what is missing in a queue group and was forgotten by a new leader: published before the last one, not delivered
-   * since, and no server has anything pending, though the client did not acknowledge it. In a group that can show nowhere: other
-   * members could have it. All others find it in the channel.
+   * Excuses what is missing in a queue group and was forgotten by a new leader: published before the last one, not
+   * delivered since, and no server has anything pending, though the client did not acknowledge it. In a group that can
+   * show nowhere: other members could have it. All others find it in the channel.
    */
   forgive(log: readonly Logged[]): void {
     for (const { name, id } of this.#missing(log)) {
       const views = this.views.filter((view) => view.name === name);
-      if (!this.#former.has(id) || views.some((view) => view.begunSince.has(id) || view.failed.get(id)?.finished)) continue;
+      if (!this.#former.has(id) || views.some((view) => view.begunSince.has(id) || view.failed.get(id)?.finished)) {
+        continue;
+      }
       if (name.includes("group")) this.#forgotten.add(`${name} ${id}`);
     }
   }
@@ -193,7 +209,9 @@ export class Ledger {
 
   #missing(log: readonly Logged[]): { name: string; id: string; sequence: number }[] {
     return [...this.#handledByName()].flatMap(([name, handled]) =>
-      log.filter(({ id }) => !handled.has(id) && !this.#forgotten.has(`${name} ${id}`)).map((logged) => ({ name, ...logged })),
+      log
+        .filter(({ id }) => !handled.has(id) && !this.#forgotten.has(`${name} ${id}`))
+        .map((logged) => ({ name, ...logged })),
     );
   }
 
@@ -234,7 +252,15 @@ export class Ledger {
     }
     let duplicates = 0;
     for (const handled of this.#handledByName().values()) for (const times of handled.values()) duplicates += times - 1;
-    return { messages: this.published, lost, lostWithStore, forgotten: this.#forgotten.size, unknown, duplicates, replayed: this.#replayed() };
+    return {
+      messages: this.published,
+      lost,
+      lostWithStore,
+      forgotten: this.#forgotten.size,
+      unknown,
+      duplicates,
+      replayed: this.#replayed(),
+    };
   }
 
   #replayed(): number {

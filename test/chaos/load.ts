@@ -1,4 +1,13 @@
-import { type Client, connect, type ConnectOptions, type Message, type Status, StreamingError, type SubscribeOptions, type Subscription } from "../../src/index.ts";
+import {
+  type Client,
+  connect,
+  type ConnectOptions,
+  type Message,
+  type Status,
+  StreamingError,
+  type SubscribeOptions,
+  type Subscription,
+} from "../../src/index.ts";
 import type { Random } from "../support/random.ts";
 import { type SubscriptionPage, subscriptionPages } from "../support/monitor.ts";
 import type { StreamingServer } from "../support/server.ts";
@@ -104,7 +113,11 @@ export class Load {
     for (let i = 0; i < 4; i++) this.#lanes.push(this.#publishOneByOne(first));
     this.#lanes.push(this.#publishBatches(first), this.#publishOneByOne(second));
     const views = (): View[] => this.ledger.views;
-    await this.#until("all have handled something", () => views().every((view) => view.name === "durable group" || view.handled.size > 0), 10_000);
+    await this.#until(
+      "all have handled something",
+      () => views().every((view) => view.name === "durable group" || view.handled.size > 0),
+      10_000,
+    );
   }
 
   async #subscribe(client: Client, view: View, options: SubscribeOptions): Promise<void> {
@@ -181,7 +194,9 @@ export class Load {
     for (const id of ids) this.ledger.note(id, code === "UNCONFIRMED" ? "unknown" : "refused");
   }
 
-  /** Something stood in the way until now, or was momentary, and happened now: takes the time until publishing goes on. */
+  /**
+   * Something stood in the way until now, or was momentary, and happened now: takes the time until publishing goes on.
+   */
   healed(what: string, since = performance.now()): void {
     this.#outages++;
     this.#awaited = what;
@@ -214,7 +229,10 @@ export class Load {
     });
   }
 
-  /** Stops publishing, waits until all has come to rest, and judges it, by the server in charge. `port`: of its NATS server. */
+  /**
+   * Stops publishing, waits until all has come to rest, and judges it, by the server in charge. `port`: of its NATS
+   * server.
+   */
   finish(server: InCharge, port?: number): Promise<Result> {
     return judge(this, server, port);
   }
@@ -249,11 +267,18 @@ export class Load {
       view?.anew();
     }
     if (status.type === "handler-failed" || status.type === "redelivered-often") return;
-    const words = "error" in status ? status.error.message : status.type === "gap" ? `${status.from}-${status.to} ${status.reason}` : "reason" in status ? status.reason! : "";
-    const view = "subscription" in status && status.subscription !== undefined ? this.#subscriptions.get(status.subscription)?.name : "";
+    const reason = "reason" in status ? status.reason! : "";
+    const gap = status.type === "gap" ? `${status.from}-${status.to} ` : "";
+    const words = "error" in status ? status.error.message : `${gap}${reason}`;
+    const view =
+      "subscription" in status && status.subscription !== undefined
+        ? this.#subscriptions.get(status.subscription)?.name
+        : "";
     const from = "from" in status ? `from ${status.from}` : "";
     const resumed = "resumed" in status ? `resumed ${status.resumed}` : "";
-    this.#recent.push(`${this.#time()} ${client} ${status.type} ${[view, resumed, from, words].filter(Boolean).join(" ")}`);
+    this.#recent.push(
+      `${this.#time()} ${client} ${status.type} ${[view, resumed, from, words].filter(Boolean).join(" ")}`,
+    );
     if (this.#recent.length > 60) this.#recent.shift();
   }
 
@@ -274,7 +299,8 @@ export class Load {
   dump(): string {
     const clients = this.clients.map((client, i) => `client ${i}: ${client.state}, ready ${client.ready}`);
     const subscriptions = [...this.#subscriptions].map(([subscription, view]) => {
-      return `${view.name}: ${subscription.state}, ${view.handled.size} handled, ${JSON.stringify(subscription.stats())}`;
+      const stats = JSON.stringify(subscription.stats());
+      return `${view.name}: ${subscription.state}, ${view.handled.size} handled, ${stats}`;
     });
     const counts = Object.entries(this.#statuses).map(([what, count]) => `${what} ${count}`).join(", ");
     return [...clients, ...subscriptions, counts, ...this.#recent, `${this.#time()} now`].join("\n  ");
@@ -286,7 +312,10 @@ function labelOf(status: Status): string {
   return status.type === "registered" && status.resumed ? "resumed" : status.type;
 }
 
-/** The server that is in charge, or what finds it: only the leader of a cluster knows what is pending, and it may change. */
+/**
+ * The server that is in charge, or what finds it: only the leader of a cluster knows what is pending, and it may
+ * change.
+ */
 type InCharge = StreamingServer | (() => Promise<StreamingServer>);
 
 /** What can be brought to rest and judged, wherever it runs. */
@@ -305,12 +334,17 @@ export async function judge(load: Judged, server: InCharge, port?: number): Prom
   const inCharge = async (): Promise<StreamingServer> => (typeof server === "function" ? server() : server);
   await load.settle();
   const log = await readLog(port ?? (await inCharge()).port, channel);
-  const handled = await until("all that is stored is handled", () => ledger.missing(log).length === 0, 60_000).catch(() => false);
+  const nothingMissing = (): boolean => ledger.missing(log).length === 0;
+  const handled = await until("all that is stored is handled", nothingMissing, 60_000).catch(() => false);
   const pages = async (): Promise<readonly SubscriptionPage[]> => subscriptionPages(await inCharge(), channel);
   const atRest = (page: SubscriptionPage): boolean => page.pending_count === 0 && !page.is_stalled;
-  const rest = await until("the server waits for nothing, and may send to all", async () => (await pages()).every(atRest), 20_000).catch(() => false);
-  if (!rest) ledger.violation(`at rest the server has ${JSON.stringify((await pages()).filter((page) => !atRest(page)))}`);
-  else if (!handled) ledger.forgive(log);
+  const resting = async (): Promise<boolean> => (await pages()).every(atRest);
+  const rest = await until("the server waits for nothing, and may send to all", resting, 20_000).catch(() => false);
+  if (!rest) {
+    ledger.violation(`at rest the server has ${JSON.stringify((await pages()).filter((page) => !atRest(page)))}`);
+  } else if (!handled) {
+    ledger.forgive(log);
+  }
   const { dump, ...course } = await load.leave();
   const verdict = ledger.judge(log);
   if (course.recoveries.length < course.outages) ledger.violation("publishing did not go on after an outage");
@@ -331,10 +365,18 @@ export function pause(milliseconds: number): Promise<void> {
 }
 
 /** Rejects, with the state of everything, when the promise takes too long: nothing may hang. */
-export async function bounded<T>(what: string, promise: Promise<T>, milliseconds: number, dump: () => string): Promise<T> {
+export async function bounded<T>(
+  what: string,
+  promise: Promise<T>,
+  milliseconds: number,
+  dump: () => string,
+): Promise<T> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${milliseconds} ms in vain until ${what}\n  ${dump()}`)), milliseconds);
+    timer = setTimeout(
+      () => reject(new Error(`waited ${milliseconds} ms in vain until ${what}\n  ${dump()}`)),
+      milliseconds,
+    );
   });
   try {
     return await Promise.race([promise, late]);

@@ -24,7 +24,9 @@ async function main(): Promise<void> {
     });
   }
   const chosen = scenarios.filter(({ name, needs }) => name.includes(scenario) && needs.every(available));
-  if (chosen.length === 0 && scenario !== "figures") throw new Error(`no scenario's name contains ${JSON.stringify(scenario)}`);
+  if (chosen.length === 0 && scenario !== "figures") {
+    throw new Error(`no scenario's name contains ${JSON.stringify(scenario)}`);
+  }
   const end = performance.now() + minutes * 60_000;
   const rows: Row[] = [];
   let failures = 0;
@@ -36,7 +38,8 @@ async function main(): Promise<void> {
     }
   }
   if (rows.length > 0) print(`\n${table(rows)}\n`);
-  print(`${failures} of ${rows.length} runs failed, ${stray} unhandled errors, ${rows.reduce((sum, row) => sum + row.result.messages, 0)} messages`);
+  const messages = rows.reduce((sum, row) => sum + row.result.messages, 0);
+  print(`${failures} of ${rows.length} runs failed, ${stray} unhandled errors, ${messages} messages`);
   process.exitCode = failures + stray > 0 ? 1 : 0;
 }
 
@@ -56,7 +59,9 @@ async function once(scenario: Scenario, seed: number, rows: Row[]): Promise<bool
     const took = (performance.now() - started) / 1_000;
     rows.push({ name: scenario.name, seconds: took, result });
     const statuses = Object.entries(result.statuses).map(([what, count]) => `${what} ${count}`).join(", ");
-    print(`${result.violations.length === 0 ? "ok  " : "FAIL"} ${scenario.name} (seed ${seed}, ${took.toFixed(0)} s): ${result.messages} messages; ${statuses}`);
+    const verdict = result.violations.length === 0 ? "ok  " : "FAIL";
+    const run = `${scenario.name} (seed ${seed}, ${took.toFixed(0)} s)`;
+    print(`${verdict} ${run}: ${result.messages} messages; ${statuses}`);
     for (const violation of result.violations) print(`     ${violation}`);
     return result.violations.length === 0;
   } catch (error) {

@@ -52,7 +52,12 @@ export class RemoteLoad {
     try {
       const names = await calls.make<Names>({ call: "start", seed: random.bits(), options });
       const [servers] = options.servers;
-      const feeder = await connect({ clusterId: "test-cluster", clientId: `${names.channel}-feeder`, servers, onStatus: () => undefined });
+      const feeder = await connect({
+        clusterId: "test-cluster",
+        clientId: `${names.channel}-feeder`,
+        servers,
+        onStatus: () => undefined,
+      });
       return new RemoteLoad(process, calls, ledger, names, feeder);
     } catch (error) {
       process.kill("SIGKILL");

@@ -10,7 +10,19 @@ export interface Row {
 
 /** The table of a run, in Markdown: one line for each scenario, over all of its rounds. */
 export function table(rows: readonly Row[]): string {
-  const head = ["scenario", "outages", "recovery ms, median", "max", "replayed", "duplicates", "lost with the store", "forgotten", "unconfirmed", "lost", "messages"];
+  const head = [
+    "scenario",
+    "outages",
+    "recovery ms, median",
+    "max",
+    "replayed",
+    "duplicates",
+    "lost with the store",
+    "forgotten",
+    "unconfirmed",
+    "lost",
+    "messages",
+  ];
   const lines = [head, head.map(() => "---")];
   for (const name of new Set(rows.map((row) => row.name))) {
     const results = rows.filter((row) => row.name === name).map((row) => row.result);
@@ -21,9 +33,11 @@ export function table(rows: readonly Row[]): string {
 }
 
 function figures(results: readonly Result[]): string[] {
-  const sum = (of: (result: Result) => number): string => String(results.reduce((total, result) => total + of(result), 0));
+  const sum = (of: (result: Result) => number): string =>
+    String(results.reduce((total, result) => total + of(result), 0));
   const recoveries = results.flatMap((result) => result.recoveries).sort((a, b) => a - b);
-  const at = (share: number): string => (recoveries[Math.min(recoveries.length - 1, Math.floor(recoveries.length * share))] ?? 0).toFixed(0);
+  const at = (share: number): string =>
+    (recoveries[Math.min(recoveries.length - 1, Math.floor(recoveries.length * share))] ?? 0).toFixed(0);
   return [
     sum((result) => result.outages),
     at(0.5),
@@ -51,7 +65,13 @@ export function figureTable(measured: readonly Measured[]): string {
   for (const { figure, values } of measured) {
     const sorted = [...values].sort((a, b) => a - b);
     const shown = (value: number): string => (figure.unit === "ms" ? `${value.toFixed(0)} ms` : value.toFixed(2));
-    lines.push([figure.name, shown(sorted[Math.floor(sorted.length / 2)]!), shown(sorted.at(-1)!), shown(figure.target), String(values.length)]);
+    lines.push([
+      figure.name,
+      shown(sorted[Math.floor(sorted.length / 2)]!),
+      shown(sorted.at(-1)!),
+      shown(figure.target),
+      String(values.length),
+    ]);
   }
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }

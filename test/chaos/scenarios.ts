@@ -4,7 +4,13 @@ import type { Frame } from "../support/frames.ts";
 import { freePorts, listen } from "../support/ports.ts";
 import { Proxy } from "../support/proxy.ts";
 import type { Random } from "../support/random.ts";
-import { NatsServer, startCluster, startFtPair, StreamingServer, type StreamingServerOptions } from "../support/server.ts";
+import {
+  NatsServer,
+  startCluster,
+  startFtPair,
+  StreamingServer,
+  type StreamingServerOptions,
+} from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { bounded, Load, pause, type Result } from "./load.ts";
 import { Peer } from "./peer.ts";
@@ -14,7 +20,9 @@ import { RemoteLoad } from "./remote.ts";
 export interface Scenario {
   readonly name: string;
   readonly needs: readonly BinaryName[];
-  /** `seconds`: for how long things go wrong, about. What is begun is finished, and something goes wrong once at least. */
+  /**
+   * `seconds`: for how long things go wrong, about. What is begun is finished, and something goes wrong once at least.
+   */
   run(random: Random, seconds: number): Promise<Result>;
 }
 
@@ -68,7 +76,11 @@ async function repeat(seconds: number, body: () => Promise<void>): Promise<void>
 const impatient = { args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "2"] };
 
 /** A server, and a proxy for each of the two clients. */
-async function proxied(random: Random, cleanup: Cleanup, options: StreamingServerOptions = {}): Promise<{ server: StreamingServer; first: Proxy; second: Proxy; load: Load }> {
+async function proxied(
+  random: Random,
+  cleanup: Cleanup,
+  options: StreamingServerOptions = {},
+): Promise<{ server: StreamingServer; first: Proxy; second: Proxy; load: Load }> {
   const server = cleanup.add(await StreamingServer.start(options));
   const first = cleanup.add(await Proxy.start(server.port));
   const second = cleanup.add(await Proxy.start(server.port));
@@ -129,7 +141,9 @@ const replaced = scenario("black hole, then replaced by another", async (random,
   return load.finish(server);
 });
 
-/** The server asks the owner of a client ID whether it lives, and gets no answer, over a link that is otherwise well. */
+/**
+ * The server asks the owner of a client ID whether it lives, and gets no answer, over a link that is otherwise well.
+ */
 const usurped = scenario("replaced by another, on a link that lives", async (random, seconds, cleanup) => {
   const { server, first, load } = await proxied(random, cleanup);
   await repeat(seconds, async () => {
@@ -153,7 +167,11 @@ const evicted = scenario("black hole until evicted", async (random, seconds, cle
     await pause(300);
     first.blackHole();
     if (random.bool()) second.blackHole();
-    await until("it is evicted", async () => (await server.monitor(`streaming/clientsz?client=${load.clientIds[0]}`)) === undefined, 20_000);
+    await until(
+      "it is evicted",
+      async () => (await server.monitor(`streaming/clientsz?client=${load.clientIds[0]}`)) === undefined,
+      20_000,
+    );
     first.heal();
     second.heal();
     load.healed("an eviction");
@@ -190,7 +208,8 @@ function restarted(store: "memory" | "file", signal: "SIGTERM" | "SIGKILL", bina
 type Budget = "less" | "more";
 
 function frozenServer(budget: Budget): Scenario {
-  return scenario(`server frozen (SIGSTOP) for ${budget} than the heartbeat budget`, async (random, seconds, cleanup) => {
+  const name = `server frozen (SIGSTOP) for ${budget} than the heartbeat budget`;
+  return scenario(name, async (random, seconds, cleanup) => {
     const { server, load } = await proxied(random, cleanup, impatient);
     await repeat(seconds, async () => {
       await pause(random.int(100, 500));
@@ -208,10 +227,12 @@ function frozenServer(budget: Budget): Scenario {
 }
 
 function frozenClient(budget: Budget): Scenario {
-  return scenario(`client frozen (SIGSTOP) for ${budget} than the heartbeat budget`, async (random, seconds, cleanup) => {
+  const name = `client frozen (SIGSTOP) for ${budget} than the heartbeat budget`;
+  return scenario(name, async (random, seconds, cleanup) => {
     const server = cleanup.add(await StreamingServer.start(impatient));
     const load = cleanup.add(await RemoteLoad.start(random, { servers: [server.url, server.url] }));
-    const evicted = async (id: string): Promise<boolean> => (await server.monitor(`streaming/clientsz?client=${id}`)) === undefined;
+    const evicted = async (id: string): Promise<boolean> =>
+      (await server.monitor(`streaming/clientsz?client=${id}`)) === undefined;
     await repeat(seconds, async () => {
       await pause(random.int(300, 1_000));
       load.pause();
@@ -229,12 +250,16 @@ function frozenClient(budget: Budget): Scenario {
     // Each of the two clients has registered once, and then once more for each session that was lost.
     const sessions = budget === "less" ? 2 : 2 + 2 * result.outages;
     if (result.statuses["registered"] === sessions) return result;
-    return { ...result, violations: [...result.violations, `${result.statuses["registered"]} registrations instead of ${sessions}`] };
+    return {
+      ...result,
+      violations: [...result.violations, `${result.statuses["registered"]} registrations instead of ${sessions}`],
+    };
   });
 }
 
 function raft(what: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "quorum lost"): Scenario {
-  return scenario(`raft cluster, ${what === "quorum lost" ? what : `leader ${what}`}`, async (random, seconds, cleanup) => {
+  const name = `raft cluster, ${what === "quorum lost" ? what : `leader ${what}`}`;
+  return scenario(name, async (random, seconds, cleanup) => {
     const group = cleanup.add(await startCluster());
     const urls = group.urls;
     const load = await cleanup.load(random, { servers: [urls, urls], connect: { publishTimeout: 30_000 } });
@@ -320,14 +345,29 @@ function streamingRestarted(store: "memory" | "file"): Scenario {
   );
 }
 
-/** The answers and messages that may be lost, each by itself. The client's subscriptions are asked for anew where that is what is answered. */
-const edibles: Record<string, { direction: "up" | "down"; wants: (frame: Frame) => boolean; provoke?: "session" | "link" }> = {
+/**
+ * The answers and messages that may be lost, each by itself. The client's subscriptions are asked for anew where that
+ * is what is answered.
+ */
+const edibles: Record<
+  string,
+  { direction: "up" | "down"; wants: (frame: Frame) => boolean; provoke?: "session" | "link" }
+> = {
   "a PubAck": { direction: "down", wants: (frame) => frame.subject.startsWith("_STAN.acks.") },
   "a publish": { direction: "up", wants: (frame) => frame.subject.startsWith("_STAN.pub.") },
-  "an ack": { direction: "up", wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length > 0 },
+  "an ack": {
+    direction: "up",
+    wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length > 0,
+  },
   "a heartbeat": { direction: "down", wants: isHeartbeat },
-  "a heartbeat's answer": { direction: "up", wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length === 0 },
-  "a message": { direction: "down", wants: (frame) => frame.verb === "MSG" && frame.payload.length > 30 && frame.subject.split(".").length === 2 },
+  "a heartbeat's answer": {
+    direction: "up",
+    wants: (frame) => frame.verb === "PUB" && frame.subject.startsWith("_INBOX.") && frame.payload.length === 0,
+  },
+  "a message": {
+    direction: "down",
+    wants: (frame) => frame.verb === "MSG" && frame.payload.length > 30 && frame.subject.split(".").length === 2,
+  },
   "a ping's answer": { direction: "down", wants: answer, provoke: "link" },
   "a registration's answer": { direction: "down", wants: answer, provoke: "session" },
 };
@@ -347,7 +387,8 @@ const eaten = scenario("answers eaten", async (random, seconds, cleanup) => {
   await repeat(seconds, async () => {
     const kind = kinds[round++ % kinds.length]!;
     const { direction, wants, provoke } = edibles[kind]!;
-    // Of the answers to a registration and all that follows it, any one may be the one: ping, registration, subscriptions, their ends.
+    // Of the answers to a registration and all that follows it, any one may be the one: ping, registration,
+    // subscriptions, their ends.
     const skip = provoke === "session" ? random.int(0, 12) : 0;
     load.log(`${kind} is eaten${skip > 0 ? `, after ${skip} others` : ""}`);
     let seen = 0;
@@ -378,13 +419,22 @@ const unsubscribed = scenario("answers to the end of a subscription eaten", asyn
     const left = random.bool() ? before.close() : before.unsubscribe();
     await eaten;
     await left;
-    const page = await server.monitor<{ subscriptions?: { is_offline: boolean }[] }>(`streaming/channelsz?channel=${channel}&subs=1`);
-    if (page?.subscriptions?.some((subscription) => !subscription.is_offline)) load.ledger.violation("a subscription that was left is still online");
+    const page = await server.monitor<{ subscriptions?: { is_offline: boolean }[] }>(
+      `streaming/channelsz?channel=${channel}&subs=1`,
+    );
+    if (page?.subscriptions?.some((subscription) => !subscription.is_offline)) {
+      load.ledger.violation("a subscription that was left is still online");
+    }
     const lost = first.eat(answer, "down", 1);
     const again = client.subscribe(channel, () => undefined, { durable: "other" });
     await lost;
     await (await again).close();
-    const options = { clusterId: "test-cluster", clientId: `${load.channel}-guest`, servers: first.url, requestTimeout: 1_000 };
+    const options = {
+      clusterId: "test-cluster",
+      clientId: `${load.channel}-guest`,
+      servers: first.url,
+      requestTimeout: 1_000,
+    };
     const guest = await connect(options);
     void first.eat(answer, "down", 2);
     await bounded("a client has ended whose server does not say goodbye", guest.close(), 8_000, () => load.dump());
@@ -401,8 +451,22 @@ const lameDuck = scenario(
     const [one, other, ...routes] = await freePorts(4);
     const config = "lame_duck_duration: 30s\nlame_duck_grace_period: 1s\n";
     const member = (port: number, own: number, peer: number): Promise<NatsServer> =>
-      NatsServer.start({ port, config, args: ["--cluster", `nats://127.0.0.1:${own}`, "--cluster_name", "duck", "--routes", `nats://127.0.0.1:${peer}`] });
-    const pair = [cleanup.add(await member(one!, routes[0]!, routes[1]!)), cleanup.add(await member(other!, routes[1]!, routes[0]!))];
+      NatsServer.start({
+        port,
+        config,
+        args: [
+          "--cluster",
+          `nats://127.0.0.1:${own}`,
+          "--cluster_name",
+          "duck",
+          "--routes",
+          `nats://127.0.0.1:${peer}`,
+        ],
+      });
+    const pair = [
+      cleanup.add(await member(one!, routes[0]!, routes[1]!)),
+      cleanup.add(await member(other!, routes[1]!, routes[0]!)),
+    ];
     const urls = pair.map((nats) => nats.url);
     const server = cleanup.add(await StreamingServer.start({ natsUrl: urls.join(",") }));
     const load = await cleanup.load(random, { servers: [urls, urls] });
@@ -430,7 +494,11 @@ const deleted = scenario("channel deleted for inactivity", async (random, second
     await pause(random.int(300, 800));
     first.blackHole();
     second.blackHole();
-    await until("the channel is deleted", async () => (await server.monitor(`streaming/channelsz?channel=${load.channel}`)) === undefined, 30_000);
+    await until(
+      "the channel is deleted",
+      async () => (await server.monitor(`streaming/channelsz?channel=${load.channel}`)) === undefined,
+      30_000,
+    );
     load.ledger.storeLost();
     first.heal();
     second.heal();
@@ -452,7 +520,16 @@ const advertised = scenario(
     const members = await Promise.all(
       silent.map((address, i) => {
         const others = urls.filter((_, j) => j !== i).join(",");
-        const args = ["--cluster", urls[i]!, "--cluster_name", "c", "--routes", others, "--client_advertise", `127.0.0.1:${address.port}`];
+        const args = [
+          "--cluster",
+          urls[i]!,
+          "--cluster_name",
+          "c",
+          "--routes",
+          others,
+          "--client_advertise",
+          `127.0.0.1:${address.port}`,
+        ];
         return NatsServer.start({ ...(i === 0 ? { port: port! } : {}), args });
       }),
     );

@@ -15,7 +15,8 @@ export interface Storm {
 
 /**
  * A durable of which the server believes that so many messages were sent and are to be acknowledged comes back, with
- * handlers of 10 ms, 100 of them at once, and an ack wait of 3 s: meanwhile the server sends all of them again and again.
+ * handlers of 10 ms, 100 of them at once, and an ack wait of 3 s: meanwhile the server sends all of them again and
+ * again.
  */
 export async function storm(server: StreamingServer, name: string, count: number): Promise<Storm> {
   const problems: string[] = [];
@@ -28,7 +29,13 @@ export async function storm(server: StreamingServer, name: string, count: number
   const before = await connect(options);
   await before.publishMany(name, Array.from({ length: count }, (_, i) => `${i}`.padEnd(128)));
   let received = 0;
-  const unacknowledged = { durable: "storm", startAt: "first", maxInFlight: count, ackWait: 60_000, manualAck: true } as const;
+  const unacknowledged = {
+    durable: "storm",
+    startAt: "first",
+    maxInFlight: count,
+    ackWait: 60_000,
+    manualAck: true,
+  } as const;
   await before.subscribe(name, () => void received++, unacknowledged);
   await until("all are received", () => received >= count, 60_000);
   await before.close();
@@ -49,10 +56,14 @@ export async function storm(server: StreamingServer, name: string, count: number
   await client.subscribe(name, handler, { durable: "storm", maxInFlight: 100, concurrency: 100, ackWait: 3_000 });
   await until("all are handled", () => handled.size === count, 120_000);
   const took = performance.now() - started;
-  const page = await server.monitor<{ subscriptions: Record<string, { pending_count: number }[]> }>(`streaming/clientsz?client=${name}&subs=1`);
+  const page = await server.monitor<{ subscriptions: Record<string, { pending_count: number }[]> }>(
+    `streaming/clientsz?client=${name}&subs=1`,
+  );
   if (page === undefined) problems.push("the client was evicted");
   await until("the server waits for no ack", async () => {
-    const now = await server.monitor<{ subscriptions: Record<string, { pending_count: number }[]> }>(`streaming/clientsz?client=${name}&subs=1`);
+    const now = await server.monitor<{ subscriptions: Record<string, { pending_count: number }[]> }>(
+      `streaming/clientsz?client=${name}&subs=1`,
+    );
     return now?.subscriptions[name]?.every((subscription) => subscription.pending_count === 0);
   }, 30_000);
   await client.close();

@@ -22,7 +22,9 @@ describeServers("what streaming clients use of NATS", {}, (server) => {
     const [sender, receiver] = await pair();
     const name = unique("a");
     const sids = [`${name}.b`, `${name}.*`, `${name}.>`, `*.b`, ">"].map((subject) => receiver.subscribe(subject));
-    for (const subject of [`${name}.*.*`, `${name}`, `${name}.b.>`, `${name}.b*`, `${name}.c`]) receiver.subscribe(subject);
+    for (const subject of [`${name}.*.*`, `${name}`, `${name}.b.>`, `${name}.b*`, `${name}.c`]) {
+      receiver.subscribe(subject);
+    }
     await receiver.flush();
     sender.publish(`${name}.b`, "x", "r");
     await sender.flush();

@@ -67,7 +67,8 @@ describeServers("a client that missed a heartbeat", slow, (server) => {
       // It has failed once.
       await peer.publishAll(channel, "1");
       expect(await peer.taken(subscribed)).toEqual(["1"]);
-      // The redelivery due at 2.6 s is passed over, and at 3 s the client fails again. The next heartbeat is due at 4 s.
+      // The redelivery due at 2.6 s is passed over, and at 3 s the client fails again. The next heartbeat is due at 4
+      // s.
       await server.pass(1_550);
       expect(await peer.taken(subscribed)).toEqual([]);
       peer.mute(false);

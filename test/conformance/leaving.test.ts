@@ -11,7 +11,9 @@ describeServers("leaving", {}, (server) => {
     const answer = await peer.request(`_STAN.${how}.test-cluster`, body, SubscriptionResponse);
     expect(answer).toEqual({ ackInbox: "", error: "stan: invalid unsubscribe request" });
     const subscribed = await peer.subscribe(channel);
-    expect(await other.end(how, { ...subscribed, channel: unique("channel"), ackInbox: "x" })).toBe("stan: unknown channel");
+    expect(await other.end(how, { ...subscribed, channel: unique("channel"), ackInbox: "x" })).toBe(
+      "stan: unknown channel",
+    );
     expect(await other.end(how, { ...subscribed, ackInbox: "x" })).toBe("stan: invalid subscription");
     expect(await other.end(how, subscribed)).toBe("stan: unknown clientID");
     expect(await other.end(how, subscribed, { clientID: "nobody" })).toBe("stan: unknown clientID");

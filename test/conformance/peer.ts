@@ -35,7 +35,9 @@ export interface Subscribed {
   readonly error: string;
 }
 
-/** A streaming client by hand: every request and every byte is the test's own. It answers heartbeats unless told not to. */
+/**
+ * A streaming client by hand: every request and every byte is the test's own. It answers heartbeats unless told not to.
+ */
 export class Peer {
   readonly raw: RawClient;
   readonly port: number;
@@ -152,7 +154,11 @@ export class Peer {
   }
 
   async close(clientId = this.clientId): Promise<string> {
-    const answer = await this.request("_STAN.close.test-cluster", encode(CloseRequest, { clientID: clientId }), CloseResponse);
+    const answer = await this.request(
+      "_STAN.close.test-cluster",
+      encode(CloseRequest, { clientID: clientId }),
+      CloseResponse,
+    );
     return answer.error;
   }
 
@@ -197,9 +203,9 @@ export class Peer {
   }
 
   /**
-   * Waits until the server has handled earlier acks, publishes and requests, and what came of them has arrived. It sends
-   * the first messages of subscriptions one subscription after the other, later than its answers: those of one more are
-   * waited for. And it closes a subscription only when it has handled earlier acks (both seen in 0.25.6).
+   * Waits until the server has handled earlier acks, publishes and requests, and what came of them has arrived. It
+   * sends the first messages of subscriptions one subscription after the other, later than its answers: those of one
+   * more are waited for. And it closes a subscription only when it has handled earlier acks (both seen in 0.25.6).
    */
   async settle(): Promise<void> {
     if (this.#probe === "") {

@@ -11,10 +11,15 @@ describeServers("publishing", {}, (server) => {
     const peer = await server.client();
     const channel = unique("channel");
     const subscribed = await peer.subscribe(channel);
-    // Nanoseconds since 1970, by a clock that need not agree with this one to the millisecond (seen: half a one behind).
+    // Nanoseconds since 1970, by a clock that need not agree with this one to the millisecond (seen: half a one
+    // behind).
     const before = BigInt(Date.now() - 1_000) * 1_000_000n;
     peer.raw.subscribe("_INBOX.acks");
-    peer.raw.publish(`_STAN.pub.test-cluster.${channel}`, peer.message(channel, "hello", { guid: "g", reply: "r" }), "_INBOX.acks");
+    peer.raw.publish(
+      `_STAN.pub.test-cluster.${channel}`,
+      peer.message(channel, "hello", { guid: "g", reply: "r" }),
+      "_INBOX.acks",
+    );
     const first = await peer.raw.next((frame) => frame.subject === subscribed.inbox || frame.subject === "_INBOX.acks");
     expect(first.subject).toBe(subscribed.inbox);
     expect(first.reply).toBe("");
@@ -22,7 +27,14 @@ describeServers("publishing", {}, (server) => {
     expect(PubAck.read(ack.payload)).toEqual({ guid: "g", error: "" });
     await peer.publishAll(channel, "");
     const second = await peer.next(subscribed);
-    expect(second).toMatchObject({ sequence: 2n, subject: channel, reply: "", redelivered: false, redeliveryCount: 0, CRC32: 0 });
+    expect(second).toMatchObject({
+      sequence: 2n,
+      subject: channel,
+      reply: "",
+      redelivered: false,
+      redeliveryCount: 0,
+      CRC32: 0,
+    });
     expect(second.data.length).toBe(0);
     expect(second.timestamp).toBeGreaterThan(before);
   });
@@ -38,7 +50,10 @@ describeServers("publishing", {}, (server) => {
   test("nothing is a double, and a guid is not passed on", async () => {
     const peer = await server.client();
     const channel = unique("channel");
-    const [one, two] = [await peer.publish(channel, "x", { guid: "same" }), await peer.publish(channel, "x", { guid: "same" })];
+    const [one, two] = [
+      await peer.publish(channel, "x", { guid: "same" }),
+      await peer.publish(channel, "x", { guid: "same" }),
+    ];
     expect([one, two]).toEqual([{ guid: "same", error: "" }, { guid: "same", error: "" }]);
     expect(await peer.take(await peer.subscribe(channel), 2)).toEqual(["1", "2"]);
   });
@@ -85,7 +100,8 @@ describeServers("publishing", {}, (server) => {
     const channel = unique("channel");
     const upper = channel.toUpperCase();
     await peer.publishAll(channel, "x");
-    const error = `rejecting channel "${upper}" because channel "${channel}" alreay exists (different cases not allowed)`;
+    const reason = `because channel "${channel}" alreay exists (different cases not allowed)`;
+    const error = `rejecting channel "${upper}" ${reason}`;
     expect((await peer.publish(upper)).error).toBe(error);
     expect((await peer.subscribe(upper)).error).toBe(error);
   });
@@ -108,9 +124,15 @@ describeServers("limits", { limits: { channels: 3, subscriptions: 2, messages: 3
     expect(await peer.take(resumed, 1)).toEqual(["5r1"]);
     expect(await peer.end("unsub", resumed)).toBe("");
 
-    // A start before the oldest message is a start at that; what was sent and is gone is not sent again, nor waited for.
+    // A start before the oldest message is a start at that; what was sent and is gone is not sent again, nor waited
+    // for.
     expect((await peer.subscribe("two", { maxInFlight: 1 })).error).toBe("");
-    const early = await peer.subscribe("one", { startPosition: 3, startSequence: 1n, maxInFlight: 2, ackWaitInSecs: 1 });
+    const early = await peer.subscribe("one", {
+      startPosition: 3,
+      startSequence: 1n,
+      maxInFlight: 2,
+      ackWaitInSecs: 1,
+    });
     expect(await peer.take(early, 2)).toEqual(["3", "4"]);
     await peer.publishAll("one", "6", "7", "8");
     await server.pass(1_100);

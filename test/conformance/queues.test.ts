@@ -142,7 +142,7 @@ describeServers("queue groups", {}, (server) => {
     expect(await three.take(third, 4)).toEqual(["1r2", "2r1", "3r2", "4r1"]);
   });
 
-  test("a full member whose messages others acknowledge gets no new ones until an ack comes by its own inbox", async () => {
+  test("a full member whose messages others acknowledge gets no new ones until an ack by its own inbox", async () => {
     const [one, two] = [await server.client(), await server.client()];
     const channel = unique("channel");
     const first = await one.subscribe(channel, { ...queue, maxInFlight: 1 });

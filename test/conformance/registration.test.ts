@@ -101,7 +101,9 @@ describeServers("registration", {}, (server) => {
     const stranger = await server.peer();
     const channel = unique("channel");
     expect((await stranger.publish(channel, "", { connID: bytesOf(peer.connId) })).error).toBe("");
-    expect((await stranger.publish(channel, "", { clientID: peer.clientId })).error).toBe("stan: invalid publish request");
+    expect((await stranger.publish(channel, "", { clientID: peer.clientId })).error).toBe(
+      "stan: invalid publish request",
+    );
     const noConnection = { clientID: peer.clientId, connID: new Uint8Array(0) };
     expect((await stranger.publish(channel, "", noConnection)).error).toBe("");
     expect((await stranger.ping(peer.connId)).error).toBe("");

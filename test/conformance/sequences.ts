@@ -245,7 +245,8 @@ function describeStep(step: Step): string {
       const { number, client, channel, inbox, qGroup, durableName, maxInFlight, ackWaitInSecs, startPosition } = step;
       const from: Record<number, string> = { 2: `=${step.startTimeDelta}`, 3: `=${step.startSequence}` };
       const wishes = `queue "${qGroup}" durable "${durableName}" max ${maxInFlight} wait ${ackWaitInSecs}`;
-      return `subscribe s${number} c${client} ${channel} i${inbox} ${wishes} start ${startPosition}${from[startPosition] ?? ""}`;
+      const start = `${startPosition}${from[startPosition] ?? ""}`;
+      return `subscribe s${number} c${client} ${channel} i${inbox} ${wishes} start ${start}`;
     }
     case "ack":
       return `ack ${step.which} of s${step.of} by s${step.by} in ${step.channel}`;

@@ -15,7 +15,9 @@ export interface Server {
   readonly port: number;
   /** Lets so many milliseconds go by: for the real one they pass, for the embedded one its clock is moved. */
   pass(milliseconds: number): Promise<void>;
-  /** `describe` for tests that let time go by: at once, where it is real; one after the other, where they move a clock. */
+  /**
+   * `describe` for tests that let time go by: at once, where it is real; one after the other, where they move a clock.
+   */
   readonly timed: (name: string, tests: () => void) => void;
   /** A NATS connection of a client that is not registered yet. Ended after the suite. */
   peer(fields?: Record<string, unknown>): Promise<Peer>;

@@ -18,7 +18,9 @@ describeServers("subscribing", {}, (server) => {
     expect(answer).toEqual({ ackInbox: "", error: "stan: invalid subscription request" });
     expect(await refused(wrong)).toBe("stan: clientID missing");
     expect(await refused({ ...wrong, clientID: "x" })).toBe("stan: invalid ack wait time, should be >= 1s");
-    expect(await refused({ ...wrong, clientID: "x", ackWaitInSecs: -1 })).toBe("stan: invalid ack wait time, should be >= 1s");
+    expect(await refused({ ...wrong, clientID: "x", ackWaitInSecs: -1 })).toBe(
+      "stan: invalid ack wait time, should be >= 1s",
+    );
     const maxInFlight = "stan: invalid MaxInflight, should be >= 1";
     expect(await refused({ ...wrong, clientID: "x", ackWaitInSecs: 1 })).toBe(maxInFlight);
     expect(await refused({ ...wrong, clientID: "x", ackWaitInSecs: 1, maxInFlight: -1 })).toBe(maxInFlight);
@@ -67,8 +69,16 @@ describeServers("subscribing", {}, (server) => {
     ["SequenceStart 4", { startPosition: StartPosition.SequenceStart, startSequence: 4n }, ["4"]],
     ["SequenceStart 1000", { startPosition: StartPosition.SequenceStart, startSequence: 1000n }, ["4"]],
     ["TimeDeltaStart 0", { startPosition: StartPosition.TimeDeltaStart }, ["4"]],
-    ["TimeDeltaStart -1 h", { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: -3_600_000_000_000n }, ["4"]],
-    ["TimeDeltaStart 1 h", { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 3_600_000_000_000n }, ["1", "2", "3", "4"]],
+    [
+      "TimeDeltaStart -1 h",
+      { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: -3_600_000_000_000n },
+      ["4"],
+    ],
+    [
+      "TimeDeltaStart 1 h",
+      { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 3_600_000_000_000n },
+      ["1", "2", "3", "4"],
+    ],
   ])("of three messages and one more, %s gets the right ones", async (_, fields, wanted) => {
     const peer = await server.client();
     const channel = unique("channel");
@@ -99,7 +109,10 @@ describeServers("subscribing", {}, (server) => {
     await peer.publishAll(channel, "1");
     await server.pass(1_000);
     await peer.publishAll(channel, "2");
-    const subscribed = await peer.subscribe(channel, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 500_000_000n });
+    const subscribed = await peer.subscribe(channel, {
+      startPosition: StartPosition.TimeDeltaStart,
+      startTimeDelta: 500_000_000n,
+    });
     expect(await peer.taken(subscribed)).toEqual(["2"]);
   });
 });

@@ -14,7 +14,8 @@ const NESTJS = "@nestjs/microservices@12.1.1";
 const PACKAGES = ["@nestjs", "reflect-metadata", "rxjs"];
 
 describeWithServer("the NestJS transport in docs/guide.md", () => {
-  test("gets a channel's messages to a controller, which acknowledges by ending, and drains at a SIGTERM", { timeout: 120_000 }, async ({ skip }) => {
+  const long = { timeout: 120_000 };
+  test("gets messages to a controller, which acknowledges by ending; drains at a SIGTERM", long, async ({ skip }) => {
     const nestjs = installPackage(NESTJS);
     if ("missing" in nestjs) {
       if (process.env["CI"] === "true") throw new Error(nestjs.missing);
@@ -24,14 +25,17 @@ describeWithServer("the NestJS transport in docs/guide.md", () => {
     const place = makePlace();
     onTestFinished(() => rmSync(place, { recursive: true, force: true }));
     mkdirSync(join(place, "node_modules"), { recursive: true });
-    for (const name of PACKAGES) symlinkSync(join(nestjs.path, "node_modules", name), join(place, "node_modules", name));
+    for (const name of PACKAGES) {
+      symlinkSync(join(nestjs.path, "node_modules", name), join(place, "node_modules", name));
+    }
     writeFileSync(join(place, "package.json"), '{ "type": "module" }');
 
     const blocks = allBlocks().filter(({ info }) => info.startsWith("nestjs "));
     const files = Object.fromEntries(blocks.map(({ info, code }) => [info.slice("nestjs ".length), code]));
     expect(Object.keys(files)).toEqual(["nats-streaming.ts", "main.ts"]);
     // A handler that fails, besides the one of the document.
-    files["main.ts"] = files["main.ts"]!.replace("console.log(", 'if (order.item === "bad" && !message.redelivered) throw new Error("no");\n    $&')
+    const refusal = 'if (order.item === "bad" && !message.redelivered) throw new Error("no");';
+    files["main.ts"] = files["main.ts"]!.replace("console.log(", `${refusal}\n    $&`)
       .replace('startAt: "first" }', 'startAt: "first", ackWait: 1_000 }');
     expect(compile(place, files, { experimentalDecorators: true })).toBe("");
 
@@ -45,7 +49,9 @@ describeWithServer("the NestJS transport in docs/guide.md", () => {
     await untilAcknowledged(server, "orders", 3);
     program.kill("SIGTERM");
     expect(await program.ended).toMatchObject({ signal: "SIGTERM" });
-    expect((await channelPage(server, "orders"))!.subscriptions).toMatchObject([{ is_offline: true, pending_count: 0 }]);
+    expect((await channelPage(server, "orders"))!.subscriptions).toMatchObject([
+      { is_offline: true, pending_count: 0 },
+    ]);
     expect(program.err()).toContain("the handler of message 2 failed");
   });
 });

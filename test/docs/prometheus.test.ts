@@ -7,7 +7,7 @@ import { allBlocks, compile, makePlace } from "../support/documents.ts";
 
 type Recipe = { prometheus(client: Client, subscriptions: Record<string, Subscription>): string };
 
-test("the recipe for Prometheus in docs/guide.md gives each series once, each family a type, and times in seconds", async () => {
+test("the recipe for Prometheus gives each series once, each family a type, and times in seconds", async () => {
   const place = makePlace();
   onTestFinished(() => rmSync(place, { recursive: true, force: true }));
   const { code } = allBlocks().find(({ code }) => code.includes("function prometheus"))!;
@@ -38,7 +38,9 @@ test("the recipe for Prometheus in docs/guide.md gives each series once, each fa
     expect(series.has(`${name}{${labels}}`), line).toBe(false);
     series.set(`${name}{${labels}}`, Number(value));
   }
-  expect(series.get('stan_subscription_received_total{client_id="shop",channel="orders",subscription="shipping"}')).toBe(1);
+  expect(
+    series.get('stan_subscription_received_total{client_id="shop",channel="orders",subscription="shipping"}'),
+  ).toBe(1);
   expect(series.get('stan_client_stored_total{client_id="shop"}')).toBe(1);
   expect(types.get("stan_client_queued_bytes")).toBe("gauge");
   expect(series.get('stan_client_registered_timestamp_seconds{client_id="shop"}')).toBeCloseTo(Date.now() / 1000, -2);

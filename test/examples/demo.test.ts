@@ -23,7 +23,12 @@ function fileOf(name: string, content: string | Uint8Array): string {
 
 /** What a failure looks like: nothing on stdout, one line with the reason, exit code 1. */
 function failure(reason: RegExp): Ended {
-  return { code: 1, signal: null, out: "", err: expect.stringMatching(new RegExp(`^demo: [^\n]*${reason.source}[^\n]*\n$`)) as string };
+  return {
+    code: 1,
+    signal: null,
+    out: "",
+    err: expect.stringMatching(new RegExp(`^demo: [^\n]*${reason.source}[^\n]*\n$`)) as string,
+  };
 }
 
 /** A server, and how much there is of what a run may leave behind, and in the channel of the demo. */
@@ -52,13 +57,20 @@ async function real(): Promise<Server> {
     async holds() {
       const clients = await server.monitor<{ total: number }>("streaming/clientsz");
       const channel = await channelPage(server, "demo");
-      return { clients: clients!.total, subscriptions: channel?.subscriptions?.length ?? 0, messages: channel?.msgs ?? 0 };
+      return {
+        clients: clients!.total,
+        subscriptions: channel?.subscriptions?.length ?? 0,
+        messages: channel?.msgs ?? 0,
+      };
     },
     stop: () => server.stop(),
   };
 }
 
-/** Checks what is printed of a run with a file of the repository and a server of its own. The moments are those of the run. */
+/**
+ * Checks what is printed of a run with a file of the repository and a server of its own. The moments are those of the
+ * run.
+ */
 function expectWell({ code, out, err }: Ended, server: string): void {
   expect({ code, err }, out).toEqual({ code: 0, err: "" });
   const [head, steps, result] = out.split("\n\n");
@@ -70,12 +82,15 @@ function expectWell({ code, out, err }: Ended, server: string): void {
     /^The client is back after \d\.\d\d s, by itself/,
     /^Line 1 came again after \d\.\d\d s, and is handled\.$/,
   ];
-  for (const event of events) expect(steps!.split("\n").filter((line) => event.test(line)), event.source).toHaveLength(1);
+  for (const event of events) {
+    const lines = steps!.split("\n").filter((line) => event.test(line));
+    expect(lines, event.source).toHaveLength(1);
+  }
   expect(steps!.split("\n")).toHaveLength(events.length);
   expect(result).toMatch(/^(1,\d{3}) lines published, \1 handled, 0 lost: what came back is equal to the file\.\n/);
 }
 
-test("without arguments the demo takes a file of the repository, needs nothing but Node, and shows an outage and a redelivery", async () => {
+test("without arguments the demo needs nothing but Node, and shows an outage and a redelivery", async () => {
   const run = await demo([], { PATH: "", HOME: folder, XDG_CACHE_HOME: folder });
   expectWell(run, "the one for tests, in this process");
 });
@@ -152,7 +167,7 @@ function suite(startServer: () => Promise<Server>): void {
   });
 }
 
-test("an unreachable server, a missing file, an empty file and wrong options end it with the reason and code 1", async () => {
+test("an unreachable server, a missing or empty file and wrong options end it with the reason and code 1", async () => {
   const [port] = await freePorts(1);
   const small = fileOf("a-line.txt", "a\n");
   const [unreachable, missing, empty, unknown, both, files] = await Promise.all([
@@ -166,7 +181,8 @@ test("an unreachable server, a missing file, an empty file and wrong options end
   expect(unreachable).toEqual(failure(/cannot connect to 127\.0\.0\.1:\d+/));
   expect(missing).toEqual(failure(/cannot read .*missing\.txt: no such file or directory/));
   expect(empty).toEqual(failure(/empty\.txt is empty/));
-  const usage = (reason: string) => expect.stringMatching(new RegExp(`^demo: ${reason}\nusage: npm run demo `)) as string;
+  const usage = (reason: string) =>
+    expect.stringMatching(new RegExp(`^demo: ${reason}\nusage: npm run demo `)) as string;
   expect(unknown).toMatchObject({ code: 1, out: "", err: usage("unknown option --sever; did you mean --server\\?") });
   expect(both).toMatchObject({ code: 1, out: "", err: usage("--real and --server exclude each other") });
   expect(files).toMatchObject({ code: 1, out: "", err: usage("one argument too many: b\\.txt") });
@@ -175,7 +191,7 @@ test("an unreachable server, a missing file, an empty file and wrong options end
 describe("on a terminal of 40 columns", () => {
   const server = forSuite(embedded);
 
-  test("the demo draws how much is done and how long the rest takes, in one row, and leaves nothing of it", async () => {
+  test("the demo draws in one row how much is done and how long the rest takes, and leaves nothing of it", async () => {
     const file = fileOf("some.txt", "a line\n".repeat(20_000));
     const run = await demo([file, "--server", server().url], examples.terminal(40));
     const lines = drawn(run.err);
@@ -204,6 +220,7 @@ describe("on a terminal of 40 columns", () => {
 
 test("without a real server to start it says what is missing, and what to do", async () => {
   const run = await demo(["--real"], { NATS_STREAMING_SERVER: join(folder, "no-such-server") });
-  const reason = /^demo: no server to run: nats-streaming-server 0\.25\.6: .*no-such-server.* by --server, or leave out --real\n$/;
+  const reason =
+    /^demo: no server to run: nats-streaming-server 0\.25\.6: .*no-such-server.* by --server, or leave out --real\n$/;
   expect(run).toMatchObject({ code: 1, err: expect.stringMatching(reason) as string });
 });

@@ -28,7 +28,13 @@ class Browser {
 
   constructor(binary: string) {
     // Without the sandbox, which needs rights that containers do not give: the page is our own.
-    const args = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"];
+    const args = [
+      "--headless=new",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      "--remote-debugging-pipe",
+    ];
     this.#process = spawn(binary, [...args, `--user-data-dir=${this.#profile}`, "--window-size=900,900"], {
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
     });
@@ -52,7 +58,10 @@ class Browser {
 
   /** The value of an expression in the page. */
   async evaluate<T>(expression: string): Promise<T> {
-    const { result } = await this.tell<{ result: { value: T } }>("Runtime.evaluate", { expression, returnByValue: true });
+    const { result } = await this.tell<{ result: { value: T } }>("Runtime.evaluate", {
+      expression,
+      returnByValue: true,
+    });
     return result.value;
   }
 

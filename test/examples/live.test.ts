@@ -99,7 +99,11 @@ test("live ends after so many seconds, and when nobody reads its output any more
   expect(ended).toMatchObject({ code: 0, err: "" });
   const rates = /^pubd [1-9]\d* recvd [1-9]\d* ackd [1-9]\d*/;
   const lines = ended.out.split("\n");
-  expect(lines).toEqual([expect.stringMatching(`${rates.source} per second$`), expect.stringMatching(`${rates.source}$`), ""]);
+  expect(lines).toEqual([
+    expect.stringMatching(`${rates.source} per second$`),
+    expect.stringMatching(`${rates.source}$`),
+    "",
+  ]);
   await unread!.printed(/ per second\n/);
   unread!.leave();
   expect(await unread!.ended).toMatchObject({ code: 0, signal: null, err: "" });

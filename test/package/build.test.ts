@@ -10,7 +10,9 @@ let place = "";
 
 beforeEach(() => {
   place = mkdtempSync(join(tmpdir(), "nats-streaming-client-build-test-"));
-  for (const name of ["src", "tsconfig.json", "build.mjs"]) cpSync(join(root, name), join(place, name), { recursive: true });
+  for (const name of ["src", "tsconfig.json", "build.mjs"]) {
+    cpSync(join(root, name), join(place, name), { recursive: true });
+  }
   symlinkSync(join(root, "node_modules"), join(place, "node_modules"));
 });
 afterEach(() => rmSync(place, { recursive: true, force: true }));
@@ -36,12 +38,18 @@ test("each layer becomes one file, with every module once, behind those that it 
     const joined = [...text.matchAll(/^\/\/ src\/[\w-]+\/([\w-]+)\.ts$/gm)].map(([, name]) => name!);
     // Of those that hold types alone nothing is left.
     const modules = readdirSync(join(place, "src", layer)).map((file) => basename(file, ".ts"));
-    const withCode = modules.filter((name) => /^export (?:async |abstract )?(?:class|const|function)/m.test(readFileSync(join(place, "src", layer, `${name}.ts`), "utf8")));
+    const withCode = modules.filter((name) =>
+      /^export (?:async |abstract )?(?:class|const|function)/m.test(
+        readFileSync(join(place, "src", layer, `${name}.ts`), "utf8"),
+      ),
+    );
     expect([...joined].sort()).toEqual(withCode.sort());
     for (const [i, name] of joined.entries()) {
       const source = readFileSync(join(place, "src", layer, `${name}.ts`), "utf8");
       for (const [, imported] of source.matchAll(/^import (?!type\b)[^;]* from "\.\/([\w-]+)\.ts"/gm)) {
-        if (withCode.includes(imported!)) expect(joined.slice(0, i), `${layer}: what ${name} imports`).toContain(imported);
+        if (withCode.includes(imported!)) {
+          expect(joined.slice(0, i), `${layer}: what ${name} imports`).toContain(imported);
+        }
       }
     }
   }

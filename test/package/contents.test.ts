@@ -62,7 +62,9 @@ function reached(files: readonly string[]): Set<string> {
 
 test("the package is one file for each layer, the declarations of what is public, and the documents for users", () => {
   const compiled = ["pb", "core-nats", "streaming", "index", "testing"].map((layer) => `dist/${layer}.js`);
-  const entries = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [] : [target.types.replace("./", "")]));
+  const entries = Object.values(manifest.exports).flatMap((target) =>
+    typeof target === "string" ? [] : [target.types.replace("./", "")],
+  );
   const expected = [...TEXTS, ...compiled, ...reached(entries)];
   expect(tarball.files.map(({ path }) => path).sort()).toEqual(expected.sort());
   expect(filesIn(installed).sort()).toEqual(expected.sort());
@@ -104,10 +106,19 @@ test("installing the package brings in nothing else and runs nothing", () => {
   expect(readdirSync(join(folder, "one", "node_modules")).filter((name) => !name.startsWith("."))).toEqual([
     "nats-streaming-client",
   ]);
-  for (const field of ["dependencies", "peerDependencies", "optionalDependencies", "bundleDependencies", "bin", "gypfile"]) {
+  for (const field of [
+    "dependencies",
+    "peerDependencies",
+    "optionalDependencies",
+    "bundleDependencies",
+    "bin",
+    "gypfile",
+  ]) {
     expect(manifest[field], field).toBeUndefined();
   }
-  for (const script of ["preinstall", "install", "postinstall", "prepare"]) expect(manifest.scripts[script], script).toBeUndefined();
+  for (const script of ["preinstall", "install", "postinstall", "prepare"]) {
+    expect(manifest.scripts[script], script).toBeUndefined();
+  }
 });
 
 test("old and new ways to look up a module find the same files, and they are there", () => {
@@ -116,10 +127,14 @@ test("old and new ways to look up a module find the same files, and they are the
   // TypeScript's "node10" knows no exports.
   const testing = exports["./testing"] as { types: string };
   expect(typesVersions).toEqual({ "*": { testing: [testing.types] } });
-  const targets = Object.values(exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));
+  const targets = Object.values(exports).flatMap((target) =>
+    typeof target === "string" ? [target] : Object.values(target),
+  );
   for (const target of targets) expect(filesIn(installed), target).toContain(target.replace("./", ""));
   // The first condition that fits counts.
-  for (const target of Object.values(exports)) if (typeof target === "object") expect(Object.keys(target)).toEqual(["types", "default"]);
+  for (const target of Object.values(exports)) {
+    if (typeof target === "object") expect(Object.keys(target)).toEqual(["types", "default"]);
+  }
 });
 
 test("two builds from clean clones are equal, byte by byte", () => {

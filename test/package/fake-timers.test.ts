@@ -30,14 +30,18 @@ function run(args: readonly string[], env: Record<string, string> = {}): { statu
   return { status, output: stdout + stderr };
 }
 
-test("fake timers of vitest, all by default and each alone, change nothing for client and server", { timeout: 180_000 }, () => {
-  const config = { test: { globals: true, include: ["in-vitest.test.mjs"], testTimeout: 10_000 } };
-  writeFileSync(join(project().folder, "vitest.config.mjs"), `export default ${JSON.stringify(config)};\n`);
-  const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
-  const { status, output } = run([vitest, "run", "--reporter=verbose"]);
-  expect(output).toContain("11 passed");
-  expect(status).toBe(0);
-});
+test(
+  "fake timers of vitest, all by default and each alone, change nothing for client and server",
+  { timeout: 180_000 },
+  () => {
+    const config = { test: { globals: true, include: ["in-vitest.test.mjs"], testTimeout: 10_000 } };
+    writeFileSync(join(project().folder, "vitest.config.mjs"), `export default ${JSON.stringify(config)};\n`);
+    const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+    const { status, output } = run([vitest, "run", "--reporter=verbose"]);
+    expect(output).toContain("11 passed");
+    expect(status).toBe(0);
+  },
+);
 
 for (const [how, globally, cases] of [
   ["all by default and each alone", false, 12],
@@ -51,9 +55,17 @@ for (const [how, globally, cases] of [
       return;
     }
     const fakeTimers = { enableGlobally: globally };
-    const config = { rootDir: ".", testMatch: ["<rootDir>/in-jest.test.cjs"], transform: {}, testTimeout: 10_000, fakeTimers };
+    const config = {
+      rootDir: ".",
+      testMatch: ["<rootDir>/in-jest.test.cjs"],
+      transform: {},
+      testTimeout: 10_000,
+      fakeTimers,
+    };
     const program = join(jest.path, "node_modules", "jest", "bin", "jest.js");
-    const { status, output } = run([program, "--runInBand", "--config", JSON.stringify(config)], { GLOBALLY: String(globally) });
+    const { status, output } = run([program, "--runInBand", "--config", JSON.stringify(config)], {
+      GLOBALLY: String(globally),
+    });
     expect(output).toContain(`${cases} passed`);
     expect(status).toBe(0);
   });

@@ -11,13 +11,28 @@ const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-loading-"));
 beforeAll(() => install(pack(folder), folder));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string; sideEffects: unknown };
-const NAMES = ["Client", "Message", "Messages", "NatsError", "PublishManyError", "StreamingError", "Subscription", "connect"];
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  version: string;
+  sideEffects: unknown;
+};
+const NAMES = [
+  "Client",
+  "Message",
+  "Messages",
+  "NatsError",
+  "PublishManyError",
+  "StreamingError",
+  "Subscription",
+  "connect",
+];
 
 /** Runs a program where the package is installed, and returns what it prints as JSON. */
 function run(file: string, text: string): unknown {
   writeFileSync(join(folder, file), text);
-  const { stdout, stderr, status } = spawnSync(process.execPath, ["--pending-deprecation", file], { encoding: "utf8", cwd: folder });
+  const { stdout, stderr, status } = spawnSync(process.execPath, ["--pending-deprecation", file], {
+    encoding: "utf8",
+    cwd: folder,
+  });
   expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
   return JSON.parse(stdout);
 }
@@ -72,7 +87,7 @@ test("loading the package loads nothing of the host but what it has, and neither
   expect(run("loaded.cjs", program)).toEqual([["node:timers"], ["node:timers"]]);
 });
 
-test("loading the package has no side effects, as the manifest says: the host's objects, listeners and timers are as before", () => {
+test("loading the package has no side effects, as its manifest says: no object, listener or timer is new", () => {
   expect(manifest.sideEffects).toBe(false);
   const program = `
     const ownProperties = (object) => Reflect.ownKeys(object).map((key) => {
@@ -83,7 +98,8 @@ test("loading the package has no side effects, as the manifest says: the host's 
     const globals = Object.getOwnPropertyNames(globalThis).map((name) => [name, globalThis[name]]);
     const objects = globals
       .filter(([, value]) => typeof value === "function" || (typeof value === "object" && value !== null))
-      .flatMap(([name, value]) => [[name, value], ...(value.prototype ? [[name + ".prototype", value.prototype]] : [])]);
+      .flatMap(([name, value]) => [[name, value], [name + ".prototype", value.prototype]])
+      .filter(([, value]) => value);
     const look = () => new Map([
       ...objects.map(([name, object]) => [name, ownProperties(object)]),
       ["listeners", process.eventNames().map((name) => [name, process.listenerCount(name)])],
@@ -91,7 +107,8 @@ test("loading the package has no side effects, as the manifest says: the host's 
       ["environment", Object.entries(process.env)],
     ]);
     const same = (a, b) =>
-      Object.is(a, b) || (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((part, i) => same(part, b[i])));
+      Object.is(a, b) ||
+      (Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((part, i) => same(part, b[i])));
     const before = look();
     require("nats-streaming-client");
     require("nats-streaming-client/testing");

@@ -6,7 +6,9 @@ import type { Way } from "./runtimes.ts";
 /** A bundle that is to be made: of one script with all that it needs, for Node. */
 interface Task {
   readonly way: Way;
-  /** The script, an ES module for `import` and a CommonJS module for `require`, in the folder where the bundler runs. */
+  /**
+   * The script, an ES module for `import` and a CommonJS module for `require`, in the folder where the bundler runs.
+   */
   readonly entry: string;
   /** Where to, and the file there: of the same kind as the script. */
   readonly folder: string;
@@ -33,7 +35,15 @@ export function esbuild(name: string, title: string, ...options: string[]): Bund
     title,
     packages: "esbuild@0.28.2",
     command: ({ entry, folder, file, format }) => [
-      ...["esbuild", entry, "--bundle", "--platform=node", `--format=${format}`, ...options, `--outfile=${join(folder, file)}`],
+      ...[
+        "esbuild",
+        entry,
+        "--bundle",
+        "--platform=node",
+        `--format=${format}`,
+        ...options,
+        `--outfile=${join(folder, file)}`,
+      ],
     ],
   };
 }
@@ -51,7 +61,9 @@ function webpackConfig({ way, entry, folder, file, config }: Task): string {
   return config(`export default ${JSON.stringify(options)};`);
 }
 
-/** As their users call them: nothing is said of the library but, where that is not so anyway, that it is to be bundled. */
+/**
+ * As their users call them: nothing is said of the library but, where that is not so anyway, that it is to be bundled.
+ */
 export const bundlers: readonly Bundler[] = [
   esbuild("esbuild", "esbuild 0.28.2"),
   esbuild("esbuild-minify", "esbuild 0.28.2 `--minify`", "--minify"),
@@ -60,7 +72,8 @@ export const bundlers: readonly Bundler[] = [
     title: "rollup 4.68.8",
     packages: "rollup@4.68.8 @rollup/plugin-node-resolve@16.0.3 @rollup/plugin-commonjs@29.0.3",
     command: ({ entry, folder, file, format }) => [
-      ...["rollup", entry, "--plugin", "node-resolve", "--plugin", "commonjs", "--format", format, "--file", join(folder, file)],
+      ...["rollup", entry, "--plugin", "node-resolve", "--plugin", "commonjs"],
+      ...["--format", format, "--file", join(folder, file)],
     ],
   },
   {
@@ -77,7 +90,12 @@ export const bundlers: readonly Bundler[] = [
     packages: "vite@8.3.8",
     command: ({ entry, folder, file, format, config }) => {
       const build = { ssr: entry, outDir: folder, rollupOptions: { output: { format, entryFileNames: file } } };
-      return ["vite", "build", "--config", config(`export default ${JSON.stringify({ ssr: { noExternal: true }, build })};`)];
+      return [
+        "vite",
+        "build",
+        "--config",
+        config(`export default ${JSON.stringify({ ssr: { noExternal: true }, build })};`),
+      ];
     },
   },
   {
@@ -110,7 +128,9 @@ export const bundlers: readonly Bundler[] = [
     name: "tsup",
     title: "tsup 9.0.0",
     packages: "tsup@9.0.0 typescript@5.9.3",
-    command: ({ entry, folder, format }) => ["tsup", entry, "--format", format, "--platform", "node", "--out-dir", folder],
+    command: ({ entry, folder, format }) => [
+      ...["tsup", entry, "--format", format, "--platform", "node", "--out-dir", folder],
+    ],
   },
 ];
 
@@ -118,7 +138,13 @@ export const bundlers: readonly Bundler[] = [
  * Bundles a script of the project, and returns the path of the bundle: in a folder of its own, where there is no
  * node_modules. `bins` are the folders of the executables of Node and of the bundler. Blocks.
  */
-export function bundle(bundler: Bundler, way: Way, entry: string, project: string, [node, tool]: readonly string[]): string {
+export function bundle(
+  bundler: Bundler,
+  way: Way,
+  entry: string,
+  project: string,
+  [node, tool]: readonly string[],
+): string {
   const folder = join(project, "..", "bundle", bundler.name, way);
   mkdirSync(folder, { recursive: true });
   const [program, ...args] = bundler.command({

@@ -1,6 +1,6 @@
 "use strict";
-// Publishes and consumes 50,000 messages of 1 KiB, three times, and tells what that took. Its orders are those of the smoke
-// suite.
+// Publishes and consumes 50,000 messages of 1 KiB, three times, and tells what that took. Its orders are those of the
+// smoke suite.
 
 const { connect } = require("nats-streaming-client");
 

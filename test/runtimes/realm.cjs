@@ -1,7 +1,7 @@
 "use strict";
-// The main calls, with all that they are given made here: run in a vm context, or in jest's jsdom, every array of bytes, date,
-// error and promise is of another class than where the library, or Node's Buffer, was made. Nothing but ECMAScript is
-// used; what else there is comes with `host`. Throws at the first call that does not do what it should.
+// The main calls, with all that they are given made here: run in a vm context, or in jest's jsdom, every array of
+// bytes, date, error and promise is of another class than where the library, or Node's Buffer, was made. Nothing but
+// ECMAScript is used; what else there is comes with `host`. Throws at the first call that does not do what it should.
 
 function assertEqual(actual, expected) {
   const [is, shouldBe] = [JSON.stringify(actual), JSON.stringify(expected)];
@@ -18,10 +18,14 @@ async function errorOf(promise) {
   return "none";
 }
 
+const wrongData = "TypeError: data must be a string or a Uint8Array";
+
 function wrong() {
   const disguised = Object.setPrototypeOf(new Float64Array(2), Uint8Array.prototype);
-  const imitations = [Object.create(Uint8Array.prototype), new Proxy(new Uint8Array(3), {}), { length: 1, 0: 1 }, disguised];
-  return [...imitations, new Float64Array(2), new DataView(new ArrayBuffer(2)), new ArrayBuffer(2), new String("x"), new Date()];
+  const proxy = new Proxy(new Uint8Array(3), {});
+  const imitations = [Object.create(Uint8Array.prototype), proxy, { length: 1, 0: 1 }, disguised];
+  const buffer = new ArrayBuffer(2);
+  return [...imitations, new Float64Array(2), new DataView(buffer), buffer, new String("x"), new Date()];
 }
 
 async function calls({ connect, StreamingServer, AbortController, foreign, options }) {
@@ -56,12 +60,14 @@ async function calls({ connect, StreamingServer, AbortController, foreign, optio
   assertEqual(stored, 3);
 
   for (const data of wrong()) {
-    const problem = "TypeError: data must be a string or a Uint8Array (JSON.stringify makes a string of an object), not an object";
+    const problem = `${wrongData} (JSON.stringify makes a string of an object), not an object`;
     assertEqual(await errorOf(client.publish(channel, data)), problem);
     assertEqual(await errorOf(client.publishMany(channel, [data])), problem);
   }
   for (const source of [new Uint8Array(3), foreign, "text"]) {
-    assertEqual(await errorOf(client.publishMany(channel, source)), "TypeError: source must be an iterable, or an async iterable, of strings, Uint8Arrays and { data, reply }");
+    const items = "strings, Uint8Arrays and { data, reply }";
+    const problem = `TypeError: source must be an iterable, or an async iterable, of ${items}`;
+    assertEqual(await errorOf(client.publishMany(channel, source)), problem);
   }
   for (const time of [new Date(NaN), Object.create(Date.prototype), 5]) {
     const problem = `TypeError: startAt.time must be a valid Date, not ${time === 5 ? 5 : "an object"}`;
@@ -88,12 +94,14 @@ async function calls({ connect, StreamingServer, AbortController, foreign, optio
   if (AbortController !== undefined) {
     const before = new AbortController();
     before.abort();
-    assertEqual(await errorOf(client.publish(channel, "x", { signal: before.signal })), `StreamingError: publish ${channel}: the caller's signal was aborted`);
-    assertEqual(await errorOf(connect({ ...options, signal: before.signal })), "StreamingError: connect: the caller's signal was aborted");
+    const { signal } = before;
+    const aborted = (call) => `StreamingError: ${call}: the caller's signal was aborted`;
+    assertEqual(await errorOf(client.publish(channel, "x", { signal })), aborted(`publish ${channel}`));
+    assertEqual(await errorOf(connect({ ...options, signal })), aborted("connect"));
     const during = new AbortController();
     const problem = errorOf(client.publish(channel, "x", { signal: during.signal }));
     during.abort();
-    assertEqual(await problem, `StreamingError: publish ${channel}: the caller's signal was aborted after it was sent`);
+    assertEqual(await problem, `${aborted(`publish ${channel}`)} after it was sent`);
   }
   assertEqual(await client.drain(), { unhandled: [], unconfirmed: 0 });
 
@@ -103,7 +111,7 @@ async function calls({ connect, StreamingServer, AbortController, foreign, optio
   for (const data of [bytes, foreign]) server.publish(channel, data);
   bytes.fill(0);
   assertEqual(server.messages(channel).map(({ text }) => text), ["hi", "foreign"]);
-  for (const data of wrong()) assertEqual(await errorOf((async () => server.publish(channel, data))()), "TypeError: data must be a string or a Uint8Array");
+  for (const data of wrong()) assertEqual(await errorOf((async () => server.publish(channel, data))()), wrongData);
   const texts = [];
   for await (const message of await guest.messages(channel, { startAt: "first" })) {
     texts.push(message.text());

@@ -59,11 +59,16 @@ async function tryOut(trial: Trial, runtime: Runtime): Promise<Row> {
 }
 
 function checksTable(rows: ReadonlyMap<Runtime, Row>): string {
-  return table(["", ...checks], [...rows].map(([{ title }, row]) => [title, ...checks.map((check) => cell(row, check))]));
+  return table(
+    ["", ...checks],
+    [...rows].map(([{ title }, row]) => [title, ...checks.map((check) => cell(row, check))]),
+  );
 }
 
 function loadsTable(rows: ReadonlyMap<Runtime, Row>): string {
-  const measured = [...rows].flatMap(([{ title }, { load }]) => (load === undefined ? [] : [[title, ...load.split(", ")]]));
+  const measured = [...rows].flatMap(([{ title }, { load }]) =>
+    load === undefined ? [] : [[title, ...load.split(", ")]],
+  );
   return table(["", "time", "CPU time", "memory, at most"], measured);
 }
 
@@ -83,9 +88,11 @@ function cell(row: Row, check: string): string {
 
 function page(rows: ReadonlyMap<Runtime, Row>): string {
   const leastCompiler = compilers[0]!.version.replace(/\.\d+$/, "");
+  const date = new Date().toISOString().slice(0, 10);
+  const { version } = binaries.streaming;
   return `# Runtimes
 
-Written by \`npm run runtimes\` on ${new Date().toISOString().slice(0, 10)}, with nats-streaming-server ${binaries.streaming.version} on ${process.platform}. The package
+Written by \`npm run runtimes\` on ${date}, with nats-streaming-server ${version} on ${process.platform}. The package
 is packed, installed from the tarball and loaded by \`import\` and by \`require\`; "yes" means that both passed. The command
 writes this page only if no check fails.
 

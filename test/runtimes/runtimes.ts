@@ -20,8 +20,8 @@ export interface Runtime {
   /** The packages that it comes in, each with its exact version. */
   readonly packages: readonly string[];
   /**
-   * The command that runs the smoke suite, in `folder`, where its scripts are and the library is installed. `bins` are the
-   * folders of the packages' executables, in their order.
+   * The command that runs the smoke suite, in `folder`, where its scripts are and the library is installed. `bins` are
+   * the folders of the packages' executables, in their order.
    */
   command(way: Way, folder: string, bins: readonly string[]): readonly string[];
   /** The checks of the smoke suite that it cannot pass, since it has not what they need. */
@@ -64,7 +64,9 @@ function jest(name: string, title: string, environment: string, packages: readon
 }
 
 /** A browser's globals in place of Node's, of a realm of their own. */
-export const jestWithJsdom = jest("jest-jsdom", "jest 30.5.2, jsdom", "jest-environment-jsdom", ["jest-environment-jsdom@30.5.2"]);
+export const jestWithJsdom = jest("jest-jsdom", "jest 30.5.2, jsdom", "jest-environment-jsdom", [
+  "jest-environment-jsdom@30.5.2",
+]);
 
 /** The newest Node with options that take something away from it. */
 function constrained(name: string, ...options: string[]): Runtime {
@@ -87,7 +89,10 @@ function workerd(name: string, date: string, flags: readonly string[]): Runtime 
     command: (way, folder, [nodeBin, workerdBin, esbuildBin]) => {
       const wrangler = ["--platform=browser", "--conditions=workerd,worker,browser", "--external:node:*"];
       // A Worker is an ES module, whatever it is made of.
-      const code = bundle(esbuild(name, name, "--format=esm", ...wrangler), way, worker[way], folder, [nodeBin!, esbuildBin!]);
+      const code = bundle(esbuild(name, name, "--format=esm", ...wrangler), way, worker[way], folder, [
+        nodeBin!,
+        esbuildBin!,
+      ]);
       const config = `${code}.capnp`;
       writeFileSync(config, workerdConfig(readFileSync(code, "utf8"), date, flags));
       // Not the script that comes with it, whose child would outlive it.
@@ -97,7 +102,9 @@ function workerd(name: string, date: string, flags: readonly string[]): Runtime 
   };
 }
 
-/** Two networks, of which one trusts the authority of the tests, and a Worker in each. Texts of JSON are texts there. */
+/**
+ * Two networks, of which one trusts the authority of the tests, and a Worker in each. Texts of JSON are texts there.
+ */
 function workerdConfig(code: string, date: string, flags: readonly string[]): string {
   const ca = readFileSync(join(root, "test", "fixtures", "tls", "ca.pem"), "utf8");
   const worker = `modules = [(name = "worker", esModule = ${JSON.stringify(code)})],

@@ -1,6 +1,6 @@
 "use strict";
-// What has to work in every runtime. Plain JavaScript, since it runs as it is in all of them; it gets its orders from the
-// variable SMOKE and tells by lines on stdout what it has done: "smoke: connect" is a check that passed, and
+// What has to work in every runtime. Plain JavaScript, since it runs as it is in all of them; it gets its orders from
+// the variable SMOKE and tells by lines on stdout what it has done: "smoke: connect" is a check that passed, and
 // "smoke: cut!" asks to have the link cut. It throws at the first check that fails.
 
 const orders = JSON.parse(process.env.SMOKE);

@@ -38,7 +38,13 @@ export class Trial {
   readonly #tlsServer: StreamingServer;
   #runs = 0;
 
-  private constructor(folder: string, project: string, server: StreamingServer, proxy: Proxy, tlsServer: StreamingServer) {
+  private constructor(
+    folder: string,
+    project: string,
+    server: StreamingServer,
+    proxy: Proxy,
+    tlsServer: StreamingServer,
+  ) {
     this.#folder = folder;
     this.#project = project;
     this.#server = server;
@@ -116,7 +122,9 @@ export class Trial {
       child.once("error", (error) => resolve(error.message));
       child.once("close", (code, signal) => {
         clearTimeout(late);
-        resolve(code === 0 ? "" : signal === null ? `exit code ${code}` : `${signal} after ${TIMEOUT} ms at the latest`);
+        resolve(
+          code === 0 ? "" : signal === null ? `exit code ${code}` : `${signal} after ${TIMEOUT} ms at the latest`,
+        );
       });
     });
     return { said, printed, ending };
@@ -137,7 +145,8 @@ function startTls(folder: string): Promise<StreamingServer> {
   return StreamingServer.start({
     config: `tls { cert_file: ${pem("server")}, key_file: ${pem("server-key")}, timeout: 5 }
       authorization { users: [ { nkey: ${user} } ] }
-      streaming { id: test-cluster, nkey_seed_file: ${seedFile}, tls { client_ca: ${pem("ca")}, server_name: localhost } }`,
+      streaming { id: test-cluster, nkey_seed_file: ${seedFile},
+        tls { client_ca: ${pem("ca")}, server_name: localhost } }`,
     args: ["-secure"],
   });
 }

@@ -27,7 +27,12 @@ export const consumers: readonly Consumer[] = [
 export const wrong: Consumer = { name: "wrong", lib: ["es2022"] };
 
 const consumersFolder = join(root, "test", "types", "consumers");
-const modules: Record<Resolution, string> = { node10: "commonjs", node16: "node16", nodenext: "nodenext", bundler: "esnext" };
+const modules: Record<Resolution, string> = {
+  node10: "commonjs",
+  node16: "node16",
+  nodenext: "nodenext",
+  bundler: "esnext",
+};
 
 /** Whether there is such a thing as this consumer under this resolution: a bundler is given ES modules. */
 export function applies(consumer: Consumer, resolution: Resolution): boolean {
@@ -36,8 +41,8 @@ export function applies(consumer: Consumer, resolution: Resolution): boolean {
 
 /**
  * Compiles a consumer in a folder of its own below `folder`, whose node_modules has the library, and returns what the
- * compiler says, which is nothing if all is well. `compiler` is the path of a tsc. With `skipLibCheck`, as many projects
- * have it, it says nothing about the library's own types.
+ * compiler says, which is nothing if all is well. `compiler` is the path of a tsc. With `skipLibCheck`, as many
+ * projects have it, it says nothing about the library's own types.
  */
 export function compile(
   compiler: string,

@@ -12,7 +12,9 @@ const withNodeTypes: Consumer = { name: "host", lib: ["es2022"], types: ["node"]
 /** All compilers, or those of the given versions. */
 function main(versions: readonly string[]): void {
   const chosen = compilers.filter(({ version }) => versions.length === 0 || versions.includes(version));
-  if (chosen.length < versions.length) throw new Error(`only these are tried: ${compilers.map(({ version }) => version).join(" ")}`);
+  if (chosen.length < versions.length) {
+    throw new Error(`only these are tried: ${compilers.map(({ version }) => version).join(" ")}`);
+  }
   const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-types-"));
   let failures = 0;
   try {
@@ -20,7 +22,10 @@ function main(versions: readonly string[]): void {
     for (const compiler of chosen) {
       const project = join(folder, compiler.version);
       install(tarball, project);
-      symlinkSync(join(packageOf(`@types/node@${compiler.nodeTypes}`), "@types"), join(project, "node_modules", "@types"));
+      symlinkSync(
+        join(packageOf(`@types/node@${compiler.nodeTypes}`), "@types"),
+        join(project, "node_modules", "@types"),
+      );
       const tsc = join(packageOf(`typescript@${compiler.version}`), "typescript", "bin", "tsc");
       for (const resolution of compiler.resolutions) failures += tryOut(tsc, compiler, resolution, project);
     }
@@ -37,7 +42,8 @@ function tryOut(tsc: string, { version, disposal }: Compiler, resolution: Resolu
   for (const consumer of trials) {
     if (consumer.name === "disposal" && !disposal) continue;
     const problem = compile(tsc, consumer, resolution, project);
-    const title = `TypeScript ${version} ${resolution} ${consumer.name} ${[...consumer.lib, ...(consumer.types ?? [])].join("+")}`;
+    const libraries = [...consumer.lib, ...(consumer.types ?? [])].join("+");
+    const title = `TypeScript ${version} ${resolution} ${consumer.name} ${libraries}`;
     process.stdout.write(`${title}: ${problem === "" ? "compiles" : `FAILED\n${problem}`}\n`);
     if (problem !== "") failures++;
   }

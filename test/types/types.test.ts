@@ -37,7 +37,9 @@ test("the packed types refuse what is wrong, on each line of the consumer that i
 
 const [least] = compilers;
 
-test(`TypeScript ${least!.version}, the least, takes the types and refuses what is wrong`, { timeout: 120_000 }, ({ skip }) => {
+const long = { timeout: 120_000 };
+
+test(`TypeScript ${least!.version}, the least, takes the types and refuses what is wrong`, long, ({ skip }) => {
   const found = installPackage(`typescript@${least!.version}`);
   if ("missing" in found) {
     if (process.env["CI"] === "true") throw new Error(found.missing);

@@ -59,7 +59,8 @@ module.exports = async function exercise({ connect, StreamingServer }, pass) {
   same(seen.slice(7), ["seven"]);
 
   // What nobody answers ends by its timeout.
-  const impatient = await connect({ clusterId: "test-cluster", clientId: "impatient", servers: server.url, publishTimeout: 50 });
+  const options = { clusterId: "test-cluster", clientId: "impatient", servers: server.url, publishTimeout: 50 };
+  const impatient = await connect(options);
   server.swallow("PubAck");
   const failed = await impatient.publish("orders", "eight").then(() => "stored", ({ code }) => code);
   same(failed, "UNCONFIRMED");

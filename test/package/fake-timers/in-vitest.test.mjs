@@ -10,7 +10,9 @@ const APIS = [
 
 afterEach(() => vi.useRealTimers());
 
-test.each([["the defaults", undefined], ...APIS.map((api) => [api, { toFake: [api] }])])("fake timers: %s", async (_, options) => {
+const kinds = [["the defaults", undefined], ...APIS.map((api) => [api, { toFake: [api] }])];
+
+test.each(kinds)("fake timers: %s", async (_, options) => {
   vi.useFakeTimers(options);
   await exercise({ connect, StreamingServer }, () => vi.advanceTimersByTime(3_600_000));
 });

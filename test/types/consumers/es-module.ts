@@ -1,5 +1,6 @@
 // A consumer that uses every public name, as an ES module, where the compiler knows no host at all.
-import { Client, connect, Message, Messages, NatsError, PublishManyError, StreamingError, Subscription } from "nats-streaming-client";
+import { Client, connect, Message, Messages, NatsError } from "nats-streaming-client";
+import { PublishManyError, StreamingError, Subscription } from "nats-streaming-client";
 import type {
   ClientStats,
   ConnectOptions,
@@ -118,7 +119,9 @@ const handler: MessageHandler = async (message: Message): Promise<boolean> => {
   const timestamp: bigint = message.timestamp;
   const order = message.json<{ id: number }>();
   const line = [message.subject, message.reply, message.sequence, message.time.getTime(), message.text(), order.id];
-  return message.redelivered && message.redeliveryCount > 1 && !message.signal.aborted && message.subscription.subject !== "" && line.length > data.length + Number(timestamp) && message.ack();
+  if (!message.redelivered || message.redeliveryCount < 2 || message.signal.aborted) return false;
+  if (message.subscription.subject === "") return false;
+  return line.length > data.length + Number(timestamp) && message.ack();
 };
 
 export async function main(): Promise<number> {
@@ -145,7 +148,8 @@ export async function main(): Promise<number> {
   await client.close();
   await client.closed;
   await subscription.drain({ timeout: stats.length });
-  return report.unconfirmed + report.unhandled.length + unhandled.length + stored + state.length + (client.ready ? 1 : 0) + (cause ? 1 : 0);
+  const states = state.length + (client.ready ? 1 : 0) + (cause ? 1 : 0);
+  return report.unconfirmed + report.unhandled.length + unhandled.length + stored + states;
 }
 
 async function* lines(): AsyncGenerator<PublishItem> {
@@ -174,7 +178,9 @@ export function explain(error: unknown): string {
     const failure: PublishFailure | undefined = error.failures[0];
     return `${error.stored} ${error.firstUncertain} ${error.failed} ${failure?.index ?? ""}`;
   }
-  if (error instanceof StreamingError) return `${error.code} ${done[error.code]} ${error.message} ${String(error.cause)}`;
+  if (error instanceof StreamingError) {
+    return `${error.code} ${done[error.code]} ${error.message} ${String(error.cause)}`;
+  }
   if (error instanceof NatsError) {
     const code: NatsErrorCode = error.code;
     return code;

@@ -1,6 +1,7 @@
 // A consumer of the server for tests.
 import { StreamingServer } from "nats-streaming-client/testing";
-import type { Refused, StoredMessage, StreamingServerOptions, SubscriptionState, Swallowed } from "nats-streaming-client/testing";
+import type { Refused, StoredMessage, StreamingServerOptions } from "nats-streaming-client/testing";
+import type { SubscriptionState, Swallowed } from "nats-streaming-client/testing";
 
 const options: StreamingServerOptions = { port: 0, host: "127.0.0.1", allowRemote: false };
 const swallowed: Swallowed = "PubAck";
