@@ -2,22 +2,30 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { OPTIONS } from "../src/streaming/options.ts";
-import { allBlocks, type Block, blocksOf, compileBlocks, documents, makePlace, textOf } from "./support/documents.ts";
+import { type Declaration, exportsOf } from "./support/declarations.ts";
+import { allBlocks, type Block, blocksOf, compileBlocks, documents, examplesOf, makePlace, textOf } from "./support/documents.ts";
 import { compilers } from "./types/compilers.ts";
 
 const root = join(__dirname, "..");
 
+/** Where the package is installed as the sources are now, and what its two entry points declare. */
+let place = "";
+let exported: readonly Declaration[] = [];
+let ofTesting: readonly Declaration[] = [];
+
+beforeAll(() => {
+  place = makePlace();
+  const dist = join(place, "node_modules", "nats-streaming-client", "dist");
+  exported = exportsOf(dist, "index.d.ts");
+  ofTesting = exportsOf(dist, "testing/server.d.ts");
+});
+
+afterAll(() => {
+  rmSync(place, { recursive: true, force: true });
+});
+
 describe("the documents", () => {
-  let place = "";
   const check = (blocks: readonly Block[]): string => compileBlocks(mkdtempSync(join(place, "check-")), blocks);
-
-  beforeAll(() => {
-    place = makePlace();
-  });
-
-  afterAll(() => {
-    rmSync(place, { recursive: true, force: true });
-  });
 
   test("have TypeScript examples that compile against the package", () => {
     // Those for NestJS need it: test/docs/nestjs.test.ts.
@@ -163,6 +171,71 @@ describe("docs/options.md", () => {
     for (const [, value, option] of described) {
       expect(textOf("docs/options.md")).toMatch(new RegExp(`^\\| \`${option}\` \\| ${value} \\|`, "m"));
     }
+  });
+});
+
+describe("the docstrings of what is public", () => {
+  const paths = readdirSync(join(root, "src"), { recursive: true }) as string[];
+  const sources = paths.filter((path) => path.endsWith(".ts")).map((path) => `src/${path.replaceAll("\\", "/")}`);
+  const LINK = /\{@link (\w+)(?:\.(\w+))?\}/g;
+  /** What the examples need not show. */
+  const given = `
+    declare const connect: typeof import("nats-streaming-client").connect;
+    declare const StreamingError: typeof import("nats-streaming-client").StreamingError;
+    declare const PublishManyError: typeof import("nats-streaming-client").PublishManyError;
+    declare const client: import("nats-streaming-client").Client;
+    declare const subscription: import("nats-streaming-client").Subscription;
+    declare const message: import("nats-streaming-client").Message;
+    declare const messages: import("nats-streaming-client").Messages;
+    declare const server: import("nats-streaming-client/testing").StreamingServer;
+    type Status = import("nats-streaming-client").Status;
+    declare function save(order: string): Promise<void>;
+    declare function expect(value: unknown): { toEqual(expected: unknown): void; toMatchObject(expected: unknown): void };
+  `;
+  const check = (blocks: readonly Block[]): string => {
+    return compileBlocks(mkdtempSync(join(place, "check-")), blocks, given, { lib: ["es2022", "esnext.disposable"] });
+  };
+
+  test("show an example of each call", () => {
+    let calls = 0;
+    for (const { name, docstring, members, code } of [...exported, ...ofTesting]) {
+      if (/^export declare function/m.test(code)) expect(docstring, name).toContain("@example");
+      for (const member of members.filter(({ call, name }) => call && !name.startsWith("["))) {
+        expect(member.docstring, `${name}.${member.name}`).toContain("@example");
+        calls++;
+      }
+    }
+    expect(calls).toBeGreaterThan(30);
+  });
+
+  test("have examples that compile", () => {
+    const examples = sources.flatMap(examplesOf);
+    expect(examples.length).toBeGreaterThan(30);
+    expect(examples.length).toBe(sources.flatMap((file) => found(textOf(file), /(@example)/g)).length);
+    expect(check(examples)).toBe("");
+  });
+
+  test("would be found out by an example with a wrong name, and told where it is", () => {
+    const wrong = { where: "src/wrong.ts:3", info: "", code: "await client.publish(1);\n", output: undefined };
+    expect(check([wrong])).toMatch(/^src\/wrong\.ts:3 \(/);
+  });
+
+  test("link only to what an editor finds from there: a name of the same file, and a member that it has", () => {
+    let links = 0;
+    const all = [...exported, ...ofTesting];
+    for (const { name, docstring, members, file } of all) {
+      const texts = [docstring, ...members.map((member) => member.docstring)].join();
+      expect(texts.match(/\{@/g)?.length ?? 0, name).toBe(texts.match(LINK)?.length ?? 0);
+      for (const [link, target, member] of texts.matchAll(LINK)) {
+        links++;
+        const where = `${name}: ${link}`;
+        expect(new RegExp(`\\b${target}\\b`).test(file), where).toBe(true);
+        const linked = all.find((declaration) => declaration.name === target);
+        expect(linked, where).toBeDefined();
+        if (member !== undefined) expect(linked!.members.map(({ name }) => name), where).toContain(member);
+      }
+    }
+    expect(links).toBeGreaterThan(50);
   });
 });
 

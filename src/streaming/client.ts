@@ -30,18 +30,28 @@ declare global {
 const RESUBSCRIBES_AT_ONCE = 16;
 
 /**
- * Connects to a NATS server and registers with the streaming server behind it. Resolves once registered; from then on
- * whatever breaks is repaired, for as long as it takes, until `close` or `drain`.
+ * Connects to a NATS server and registers with the streaming server behind it. Resolves once the client is registered. From then
+ * on the client repairs whatever breaks, for as long as it takes, until {@link Client.close} or {@link Client.drain}.
  *
- * Rejects with a `TypeError` for wrong options, and with a `StreamingError`: `CONNECT_FAILED`, `AUTH_FAILED`, `NO_SERVER`,
- * `CLIENT_ID_IN_USE`, `REFUSED`, `NOT_PERMITTED`, or `ABORTED` by the caller's signal. With `waitOnFirstConnect` it waits
- * for what may pass.
+ * Rejects with a `TypeError` if an option is wrong, before anything is sent. Otherwise rejects with a `StreamingError`:
+ * `CONNECT_FAILED`, `AUTH_FAILED`, `NO_SERVER`, `CLIENT_ID_IN_USE`, `REFUSED`, `NOT_PERMITTED`, or `ABORTED` by
+ * {@link ConnectOptions.signal}. With {@link ConnectOptions.waitOnFirstConnect} it waits for what can pass.
+ *
+ * @example
+ * ```ts
+ * import { connect } from "nats-streaming-client";
+ *
+ * const client = await connect({ clusterId: "test-cluster", clientId: "billing-1", servers: "nats://127.0.0.1:4222" });
+ * ```
  */
 export async function connect(options: ConnectOptions): Promise<Client> {
   return await withCaller(Client.connect(checkConnectOptions(options)));
 }
 
-/** A client of a streaming server. It ends by `close()` or `drain()` alone. */
+/**
+ * A client of a streaming server, made by {@link connect}. It ends by {@link Client.close} or {@link Client.drain} alone. It repairs
+ * everything else by itself.
+ */
 export class Client {
   /** Resolves when the client has ended. */
   readonly closed: Promise<void>;
@@ -99,19 +109,34 @@ export class Client {
     return this.#settings.clientId;
   }
 
-  /** Where the client is on its way to the server: without a NATS server, with one, known to the streaming server, or ended. */
+  /**
+   * Where the client is: `disconnected` without a link to a NATS server, `connected` with one, `registered` once the streaming server
+   * knows the client, `closed` when it has ended.
+   */
   get state(): "disconnected" | "connected" | "registered" | "closed" {
     return this.#supervisor.state;
   }
 
-  /** True while registered and with every subscription in place: for readiness probes. */
+  /**
+   * True while the client is registered and every subscription is in place. False during an outage, and from the call of
+   * {@link Client.drain} or {@link Client.close} on. For readiness probes.
+   */
   get ready(): boolean {
     if (this.state !== "registered" || this.#draining) return false;
     for (const subscription of this.#subscriptions) if (subscription.state !== "subscribed") return false;
     return true;
   }
 
-  /** What the client has done so far, and what is under way. Cheap: numbers that are kept anyway. */
+  /**
+   * Returns what the client has done so far, and what is under way. {@link ClientStats} describes each number. The call is cheap: the
+   * client keeps these numbers anyway.
+   *
+   * @example
+   * ```ts
+   * const { unconfirmed, queued, registrations } = client.stats();
+   * console.log({ unconfirmed, queued, registrations });
+   * ```
+   */
   stats(): ClientStats {
     return {
       ...this.#publisher.stats(),
@@ -122,11 +147,23 @@ export class Client {
   }
 
   /**
-   * Publishes a message. Resolves once the server has stored it.
+   * Publishes a message to a channel. Resolves once the server has stored it.
    *
-   * While disconnected, and while too much is under way, it waits for its turn. It settles within `publishTimeout`. The bytes
-   * of `data` are copied before this returns. Rejects with a `TypeError` for wrong arguments, and with a `StreamingError`
-   * whose code says whether it was done: `UNCONFIRMED` means unknown, all others mean no.
+   * While the client is disconnected, or too much is under way, the publish waits for its turn. It settles within
+   * {@link ConnectOptions.publishTimeout}. The bytes of `data` are copied before the call returns.
+   *
+   * Rejects with a `TypeError` if an argument is wrong. Otherwise rejects with a `StreamingError`, whose `code` says whether the
+   * message is stored: `UNCONFIRMED` means unknown, every other code means no.
+   *
+   * @example
+   * ```ts
+   * try {
+   *   await client.publish("orders", "three apples");
+   * } catch (error) {
+   *   if (error instanceof StreamingError && error.code === "UNCONFIRMED") console.warn("perhaps stored");
+   *   else throw error;
+   * }
+   * ```
    */
   publish(subject: string, data: string | Uint8Array, options?: PublishOptions): Promise<void> {
     const published = this.#publisher.publish(subject, data, options);
@@ -134,22 +171,42 @@ export class Client {
   }
 
   /**
-   * Publishes all that the source yields, drawing from it no faster than acks come in; resolves to the number stored.
+   * Publishes every item that the source yields. It takes items no faster than acks come in, so memory stays bounded. Resolves with the
+   * number of stored items.
    *
-   * At the first failure, when the signal aborts, and when the client closes or drains, it draws no more, closes the source,
-   * waits until what was drawn is settled, and rejects with a `PublishManyError`, which says what is stored and where to go on.
+   * It stops at the first failure, when {@link PublishOptions.signal} is aborted, and when the client closes or drains. Then it
+   * takes no more items, closes the source, waits until every item that it took is settled, and rejects with a `PublishManyError`. That
+   * error says what is stored, and where to go on. Rejects with a `TypeError` if an argument is wrong.
+   *
+   * @example
+   * ```ts
+   * const rows = ["row 1", "row 2", { data: "row 3", reply: "import-7 3" }];
+   * const stored = await client.publishMany("rows", rows);
+   * console.log(`${stored} rows are stored`);
+   * ```
    */
   publishMany(subject: string, source: Iterable<PublishItem> | AsyncIterable<PublishItem>, options?: PublishManyOptions): Promise<number> {
     return publishMany(this.#publisher, subject, source, options);
   }
 
   /**
-   * Subscribes to a channel. Waits until registered, through outages; resolves once the server has accepted the subscription, which is
-   * kept from then on. The handler may be called before that: messages can come together with the server's answer.
-   * `message.subscription` is there from the first one on. A durable of this client that is being closed is waited for.
+   * Subscribes to a channel and calls the handler for each message. The message is acknowledged when the handler has ended, unless
+   * {@link SubscribeOptions.manualAck} is set. If the handler fails, the message comes again after {@link SubscribeOptions.ackWait}.
    *
-   * Rejects with a `TypeError` for wrong arguments, and with a `StreamingError`: `REFUSED` or `NOT_PERMITTED` if the server
-   * refuses it for good, `ABORTED` by the caller's signal, `CLOSED` if the client ends before.
+   * Resolves once the server has accepted the subscription, and waits for that through outages. From then on the client keeps the
+   * subscription. The handler may be called before: messages can come together with the server's answer, so use
+   * `message.subscription` inside it. If this client is still closing a subscription with the same durable, the call waits for that.
+   *
+   * Rejects with a `TypeError` if an argument is wrong. Otherwise rejects with a `StreamingError`: `REFUSED` or `NOT_PERMITTED` if the
+   * server refuses it for good, `ABORTED` by {@link SubscribeOptions.signal}, `CLOSED` if the client ends before.
+   *
+   * @example
+   * ```ts
+   * const subscription = await client.subscribe("orders", (message) => save(message.text()), {
+   *   durable: "billing",
+   *   startAt: "first",
+   * });
+   * ```
    */
   async subscribe(subject: string, handler: MessageHandler, options: SubscribeOptions = {}): Promise<Subscription> {
     if (typeof handler !== "function") bad("handler", "must be a function", handler);
@@ -158,8 +215,18 @@ export class Client {
   }
 
   /**
-   * Subscribes to a channel, for `for await`: one message at a time, acknowledged when the loop comes back for the next.
-   * `maxInFlight` (default 100) says how many the server sends ahead; with 1 they are strictly in order, and one that was left unacknowledged is retried first.
+   * Subscribes to a channel, for a `for await` loop. The loop gets one message at a time. A message is acknowledged when the loop comes
+   * back for the next one: see {@link Messages}. Resolves and rejects as {@link Client.subscribe} does.
+   *
+   * {@link SubscribeOptions.maxInFlight} (default 100) says how many messages the server sends ahead. With 1 they are strictly in
+   * order, and a message that was left unacknowledged is retried first.
+   *
+   * @example
+   * ```ts
+   * for await (const message of await client.messages("orders", { durable: "billing" })) {
+   *   await save(message.text());
+   * }
+   * ```
    */
   async messages(subject: string, options: Omit<SubscribeOptions, "concurrency"> = {}): Promise<Messages> {
     checkChannel(subject);
@@ -171,10 +238,20 @@ export class Client {
   }
 
   /**
-   * Ends the client gracefully: no new handler starts; those that run finish, and may still publish and ack; then
-   * publishes are refused and those under way are settled; then it closes. Ends in any case after `timeout`
-   * milliseconds (default 20 000) and what taking leave needs, also if the server is gone, or if a handler waits for this very
-   * drain; an aborted `signal` ends the waiting at once. The report says what was left. Rejects with a `TypeError` for wrong options.
+   * Ends the client gracefully. No new handler starts. Handlers that run finish, and may still publish and ack. Then the client refuses
+   * new publishes, waits until those under way are settled, and closes. The {@link DrainReport} says what was left.
+   *
+   * The waiting ends after {@link DrainOptions.timeout} milliseconds (default 20 000) in any case, also if the server is gone, or if a
+   * handler waits for this very drain. Leaving the server takes up to twice {@link ConnectOptions.requestTimeout} on top.
+   * An aborted {@link DrainOptions.signal} ends the waiting at once. Rejects with a `TypeError` if an option is wrong, and never else.
+   *
+   * @example
+   * ```ts
+   * process.on("SIGTERM", async () => {
+   *   const { unhandled, unconfirmed } = await client.drain({ timeout: 10_000 });
+   *   console.log(`${unhandled.length} messages come again, ${unconfirmed} publishes are unconfirmed`);
+   * });
+   * ```
    */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
     const { timeout, endings } = checkDrainOptions(options);
@@ -200,8 +277,14 @@ export class Client {
   }
 
   /**
-   * Ends the client now. Publishes under way reject, with `UNCONFIRMED` if they were sent. Handlers that run go on, but
-   * their acks return false. The server is told, if it can be reached; durables keep their positions.
+   * Ends the client now; {@link Client.drain} ends it gracefully. Publishes under way reject: with `UNCONFIRMED` if they were sent, with
+   * `CLOSED` if not. Handlers that run go on, but their acks return false. The client tells the server, if it can reach it. The server
+   * keeps the positions of durables. Resolves when the client has ended, and never rejects.
+   *
+   * @example
+   * ```ts
+   * await client.close();
+   * ```
    */
   async close(): Promise<void> {
     this.#draining = true;
@@ -211,7 +294,14 @@ export class Client {
     await this.closed;
   }
 
-  /** Like `drain()`, for `await using`. There where the host has `Symbol.asyncDispose`. */
+  /**
+   * Does what {@link Client.drain} does, for `await using`. It exists only where the host has `Symbol.asyncDispose`.
+   *
+   * @example
+   * ```ts
+   * await using client = await connect({ clusterId: "test-cluster", clientId: "import-1" });
+   * ```
+   */
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
   async #subscribe(subject: string, handler: MessageHandler, settings: SubscribeSettings, signal: Signal | undefined): Promise<Subscription> {

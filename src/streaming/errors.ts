@@ -34,11 +34,19 @@ export type StreamingErrorCode =
   | "UNCONFIRMED";
 
 /**
- * Every rejection of this library that is not a `TypeError` for a wrong argument. The message reads "operation
- * subject: reason"; `cause` is what lies below, often an error of the NATS connection.
+ * Every rejection of this library that is not a `TypeError` for a wrong argument. {@link StreamingError.code} says whether it was done.
+ * The `message` reads "operation subject: reason". The `cause` is the error behind it, often a `NatsError`, if there is one.
+ *
+ * @example
+ * ```ts
+ * client.publish("orders", "three apples").catch((error: unknown) => {
+ *   if (!(error instanceof StreamingError)) throw error;
+ *   console.warn(error.code === "UNCONFIRMED" ? "perhaps stored" : "not stored", error.message);
+ * });
+ * ```
  */
 export class StreamingError extends Error {
-  /** Was it done? See `StreamingErrorCode`. */
+  /** Says whether it was done: `UNCONFIRMED` means unknown, every other code means no. See {@link StreamingErrorCode}. */
   readonly code: StreamingErrorCode;
 
   /** @internal */
@@ -65,24 +73,35 @@ export async function withCaller<T>(promise: Promise<T>): Promise<T> {
   }
 }
 
-/** An item of a `publishMany` that was not stored for certain: where it is in the source, from 0, and why. */
+/** An item of a `publishMany` that failed. */
 export interface PublishFailure {
+  /** Where the item is in the source, from 0. */
   readonly index: number;
+  /** Why it failed. With `UNCONFIRMED` it may be stored; with every other code it is not. */
   readonly code: StreamingErrorCode;
 }
 
 /**
- * Why a `publishMany` has ended before its source, and what was stored until then. `code`, `message` and `cause` are those of the
- * failure that ended it; where the source itself failed, or yielded what is no data, `ABORTED`, with that error as the cause.
+ * What `publishMany` rejects with. It says what is stored, and where to go on. `code`, `message` and `cause` are those of the failure
+ * that ended it. If the source itself failed, or yielded something that is no data, the code is `ABORTED` and the cause is that error.
+ *
+ * @example
+ * ```ts
+ * const rows = ["row 1", "row 2", "row 3"];
+ * await client.publishMany("rows", rows).catch((error: unknown) => {
+ *   if (!(error instanceof PublishManyError)) throw error;
+ *   return client.publishMany("rows", rows.slice(error.firstUncertain));
+ * });
+ * ```
  */
 export class PublishManyError extends StreamingError {
   /** How many items are stored for certain. */
   readonly stored: number;
-  /** All items before this one are stored, so many as it says. To go on from here loses nothing, and may store some twice. */
+  /** An index in the source: all items before it are stored. To go on from there loses nothing, and may store some items twice. */
   readonly firstUncertain: number;
   /** How many items failed. */
   readonly failed: number;
-  /** Which ones, in the order of the source; the first 1,000. */
+  /** The failed items, in the order of the source, at most the first 1,000. */
   readonly failures: readonly PublishFailure[];
 
   /** @internal */

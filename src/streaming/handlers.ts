@@ -6,7 +6,10 @@ import type { Message } from "./message.ts";
 import { Queue } from "./queue.ts";
 import type { Room } from "./room.ts";
 
-/** Called for each message. The message is acknowledged when the returned promise resolves, unless `manualAck` is set. */
+/**
+ * Called for each {@link Message}. The message is acknowledged when the handler has returned, or when the promise that it returned has
+ * resolved, unless `manualAck` is set. If the handler throws, or its promise rejects, the message comes again after `ackWait`.
+ */
 export type MessageHandler = (message: Message) => unknown;
 
 /** @internal Who is told what becomes of messages. */

@@ -14,23 +14,24 @@ const TOO_LARGE_TO_POOL = 4 * 1024;
 /** So many characters are shown by `console.log`. */
 const MOST_SHOWN = 200;
 
-/** A message of a channel, as it was delivered to a subscription. */
+/** A message of a channel, as the server has delivered it to a {@link Subscription}. */
 export class Message {
   /** The channel. */
   readonly subject: string;
   /**
-   * This message's own bytes. Below 4 KiB they may lie beside those of others, as Node's Buffers do. What takes all of
-   * `data.buffer` along, as `postMessage` and `structuredClone` do, takes those, too: give it `data.slice()`.
-   * One that is kept keeps no more than 8 KiB of such memory, from Node 24 on 64.
+   * The bytes of this message. They are yours: nothing else uses them. Below 4 KiB they may share `data.buffer` with other data, as
+   * Node's Buffers do.
+   * `postMessage` and `structuredClone` copy all of `data.buffer`: give them `data.slice()`. A message that you keep holds at most 8 KiB
+   * of shared memory, from Node 24 on 64 KiB.
    */
   readonly data: Uint8Array;
-  /** The `reply` it was published with, or "". */
+  /** The `reply` that it was published with, or "". The server does nothing with it. */
   readonly reply: string;
   /** Its number in the channel, from 1. */
   readonly sequence: number;
-  /** True when the server has sent it before. It need not have arrived then. */
+  /** True if the server has sent it before. That delivery need not have arrived. */
   readonly redelivered: boolean;
-  /** How often the server has sent it before, as far as it remembers: a restart forgets. */
+  /** How often the server has sent it before. A server that restarts begins again at 0. */
   readonly redeliveryCount: number;
 
   readonly #subscription: Subscription;
@@ -57,15 +58,22 @@ export class Message {
     return new Message(subscription, progress, view, copyOf(bytes, dataStart, dataEnd), textOf(bytes, replyStart, replyEnd));
   }
 
-  /** The subscription that it was delivered to; also for a handler that is called before `subscribe` has resolved. */
+  /** The subscription that it was delivered to. It is there also if the handler is called before `subscribe` has resolved. */
   get subscription(): Subscription {
     return this.#subscription;
   }
 
   /**
-   * For the handler, or the loop, that is at the message: aborted when a drain or a close begins, of the subscription or its
-   * client, and when the message can no longer be acknowledged since the channel has begun anew. A handler that stops early
-   * should throw: the message is then not acknowledged, and comes again. The reason is a `StreamingError`.
+   * An `AbortSignal` for the handler, or the loop, that works on the message. It is aborted when a drain or a close begins, of the
+   * subscription or its client. It is also aborted when the message can no longer be acknowledged, because the channel has begun anew.
+   * A handler that stops early should throw: the message is then not acknowledged, and comes again. The reason is a `StreamingError`.
+   *
+   * @example
+   * ```ts
+   * await client.subscribe("jobs", async (message) => {
+   *   await fetch("https://example.com/slow", { signal: message.signal });
+   * });
+   * ```
    */
   get signal(): Signal {
     return this.#subscription.signalOf(this);
@@ -76,24 +84,48 @@ export class Message {
     return (BigInt(this.#high) << 32n) | BigInt(this.#low);
   }
 
-  /** When the server stored it, to the millisecond. */
+  /** When the server stored it, to the millisecond. {@link Message.timestamp} is exact. */
   get time(): Date {
     return new Date(Number(this.timestamp / NANOSECONDS_PER_MILLISECOND));
   }
 
-  /** The data as UTF-8; what is none becomes U+FFFD. */
+  /**
+   * Returns {@link Message.data} as UTF-8 text. Bytes that are not UTF-8 become U+FFFD. Never throws.
+   *
+   * @example
+   * ```ts
+   * console.log(message.sequence, message.text());
+   * ```
+   */
   text(): string {
     return textOf(this.data, 0, this.data.length);
   }
 
-  /** The data as JSON. Throws a `SyntaxError` if it is none. `T` is the caller's word for it, not checked. */
+  /**
+   * Returns {@link Message.data}, parsed as JSON. Throws a `SyntaxError` if it is not JSON. The type `T` is your claim: nothing checks it.
+   *
+   * @example
+   * ```ts
+   * const { item } = message.json<{ item: string }>();
+   * console.log(item);
+   * ```
+   */
   json<T = unknown>(): T {
     return JSON.parse(this.text()) as T;
   }
 
   /**
-   * Tells the server that the message is done with, now or, while disconnected, as soon as it can be told. Returns
-   * false if it can no longer be told, since the subscription has ended or the channel has begun anew: expect the message again.
+   * Tells the server that the message is done with. While the client is disconnected, the server is told afterwards. Needed only with
+   * `manualAck: true`. A second call does no harm.
+   *
+   * Returns false if the server can no longer be told, because the {@link Subscription} has ended or the channel has begun anew. Then
+   * expect the message again.
+   *
+   * @example
+   * ```ts
+   * await save(message.text());
+   * if (!message.ack()) console.warn(`${message.sequence} comes again`);
+   * ```
    */
   ack(): boolean {
     return this.#subscription.acknowledge(this.sequence, this.#progress);

@@ -6,12 +6,22 @@ import type { Subscription } from "./subscription.ts";
 type Result = IteratorResult<Message, undefined>;
 
 /**
- * The messages of a subscription, one at a time. A message is acknowledged when the loop comes back for the next one,
- * unless `manualAck` is set. Leaving the loop by `break`, `return` or `throw` leaves the last message unacknowledged
- * and closes the subscription. The loop ends when the subscription does, and throws if the server refused it for good.
+ * The messages of a {@link Subscription}, one at a time, for a `for await` loop. A message is acknowledged when the loop comes back for
+ * the next one, unless `manualAck` is set. Leaving the loop by `break`, `return` or `throw` leaves the last message unacknowledged and
+ * closes the subscription: call {@link Message.ack} before, if the message is done. The loop ends when the subscription ends, and
+ * throws if the server refused the subscription for good.
  *
- * A drain waits until the loop has left the message that it is at, and gives it no other. What the loop has not asked for is
- * not waited for. Whoever calls `next` by hand and wants no more calls `return`.
+ * A drain waits until the loop has left its current message, and gives the loop no other. It does not wait for messages that the
+ * loop has not asked for. If you call {@link Messages.next} yourself, call {@link Messages.return} when you want no more.
+ *
+ * @example
+ * ```ts
+ * for await (const message of await client.messages("orders", { startAt: "first" })) {
+ *   await save(message.text());
+ *   message.ack();
+ *   if (message.sequence >= 1_000) break;
+ * }
+ * ```
  */
 export class Messages implements AsyncIterableIterator<Message> {
   #subscription: Subscription | undefined;
@@ -37,16 +47,27 @@ export class Messages implements AsyncIterableIterator<Message> {
     return messages;
   }
 
-  /** The subscription behind it; ending that ends the loop. */
+  /** The subscription behind it. When the subscription ends, the loop ends. */
   get subscription(): Subscription {
     return this.#subscription!;
   }
 
+  /** Returns itself, for `for await`. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  /** Takes leave of the current message, and resolves with the next one. */
+  /**
+   * Acknowledges the current message, unless `manualAck` is set, and resolves with the next one. Resolves with `done: true` when the
+   * subscription has ended. Rejects with a `StreamingError` if the server refused the subscription for good.
+   *
+   * @example
+   * ```ts
+   * const messages = await client.messages("orders", { startAt: "first" });
+   * const { value: first } = await messages.next();
+   * await messages.return();
+   * ```
+   */
   next(): Promise<Result> {
     this.#leave(!this.#manualAck);
     const want = deferred<Result>();
@@ -56,7 +77,14 @@ export class Messages implements AsyncIterableIterator<Message> {
     return want.promise;
   }
 
-  /** Leaves the current message unacknowledged and closes the subscription. Called by `break`, `return` and `throw`. */
+  /**
+   * Leaves the current message unacknowledged and closes the subscription. A loop calls it on `break`, `return` and `throw`. Never rejects.
+   *
+   * @example
+   * ```ts
+   * await messages.return();
+   * ```
+   */
   async return(): Promise<Result> {
     const { subscription } = this;
     this.#end(undefined);

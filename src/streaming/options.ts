@@ -16,126 +16,151 @@ export type Signal = typeof globalThis extends { AbortSignal: { prototype: infer
       removeEventListener(type: "abort", listener: () => void): void;
     };
 
-/** Options of `connect`. All times are in milliseconds. */
+/** Options of `connect`. All times are in milliseconds. An option that is undefined counts as not given. */
 export interface ConnectOptions {
-  /** The ID of the streaming cluster, as the server was started with (its own default is "test-cluster"). */
+  /** The ID of the streaming cluster that the server was started with. A server that was not given one has "test-cluster". */
   clusterId: string;
-  /** Names this client to the streaming server: letters, digits, - and _. One live client per ID. Operators see it, too. */
+  /** Names this client to the streaming server: 1 to 256 letters, digits, - and _. Each live client needs its own. Operators see it, too. */
   clientId: string;
-  /** One URL, several in a list, or several separated by commas: nats:// or tls://, with user:pass@ or token@. Default "nats://127.0.0.1:4222". */
+  /**
+   * One URL, several in a list, or several separated by commas: nats:// or tls://, with user:pass@ or token@. Default
+   * "nats://127.0.0.1:4222".
+   */
   servers?: string | readonly string[] | undefined;
   /**
-   * True: dials the servers that are configured alone. Default false: also those that a server tells of, in clusters whose
-   * addresses are not meant for this client (Docker, NAT) the last ones, and side by side with others.
+   * True: the client dials only {@link ConnectOptions.servers}. Default false: it also dials the servers that a server tells of. Set it
+   * for clusters that tell of addresses which cannot be reached from here (Docker, NAT).
    */
   ignoreClusterUpdates?: boolean | undefined;
-  /** Who this is to the NATS server. A function is asked at every dial, so that credentials may change. Default: those of the URL, or none. */
+  /**
+   * The {@link Credentials} for the NATS server. A function is called at every dial, so credentials may change; it may take
+   * {@link ConnectOptions.connectTimeout}. Default: those of the URL, or none.
+   */
   auth?: Credentials | (() => Credentials | Promise<Credentials>) | undefined;
   /**
-   * Given, even empty: TLS is demanded of every server. A function is asked at every dial, so that a client certificate may be
-   * replaced; it may take `connectTimeout`. Default: TLS where a URL says tls:// or a server demands it.
+   * The {@link TlsOptions}. If given, even empty, every server must speak TLS. A function is called at every dial, so a client
+   * certificate may be replaced; it may take {@link ConnectOptions.connectTimeout}. Default: TLS where a URL says tls:// or a server
+   * demands it.
    */
   tls?: TlsOptions | (() => TlsOptions | Promise<TlsOptions>) | undefined;
-  /** One dial: TCP, TLS and handshake together. Default 5 000. */
+  /** How long one dial may take: TCP, TLS and handshake together. Default 5 000. */
   connectTimeout?: number | undefined;
-  /** One attempt to register, subscribe, unsubscribe, close or ping. Default 2 000. */
+  /** How long one attempt to register, subscribe, unsubscribe, close or ping may take. Default 2 000. */
   requestTimeout?: number | undefined;
-  /** From `publish()` to the server's ack, waiting for a connection included. Default 30 000. */
+  /** How long a publish may take, from the call to the server's ack. Waiting for a connection counts. Default 30 000. */
   publishTimeout?: number | undefined;
-  /** Publishes that are sent and not yet acknowledged; more wait. Default 16 384. */
+  /** Limit on the publishes that are sent and not yet acknowledged. More wait. Default 16 384. */
   maxPubAcksInFlight?: number | undefined;
-  /** The same in bytes as sent; one message always passes. Default 8 MiB. */
+  /** Limit on the bytes of the publishes that are sent and not yet acknowledged. One message always passes. Default 8 MiB. */
   maxPubBytesInFlight?: number | undefined;
-  /** Bytes of publishes that wait for their turn, each with 256 more for its keep; more are refused with `QUEUE_FULL`. Default 16 MiB. */
+  /** Limit on the bytes of the publishes that wait. Each counts its size plus 256. More are refused with `QUEUE_FULL`. Default 16 MiB. */
   maxQueuedBytes?: number | undefined;
   /**
-   * Limit on the bytes of received messages that wait for a handler; each counts its size plus 256. Above it messages are
-   * dropped, and delivered again after `ackWait`. Messages that failed count too, until their next delivery. Default 64 MiB.
+   * Limit on the bytes of received messages that wait for a handler, in all subscriptions together. Each counts its size plus 256.
+   * Messages that failed count until their next delivery. Above the limit messages are dropped, and come again after `ackWait`.
+   * Default 64 MiB.
    */
   maxWaitingBytes?: number | undefined;
   /** True: a publish whose outcome is unknown is sent again, and may be stored twice. Default false: it rejects with `UNCONFIRMED`. */
   resendUnconfirmed?: boolean | undefined;
-  /** How often the streaming server and the NATS server are pinged; whole seconds. Default 5 000. */
+  /** How often the client pings the streaming server and the NATS server. Whole seconds. Default 5 000. */
   pingInterval?: number | undefined;
-  /** So many pings without an answer mean that the link is dead, or the session to be verified. Default 3. */
+  /** After how many pings without an answer the link counts as dead, or the session is verified. At least 2. Default 3. */
   pingMaxOut?: number | undefined;
   /**
-   * True: `connect` waits for a server, a leader, and a client ID that is still held. Credentials, TLS and arguments
-   * that are wrong reject at once all the same. Default false.
+   * True: `connect` waits for a server, for a leader, and for a client ID that another client still holds. It rejects at once for wrong
+   * credentials, TLS and arguments all the same. Default false.
    */
   waitOnFirstConnect?: boolean | undefined;
-  /** How long to wait before the n-th dial in a row (from 0). Default: 0, then 50 doubling to 2 000, each with jitter. */
+  /**
+   * Returns how long to wait before a dial. `attempt` counts the dials in a row, from 0. Default: 0, then 50 doubling to 2 000, each
+   * with jitter.
+   */
   reconnectDelay?: ((attempt: number) => number) | undefined;
   /** What the subjects of this client's inboxes start with. Default "_INBOX". */
   inboxPrefix?: string | undefined;
-  /** What the subject of registrations starts with. Default "_STAN.discover". */
+  /** What the subject of registrations starts with. It must be the server's. Default "_STAN.discover". */
   discoverPrefix?: string | undefined;
   /**
-   * True: the stack of an error of `publish` shows who called and awaits it. It costs a promise more for each publish (a tenth
-   * of the CPU). Default false. Errors of `connect` and `subscribe` show that always.
+   * True: the stack of an error of `publish` shows who called and awaits it. It costs one more promise for each publish (a tenth of the
+   * CPU). Default false. Errors of `connect` and `subscribe` always show that.
    */
   callerStacks?: boolean | undefined;
   /**
-   * Told what happens. Default: prints problems by `console.warn`, a line for each (of a handler that failed with its stack), and
-   * that the client is registered again after an outage.
+   * Called with each {@link Status} as it happens. What it throws is ignored. Default: `console.warn` prints one line for each problem
+   * (for a handler that failed, its stack as well), and one when the client is registered again after an outage.
    */
   onStatus?: ((status: Status) => void) | undefined;
-  /** Ends the wait in `connect`, if need be after a registration under way (see `requestTimeout`); no effect once connected. */
+  /**
+   * Aborts `connect`, which rejects with `ABORTED`. If a registration is under way, `connect` first waits for its answer, at most
+   * {@link ConnectOptions.requestTimeout}. After `connect` has resolved it does nothing.
+   */
   signal?: Signal | undefined;
 }
 
 /** Options of `publish`. */
 export interface PublishOptions {
-  /** Stored with the message and delivered as its `reply`; the server does nothing with it. Default none. */
+  /** Stored with the message and delivered as its `reply`, at most 1,024 characters. The server does nothing with it. Default none. */
   reply?: string | undefined;
-  /** Gives the publish up: `ABORTED` if it was not sent, `UNCONFIRMED` if it was. */
+  /** Aborts the publish, which rejects: with `ABORTED` if it was not sent, with `UNCONFIRMED` if it was. */
   signal?: Signal | undefined;
 }
 
 /** What a source of `publishMany` yields: data, or data with a `reply` of its own. */
 export type PublishItem = string | Uint8Array | { readonly data: string | Uint8Array; readonly reply?: string | undefined };
 
-/** Options of `publishMany`. The reply is that of every message that has none of its own, the signal that of all. */
+/** Options of `publishMany`. `reply` is for every item that has none of its own. `signal` is for all items. */
 export interface PublishManyOptions extends PublishOptions {
   /**
-   * Told with each ack how many items are stored, and how many of these stand at the beginning of the source without a gap. What
-   * it throws is ignored. Default none.
+   * Called with each ack. `stored` is how many items are stored. `unbroken` is how many of these stand at the beginning of the source
+   * without a gap: one could go on from there. What it throws is ignored. Default none.
    */
   onStored?: ((stored: number, unbroken: number) => void) | undefined;
 }
 
-/** Where a subscription begins that the server does not know yet. A known durable goes on where it was. */
+/** Where a subscription begins if the server does not know it: see {@link SubscribeOptions.startAt}. A known durable goes on where it was. */
 export type StartAt = "newOnly" | "lastReceived" | "first" | { sequence: number } | { time: Date } | { ago: number };
 
-/** Options of `subscribe`. */
+/** Options of `subscribe` and of `messages`, which has no `concurrency`. Times are in milliseconds. */
 export interface SubscribeOptions {
   /**
-   * "newOnly"; "lastReceived", the last message and new ones; "first", all that are stored; `{ sequence }`, that one and
-   * later; `{ time }`, messages stored since, and perhaps some that were stored up to `requestTimeout` earlier; `{ ago }`,
-   * about those of the last so many milliseconds, by the server's clock. A sequence beyond the last is like "newOnly". Default "newOnly".
+   * Where the subscription begins if the server does not know it. Default "newOnly".
+   *
+   * - "newOnly": messages that are stored from now on
+   * - "lastReceived": the last message, and new ones
+   * - "first": all messages that are stored
+   * - `{ sequence }`: this message and later ones. A sequence beyond the last is like "newOnly"
+   * - `{ time }`: messages stored since, and perhaps some that were stored up to `requestTimeout` earlier
+   * - `{ ago }`: about the messages of the last so many milliseconds, by the server's clock
    */
   startAt?: StartAt | undefined;
-  /** The server keeps this subscription's position under the name, for this client ID; with `queue`, for the group. Default none. */
+  /**
+   * A durable name. The server keeps the position of the subscription under it: for this client ID, or with
+   * {@link SubscribeOptions.queue} for the group. Default none.
+   */
   durable?: string | undefined;
-  /** Members of the group share the messages. Default none. */
+  /** The name of a queue group. Each message goes to one member of the group. Default none. */
   queue?: string | undefined;
-  /** Messages that the server sends ahead of acks. Default: `concurrency`, or 100. */
+  /** How many new messages the server sends ahead of acks. Default: {@link SubscribeOptions.concurrency}, or 100. */
   maxInFlight?: number | undefined;
-  /** Handlers that run at once. Default: `maxInFlight`, or 100. */
+  /** How many handlers run at once. With 1, messages are handled in order. Default: {@link SubscribeOptions.maxInFlight}, or 100. */
   concurrency?: number | undefined;
-  /** When an unacknowledged message is delivered again; milliseconds, whole seconds, at least 1 000. Default 30 000. */
+  /** After how long the server sends an unacknowledged message again. Whole seconds, at least 1 000. Default 30 000. */
   ackWait?: number | undefined;
-  /** True: nothing is acknowledged but by `message.ack()`. Default false: acknowledged when handled. */
+  /** True: only `message.ack()` acknowledges a message. Default false: a message is acknowledged when it is handled. */
   manualAck?: boolean | undefined;
-  /** Ends the wait in `subscribe`, if need be after a request under way (see `requestTimeout`); no effect once subscribed. */
+  /**
+   * Aborts the call, which rejects with `ABORTED`. If a request is under way, the call first waits for its answer, at most
+   * `requestTimeout`. After the call has resolved it does nothing.
+   */
   signal?: Signal | undefined;
 }
 
 /** Options of `drain`. */
 export interface DrainOptions {
-  /** How long to wait for handlers and for publishes, in milliseconds. Default 20 000. */
+  /** How long to wait for handlers and for publishes, in milliseconds. Leaving the server comes on top. Default 20 000. */
   timeout?: number | undefined;
-  /** Aborted: waits no longer, as if the timeout were up. Default none. */
+  /** Ends the waiting when it is aborted, as if {@link DrainOptions.timeout} were up. Default none. */
   signal?: Signal | undefined;
 }
 

@@ -4,18 +4,27 @@ import type { Message } from "./message.ts";
 import type { Subscription } from "./subscription.ts";
 
 /**
- * What happens to a client and its subscriptions, told to `onStatus` as it happens. New types may come in a minor
- * version: a `switch` needs a default.
+ * What happens to a client and its subscriptions. `onStatus`, an option of `connect`, gets each one as it happens. New types may come
+ * in a minor version: a `switch` needs a `default`. A {@link Subscription} has its channel in {@link Subscription.subject}.
  *
- * - `registered`: the streaming server knows this client; `resumed` if it is the same session as before
- * - `disconnected`: the link to the NATS server was lost, and why. It is repaired by itself
- * - `subscribed`: the subscription is in place; `resumed` if it was before, `from` where it went on, if that had to be said;
- *   `reason` why it was asked for again, if neither link nor session was lost: the server had forgotten to send something
- * - `gap`: messages from `from` to `to` may be missing, and why
- * - `handler-failed`: the handler threw or its promise rejected; the message comes again after `ackWait`
+ * - `registered`: the streaming server knows this client. `resumed`: it is the same session as before
+ * - `disconnected`: the link to the NATS server is lost, and `error` says why. The client repairs it
+ * - `subscribed`: the subscription is in place. `resumed`: it was in place before. `from`: the sequence that it goes on from, if the
+ *   client had to ask for one. `reason`: why the client asked again although neither link nor session was lost
+ * - `gap`: messages with the sequences `from` to `to` may be missing, and `reason` says why
+ * - `handler-failed`: the handler threw `error`, or its promise rejected. The {@link Message} comes again after `ackWait`
  * - `redelivered-often`: this is the fifth delivery of the message, or a later one
- * - `error`: a failed attempt that is repeated, something unreadable that was dropped, a client ID in use, a close that was refused
+ * - `error`: an attempt failed and the client repeats it, something unreadable was dropped, another client has the client ID, or the
+ *   server refused a close. {@link StreamingError.code} says which
  * - `closed`: the client has ended
+ *
+ * @example
+ * ```ts
+ * function onStatus(status: Status): void {
+ *   if (status.type === "gap") console.warn(status.subscription.subject, status.from, status.to, status.reason);
+ *   if (status.type === "handler-failed") console.error(status.message.sequence, status.error);
+ * }
+ * ```
  */
 export type Status =
   | { type: "registered"; resumed: boolean }

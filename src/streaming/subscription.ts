@@ -27,14 +27,14 @@ import type { Tell } from "./status.ts";
 import type { Registration, Supervisor } from "./supervisor.ts";
 import type { Watchdog } from "./watchdog.ts";
 
-/** What was left when a drain ended. */
+/** What was left when a {@link Subscription.drain}, or a drain of the client, ended. */
 export interface DrainReport {
   /**
-   * Received, and neither handled to the end nor acknowledged by hand: these come again. Those whose handler failed are among
-   * them, until they are delivered again. Not among them: what was dropped for want of room (`maxWaitingBytes`).
+   * Messages that were received, and neither handled to the end nor acknowledged by hand. They come again. A message whose handler
+   * failed is among them until it is delivered again. A message that was dropped because of `maxWaitingBytes` is not among them.
    */
   readonly unhandled: readonly Message[];
-  /** Publishes whose outcome stayed unknown. */
+  /** How many publishes were rejected with `UNCONFIRMED` during the drain: it is unknown whether they are stored. */
   readonly unconfirmed: number;
 }
 
@@ -102,8 +102,9 @@ const view = new MsgProtoView();
 
 // What it is to its parts (`Occupant`, `HandlerEvents`, `ProgressEvents`) is internal, and no part of its published type.
 /**
- * A subscription that is kept: across lost connections, lost sessions and channels that begin anew. It ends by `close`,
- * `unsubscribe` or `drain`, with its client, or because the server refuses it for good.
+ * A subscription to a channel. The client keeps it across lost connections, lost sessions and channels that begin anew. It ends by
+ * {@link Subscription.close}, {@link Subscription.unsubscribe} or {@link Subscription.drain}, with its client, or because the server
+ * refuses it for good.
  */
 export class Subscription {
   /** The channel. */
@@ -172,12 +173,18 @@ export class Subscription {
     return { subscription, ready: ready.promise };
   }
 
-  /** Where it is on its way: the client is not registered, the server is being asked, the server delivers, or it has ended. */
+  /**
+   * Where the subscription is: `disconnected` while the client is not registered, `connected` while the server is being asked,
+   * `subscribed` while the server delivers, `closed` when it has ended.
+   */
   get state(): "disconnected" | "connected" | "subscribed" | "closed" {
     return this.#state.name;
   }
 
-  /** Resolves when the subscription has ended; with the cause, where the server refused it for good. Never rejects. */
+  /**
+   * Resolves when the subscription has ended. The value is a {@link StreamingError} if the server refused it for good, otherwise
+   * undefined. Never rejects.
+   */
   get closed(): Promise<StreamingError | undefined> {
     if (this.#over === undefined) {
       this.#over = deferred();
@@ -186,7 +193,16 @@ export class Subscription {
     return this.#over.promise;
   }
 
-  /** What the subscription has done so far, and what is under way. Cheap: numbers that are kept anyway. */
+  /**
+   * Returns what the subscription has done so far, and what is under way. {@link SubscriptionStats} describes each number. The call is
+   * cheap: the subscription keeps these numbers anyway.
+   *
+   * @example
+   * ```ts
+   * const { handled, failed, waiting } = subscription.stats();
+   * console.log({ handled, failed, waiting });
+   * ```
+   */
   stats(): SubscriptionStats {
     return {
       received: this.#received,
@@ -252,9 +268,16 @@ export class Subscription {
   }
 
   /**
-   * Starts no more handlers and leaves; the server keeps a durable's position. Resolves when the server has been told,
-   * after an outage if there is one, or the client has ended. Acks of handlers that still run are lost. If the server refuses,
-   * that is told as an `error`, and a durable is taken until the client ends.
+   * Ends the subscription now; {@link Subscription.drain} ends it gracefully. No more handlers start. Acks of handlers that still run
+   * are lost, and their messages come again. The server keeps the position of a durable.
+   *
+   * Resolves when the server has been told, after an outage if there is one, or when the client has ended. Never rejects. If the server
+   * refuses, `onStatus` gets an `error`, and the durable cannot be used again until the client ends.
+   *
+   * @example
+   * ```ts
+   * await subscription.close();
+   * ```
    */
   async close(): Promise<void> {
     this.#leave("close");
@@ -262,9 +285,15 @@ export class Subscription {
   }
 
   /**
-   * Like `close`, and the server forgets a durable. Rejects with `CLOSED` if the client ended before the server was told,
-   * or if a durable was closed before: it is still there, and can be subscribed to again. With `REFUSED` or `NOT_PERMITTED`
-   * if the server refuses, or refused the subscription before.
+   * Does what {@link Subscription.close} does, and the server forgets the durable with its position.
+   *
+   * Rejects with a {@link StreamingError}. `CLOSED`: the client ended before the server was told, or the durable was closed before; the
+   * server still has the durable. `REFUSED` or `NOT_PERMITTED`: the server refuses, or refused the subscription before.
+   *
+   * @example
+   * ```ts
+   * await subscription.unsubscribe();
+   * ```
    */
   async unsubscribe(): Promise<void> {
     this.#leave("unsubscribe");
@@ -276,9 +305,18 @@ export class Subscription {
   }
 
   /**
-   * Starts no more handlers, waits for those that run, whose acks still count, and closes. Ends in any case after
-   * `timeout` milliseconds (default 20 000) and what leaving takes, also if a handler waits for this very drain; an aborted
-   * `signal` ends the wait at once. The report says what is left. Rejects with a `TypeError` for wrong options.
+   * Ends the subscription gracefully. No more handlers start. Handlers that run finish, and their acks still count. Then the
+   * subscription closes as by {@link Subscription.close}. The report says which messages come again: {@link DrainReport.unhandled}.
+   *
+   * The waiting ends after {@link DrainOptions.timeout} milliseconds (default 20 000) in any case, also if a handler waits for this very
+   * drain. Leaving the server takes up to `requestTimeout` on top. An aborted {@link DrainOptions.signal} ends the waiting at once.
+   * Rejects with a `TypeError` if an option is wrong, and never else.
+   *
+   * @example
+   * ```ts
+   * const { unhandled } = await subscription.drain({ timeout: 10_000 });
+   * console.log(unhandled.map(({ sequence }) => sequence));
+   * ```
    */
   async drain(options: DrainOptions = {}): Promise<Pick<DrainReport, "unhandled">> {
     const { timeout, endings } = checkDrainOptions(options);

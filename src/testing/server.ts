@@ -18,28 +18,30 @@ export type { Refused, Swallowed };
  */
 const PATIENCE = 10;
 
-/** How a server is started. All of it may be left out. */
+/** Options of {@link StreamingServer.start}. All of them may be left out. */
 export interface StreamingServerOptions extends StreamingOptions {
-  /** Default: a free one. */
+  /** The TCP port. Default 0: a free one. */
   port?: number | undefined;
-  /** Default "127.0.0.1". Anything that is not the loopback interface needs `allowRemote`, too. */
+  /** The address to listen on. Default "127.0.0.1". What is not loopback needs {@link StreamingServerOptions.allowRemote}. */
   host?: string | undefined;
-  /** Default false. There is no access control: whoever reaches the port may do anything. */
+  /** True: the server may listen on any interface. It has no access control: anybody who reaches the port may do anything. Default false. */
   allowRemote?: boolean | undefined;
 }
 
-/** A message that a channel holds. Its timestamp is by the server's clock, and its text is the data as UTF-8. */
+/** A message of {@link StreamingServer.messages}. `timestamp` is by the server's clock. `text` is the data as UTF-8. */
 export type StoredMessage = Stored & { readonly text: string };
 
-/** A subscription as the server has it. */
+/** A subscription as the server has it, of {@link StreamingServer.subscriptions}. */
 export interface SubscriptionState {
+  /** The client ID of the subscriber. */
   readonly clientId: string;
-  /** The names of the durable and of the queue group; empty: none. */
+  /** The durable name, or "". */
   readonly durable: string;
+  /** The name of the queue group, or "". */
   readonly queue: string;
-  /** False: it is closed, and its position is kept for the next one of its name. */
+  /** False: it is closed, and the server keeps its position for the next subscription with its names. */
   readonly online: boolean;
-  /** The sequences of what was sent and has not been acknowledged, ascending. */
+  /** The sequences of the messages that were sent and not acknowledged, ascending. */
   readonly pending: readonly number[];
 }
 
@@ -54,7 +56,9 @@ export interface SubscriptionState {
  * real one, but for `advance`.
  */
 export class StreamingServer {
+  /** The address that the server listens on. */
   readonly host: string;
+  /** The TCP port that the server listens on. It stays the same after {@link StreamingServer.down}. */
   readonly port: number;
   readonly #options: StreamingServerOptions;
   readonly #id = nuid();
@@ -77,7 +81,19 @@ export class StreamingServer {
     this.#streaming = new Streaming(this.#subjects, this.#clock, this.#faults, this.#options);
   }
 
-  /** Starts a server. Resolves once clients can connect; rejects if the port is taken or the address not loopback. */
+  /**
+   * Starts a server. Resolves once clients can connect. Rejects with a `TypeError` if {@link StreamingServerOptions.host} is not the
+   * loopback interface, and with the host's own error if the port is taken.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "nats-streaming-client";
+   * import { StreamingServer } from "nats-streaming-client/testing";
+   * 
+   * const server = await StreamingServer.start();
+   * const client = await connect({ clusterId: "test-cluster", clientId: "shop", servers: server.url });
+   * ```
+   */
   static async start(options: StreamingServerOptions = {}): Promise<StreamingServer> {
     const { host = "127.0.0.1", port = 0, allowRemote = false } = options;
     if (!allowRemote && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host)) {
@@ -88,12 +104,19 @@ export class StreamingServer {
     return server;
   }
 
-  /** What clients connect to. */
+  /** The URL that clients connect to, as `servers`. */
   get url(): string {
     return `nats://${this.host.includes(":") ? `[${this.host}]` : this.host}:${this.port}`;
   }
 
-  /** Ends all connections and listens no more. No timer or socket is left. */
+  /**
+   * Ends all connections and stops listening. No timer and no socket is left when it resolves.
+   *
+   * @example
+   * ```ts
+   * await server.stop();
+   * ```
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#clock.hold(true);
@@ -105,13 +128,27 @@ export class StreamingServer {
     return [...this.#streaming.sessions.keys()];
   }
 
-  /** What a channel holds, oldest first. */
+  /**
+   * Returns the messages that a channel holds, oldest first. Empty if there is no such channel.
+   *
+   * @example
+   * ```ts
+   * expect(server.messages("orders").map(({ text }) => text)).toEqual(["three apples"]);
+   * ```
+   */
   messages(channel: string): StoredMessage[] {
     const stored = [...(this.#streaming.channels.get(channel)?.messages.values() ?? [])];
     return stored.map((message) => ({ ...message, text: textOf(message.data, 0, message.data.length) }));
   }
 
-  /** The subscriptions to a channel, the closed ones whose position is kept included. */
+  /**
+   * Returns the subscriptions to a channel, with the closed ones whose position the server keeps.
+   *
+   * @example
+   * ```ts
+   * expect(server.subscriptions("orders")).toMatchObject([{ durable: "billing", online: true, pending: [] }]);
+   * ```
+   */
   subscriptions(channel: string): SubscriptionState[] {
     const groups = [...(this.#streaming.channels.get(channel)?.groups.values() ?? [])];
     const members = groups.flatMap(({ members, absent }) => (absent === undefined ? members : [absent]));
@@ -121,9 +158,16 @@ export class StreamingServer {
   }
 
   /**
-   * Resolves once nothing is under way: all that clients sent is handled, all that they were sent has reached them, and
-   * nothing new came of it. What a handler does later does not count, and a client that does not answer a PING within
-   * 100 ms is not waited for.
+   * Resolves once nothing is under way: the server has handled all that clients sent, clients have received all that the server
+   * sent, and nothing new came of it. It does not wait for what a handler does later. It does not wait longer than 100 ms for a
+   * client that does not answer a PING.
+   *
+   * @example
+   * ```ts
+   * server.publish("orders", "three apples");
+   * await server.idle();
+   * expect(server.subscriptions("orders")).toMatchObject([{ pending: [] }]);
+   * ```
    */
   async idle(): Promise<void> {
     for (let before = -1; before !== this.#traffic; ) {
@@ -137,13 +181,29 @@ export class StreamingServer {
     }
   }
 
-  /** Resolves once the client with this ID is registered and has a connection, the first time or again; or after `stop`. */
+  /**
+   * Resolves once the client with this ID is registered and connected, for the first time or again, or after {@link StreamingServer.stop}.
+   *
+   * @example
+   * ```ts
+   * server.cut("shop");
+   * await server.present("shop");
+   * ```
+   */
   async present(clientId: string): Promise<void> {
     while (!this.#stopped && this.#linksOf(clientId).length === 0) await sleep(1);
     await this.idle();
   }
 
-  /** Stores a message as if a client had published it. Returns its sequence. Throws what the server would refuse it with. */
+  /**
+   * Stores a message as if a client had published it. Returns its sequence. Throws an `Error` with the server's text if the
+   * server would refuse it.
+   *
+   * @example
+   * ```ts
+   * const sequence = server.publish("orders", "three apples");
+   * ```
+   */
   publish(channel: string, data: string | Uint8Array, reply = ""): number {
     if (typeof data !== "string" && !isBytes(data)) throw new TypeError("data must be a string or a Uint8Array");
     // Not by `slice`: that of a Buffer is no copy.
@@ -154,8 +214,13 @@ export class StreamingServer {
   }
 
   /**
-   * Moves the server's clock ahead. What that makes happen, redeliveries and heartbeats, happens in its order, and in
-   * between clients have the real time that they need to answer (see `idle`).
+   * Moves the server's clock ahead. The redeliveries and heartbeats of that time happen at once, in their order. In between, clients
+   * have the real time that they need to answer, as with {@link StreamingServer.idle}.
+   *
+   * @example
+   * ```ts
+   * await server.advance(30_000); // ackWait: what is not acknowledged comes again
+   * ```
    */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#clock.now() + milliseconds;
@@ -163,12 +228,28 @@ export class StreamingServer {
     this.#clock.moveTo(end);
   }
 
-  /** Cuts the connection of the client with this ID, or all. Clients may connect again at once. */
+  /**
+   * Cuts the connection of the client with this ID, or all connections. Clients may connect again at once.
+   *
+   * @example
+   * ```ts
+   * server.cut("shop");
+   * ```
+   */
   cut(clientId?: string): void {
     for (const link of this.#linksOf(clientId)) link.cut();
   }
 
-  /** Cuts all connections and listens no more, until `up`. Everything is kept, and the clock goes on. */
+  /**
+   * Cuts all connections and stops listening, until {@link StreamingServer.up}. The server keeps everything, and its clock goes on.
+   *
+   * @example
+   * ```ts
+   * await server.down();
+   * server.publish("orders", "stored during the outage");
+   * await server.up();
+   * ```
+   */
   async down(): Promise<void> {
     const closed = this.#listener?.close();
     this.#listener = undefined;
@@ -176,12 +257,27 @@ export class StreamingServer {
     await closed;
   }
 
-  /** Listens again, on the same port. */
+  /**
+   * Listens again, on the same port, after {@link StreamingServer.down}.
+   *
+   * @example
+   * ```ts
+   * await server.up();
+   * ```
+   */
   async up(): Promise<void> {
     this.#listener ??= await listen(this.host, this.port, (socket) => this.#accept(socket));
   }
 
-  /** Cuts all connections and starts anew with nothing: no client, no channel. Faults that are yet to happen are kept. */
+  /**
+   * Cuts all connections and starts anew with no client and no channel, as a server with a memory store does. Faults that are
+   * yet to happen stay.
+   *
+   * @example
+   * ```ts
+   * server.restart();
+   * ```
+   */
   restart(): void {
     this.cut();
     this.#streaming.listen(false);
@@ -191,49 +287,115 @@ export class StreamingServer {
     this.lead();
   }
 
-  /** Stands still, like a suspended process, until `resume`: connections stay, and can be made, but nothing is answered. */
+  /**
+   * Stands still, like a suspended process, until {@link StreamingServer.resume}. Connections stay, and new ones can be made, but nothing
+   * is answered.
+   *
+   * @example
+   * ```ts
+   * server.pause();
+   * setTimeout(() => server.resume(), 100);
+   * ```
+   */
   pause(): void {
     this.#stand(true, this.#inCharge);
   }
 
-  /** Goes on after `pause`, with all that has come in meanwhile. */
+  /**
+   * Goes on after {@link StreamingServer.pause}, with all that has come in meanwhile.
+   *
+   * @example
+   * ```ts
+   * server.resume();
+   * ```
+   */
   resume(): void {
     this.#stand(false, this.#inCharge);
   }
 
-  /** Until `lead` nobody is in charge of streaming, as between two leaders: NATS stays, and requests get a 503. */
+  /**
+   * Until {@link StreamingServer.lead} no streaming server is in charge, as between two leaders. NATS is there, and requests get a 503.
+   *
+   * @example
+   * ```ts
+   * server.stepDown();
+   * setTimeout(() => server.lead(), 100);
+   * ```
+   */
   stepDown(): void {
     this.#stand(this.#paused, false);
   }
 
-  /** Is in charge again, with everything as it was. */
+  /**
+   * Is in charge again after {@link StreamingServer.stepDown}, with everything as it was.
+   *
+   * @example
+   * ```ts
+   * server.lead();
+   * ```
+   */
   lead(): void {
     this.#stand(this.#paused, true);
   }
 
-  /** Forgets a client, as after missed heartbeats. Its connection stays. Returns false if there is none with this ID. */
+  /**
+   * Forgets a client, as after missed heartbeats. Its connection stays. Returns false if there is no client with this ID.
+   *
+   * @example
+   * ```ts
+   * server.forget("shop");
+   * ```
+   */
   forget(clientId: string): boolean {
     const session = this.#streaming.sessions.get(clientId);
     if (session !== undefined) this.#streaming.forget(session);
     return session !== undefined;
   }
 
-  /** Loses the next ones, `count` (1) of them, on their way. */
+  /**
+   * Loses the next `count` of these on their way. Default 1.
+   *
+   * @example
+   * ```ts
+   * server.swallow("PubAck");
+   * ```
+   */
   swallow(what: Swallowed, count = 1): void {
     this.#faults.swallowed.set(what, count);
   }
 
-  /** Refuses the next requests, `count` (1) of them, with an error of this text. */
+  /**
+   * Refuses the next `count` requests of this kind, with an error of this text. Default 1.
+   *
+   * @example
+   * ```ts
+   * server.refuse("subscribe", "too many subscriptions per channel");
+   * ```
+   */
   refuse(request: Refused, text: string, count = 1): void {
     this.#faults.refused.set(request, { text, left: count });
   }
 
-  /** From now on all that the streaming server sends, but for heartbeats, comes so much later by the server's clock. */
+  /**
+   * From now on, all that the streaming server sends comes so many milliseconds later, by the server's clock. Heartbeats do not.
+   *
+   * @example
+   * ```ts
+   * server.delay(200);
+   * ```
+   */
   delay(milliseconds: number): void {
     this.#faults.delay = milliseconds;
   }
 
-  /** Sends exactly these bytes (text as UTF-8) to the client with this ID, or to all. */
+  /**
+   * Sends exactly these bytes to the client with this ID, or to all clients. A string is sent as UTF-8.
+   *
+   * @example
+   * ```ts
+   * server.send("-ERR 'Stale Connection'\r\n", "shop");
+   * ```
+   */
   send(bytes: string | Uint8Array, clientId?: string): void {
     for (const link of this.#linksOf(clientId)) link.send(typeof bytes === "string" ? encoder.encode(bytes) : bytes);
   }

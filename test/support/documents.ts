@@ -36,6 +36,13 @@ export function blocksOf(document: string, text: string): Block[] {
   return blocks;
 }
 
+/** The examples in the docstrings of a source file. */
+export function examplesOf(file: string): Block[] {
+  // The docstrings alone, each line where it was.
+  const lines = textOf(file).split("\n").map((line) => /^ +\* ?(.*)/.exec(line)?.[1] ?? "");
+  return blocksOf(file, lines.join("\n"));
+}
+
 /** All of them, of all documents. */
 export function allBlocks(): Block[] {
   return documents.flatMap((document) => blocksOf(document, textOf(document)));
@@ -98,10 +105,13 @@ export function compile(place: string, files: Readonly<Record<string, string>>, 
   return tsc(["-p", ".", "--pretty", "false"], place);
 }
 
-/** Compiles blocks to `block-0.mjs` and so on. Returns the compiler's complaints, which tell where in the documents they belong. */
-export function compileBlocks(place: string, blocks: readonly Block[]): string {
+/**
+ * Compiles blocks to `block-0.mjs` and so on, with what is `given` to all of them, as declarations. Returns the compiler's complaints,
+ * which tell where in the documents they belong.
+ */
+export function compileBlocks(place: string, blocks: readonly Block[], given = "", options: object = {}): string {
   const files = Object.fromEntries(blocks.map(({ code }, i) => [`block-${i}.mts`, `${code}\nexport {};\n`]));
-  return compile(place, files).replace(/block-(\d+)\.mts\((\d+),/g, (_, i: string, line: string) => {
+  return compile(place, { ...files, "given.d.ts": given }, options).replace(/block-(\d+)\.mts\((\d+),/g, (_, i: string, line: string) => {
     const [document, first] = blocks[Number(i)]!.where.split(":");
     return `${document}:${Number(first) + Number(line) - 1} (`;
   });
