@@ -76,8 +76,14 @@ function found(text: string, pattern: RegExp): string[] {
 
 /** The rows of the table whose first column has this name; each cell by the name of its column. */
 function tableOf(document: string, first: string): Record<string, string>[] {
-  const table = new RegExp(`^\\| ${first} \\|.*(?:\\n\\|.*)+`, "m").exec(textOf(document))?.[0] ?? "";
-  const [head, , ...rows] = table.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+  return tableIn(textOf(document), first);
+}
+
+/** The same, of a text. */
+function tableIn(text: string, first: string): Record<string, string>[] {
+  const table = new RegExp(`^\\| ${first} \\|.*(?:\\n\\|.*)+`, "m").exec(text)?.[0] ?? "";
+  const cellsOf = (line: string): string[] => line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim().replaceAll("\\|", "|"));
+  const [head, , ...rows] = table.split("\n").map(cellsOf);
   return rows.map((row) => Object.fromEntries(row.map((cell, i) => [head![i], cell])));
 }
 
@@ -171,6 +177,78 @@ describe("docs/options.md", () => {
     for (const [, value, option] of described) {
       expect(textOf("docs/options.md")).toMatch(new RegExp(`^\\| \`${option}\` \\| ${value} \\|`, "m"));
     }
+  });
+});
+
+describe("docs/reference.md", () => {
+  const document = "docs/reference.md";
+  const text = textOf(document);
+  const spans = (text: string): string[] => found(text, /`([^`\n]+)`/g);
+  const headings = (): string[] => found(text, /^## `(\w+)`$/gm);
+  const typesIn = (text: string): string[] => tableIn(text, "type").flatMap((row) => spans(row.type!));
+  const declarationOf = (name: string): Declaration => [...exported, ...ofTesting].find((declaration) => declaration.name === name)!;
+
+  test("has all that the package exports, and nothing else: what has members under a heading, the rest as types", () => {
+    expect([...headings(), ...typesIn(sectionOf(document, "Types"))].sort()).toEqual(exported.map(({ name }) => name).sort());
+    expect(["StreamingServer", ...typesIn(sectionOf(document, "The server for tests"))].sort()).toEqual(ofTesting.map(({ name }) => name).sort());
+  });
+
+  test("has exactly the members of each class and report, with the parameters and the type of each", () => {
+    const described = headings().filter((name) => tableIn(sectionOf(document, `\`${name}\``), "member").length > 0);
+    expect(described).toEqual(expect.arrayContaining(exported.filter(({ code }) => code.includes("declare class")).map(({ name }) => name)));
+    for (const name of described) {
+      const rows = tableIn(sectionOf(document, `\`${name}\``), "member").map(({ member, type }) => `${member} ${type}`);
+      expect(rows.sort(), name).toEqual(declarationOf(name).members.map(({ signature, type }) => `\`${signature}\` \`${type}\``).sort());
+    }
+    const [members] = sectionOf(document, "The server for tests").split("| type |");
+    const signatures = declarationOf("StreamingServer").members.map(({ signature }) => signature);
+    expect(found(members!, /^\| [a-z ]+ \| (.*) \|$/gm).flatMap(spans).sort()).toEqual(signatures.sort());
+  });
+
+  test("has exactly the fields of each stats, and a unit and a kind for each that fit the name", () => {
+    for (const name of ["ClientStats", "SubscriptionStats"]) {
+      const rows = tableIn(sectionOf(document, `\`${name}\``), "field");
+      expect(rows.map(({ field }) => field).sort(), name).toEqual(declarationOf(name).members.map(({ signature }) => `\`${signature}\``).sort());
+      for (const { field, unit, kind } of rows) {
+        expect(unit === "bytes", field).toBe(/Bytes`$/.test(field!));
+        expect(unit === "milliseconds since 1970", field).toBe(/At`$/.test(field!));
+        expect(kind, field).toMatch(/^(total|now)$/);
+      }
+    }
+  });
+
+  test("has exactly the statuses, each with exactly its fields and their types", () => {
+    const declared = new Map<string, string[]>();
+    for (const [, type, fields] of declarationOf("Status").code.matchAll(/\{\n\ttype: "([\w-]+)";\n([^}]*)\}/g)) {
+      declared.set(`\`${type}\``, found(fields!, /^\t(.*);$/gm).map((field) => `\`${field}\``));
+    }
+    expect(declared.size).toBeGreaterThanOrEqual(8);
+    const described = new Map<string, string[]>();
+    for (const { status, field } of tableIn(text, "status")) {
+      if (status !== "") described.set(status!, []);
+      else [...described.values()].at(-1)!.push(field!);
+    }
+    expect(described).toEqual(declared);
+  });
+
+  test("says of the calls that list their codes that they reject with exactly these", () => {
+    const rows = tableIn(text, "call").map((row) => ({ calls: spans(row.call!), codes: spans(row["can reject with"]!) }));
+    const calls = ["Client", "Subscription"].flatMap((owner) => declarationOf(owner).members);
+    for (const { name, docstring } of [declarationOf("connect"), ...calls.filter(({ name }) => /subscribe$/.test(name))]) {
+      const codes = errorCodes().filter((code) => docstring.includes(`\`${code}\``));
+      expect(rows.find(({ calls }) => calls.includes(name))?.codes, name).toEqual(codes);
+    }
+  });
+
+  test("names nothing that does not exist", () => {
+    const words = (text: string): string[] => found(text, /([A-Za-z_]\w*)/g);
+    const known = new Set([...exported, ...ofTesting].flatMap(({ file, name }) => [name, ...words(file)]));
+    const inherited = membersOf("src/testing/streaming.ts", /export interface StreamingOptions \{(.*?)^\}/ms, /^ {2}(\w+)\?:/gm);
+    const ofLanguage = "for await using break throw return switch default true false Error TypeError SyntaxError AbortSignal buffer cause";
+    const others = `${ofLanguage} console warn nats client testing`.split(" ");
+    for (const word of [...errorCodes(), ...inherited, ...others]) known.add(word);
+    for (const span of spans(text)) for (const word of words(span)) expect(known, `\`${span}\``).toContain(word);
+    expect(spans(text).length).toBeGreaterThan(300);
   });
 });
 
