@@ -46,7 +46,7 @@ function listed(names) {
 }
 
 function layerOf(path) {
-  return path.includes("/") ? dirname(path) : "index";
+  return path.includes("/") ? path.slice(0, path.indexOf("/")) : "index";
 }
 
 /** Takes a module apart, after all that it imports. */

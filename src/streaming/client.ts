@@ -2,23 +2,23 @@ import { nothing, onEnd, settled, settledWithin, within } from "../core-nats/asy
 import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { StreamingError, withCaller } from "./errors.ts";
-import type { MessageHandler } from "./handlers.ts";
+import type { MessageHandler } from "./subscribing/handlers.ts";
 import { inspectable } from "./inspect.ts";
-import { Messages } from "./messages.ts";
+import { Messages } from "./subscribing/messages.ts";
 import { bad, checkChannel, checkConnectOptions, checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "./options.ts";
 import type { ConnectOptions, DrainOptions, PublishItem, PublishManyOptions, PublishOptions, Settings, Signal, SubscribeOptions, SubscribeSettings } from "./options.ts";
-import { publishMany } from "./publish-many.ts";
-import { Publisher } from "./publisher.ts";
-import { Room } from "./room.ts";
-import { Shares } from "./share.ts";
-import { Slots } from "./slots.ts";
+import { publishMany } from "./publishing/publish-many.ts";
+import { Publisher } from "./publishing/publisher.ts";
+import { Room } from "./subscribing/room.ts";
+import { Shares } from "./subscribing/share.ts";
+import { Slots } from "./subscribing/slots.ts";
 import type { ClientStats } from "./stats.ts";
 import { teller } from "./status.ts";
 import type { Tell } from "./status.ts";
-import { Subscription } from "./subscription.ts";
-import type { DrainReport, Household } from "./subscription.ts";
-import { Supervisor } from "./supervisor.ts";
-import { Watchdog } from "./watchdog.ts";
+import { Subscription } from "./subscribing/subscription.ts";
+import type { DrainReport, Household } from "./subscribing/subscription.ts";
+import { Supervisor } from "./session/supervisor.ts";
+import { Watchdog } from "./subscribing/watchdog.ts";
 
 declare global {
   interface SymbolConstructor {

@@ -1,7 +1,7 @@
 import { nothing } from "../core-nats/async.ts";
 import type { StreamingError } from "./errors.ts";
-import type { Message } from "./message.ts";
-import type { Subscription } from "./subscription.ts";
+import type { Message } from "./subscribing/message.ts";
+import type { Subscription } from "./subscribing/subscription.ts";
 
 /**
  * What happens to a client and its subscriptions. `onStatus`, an option of `connect`, gets each one as it happens. New types may come

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { root } from "../support/tarball.ts";
 
@@ -35,21 +35,18 @@ test("each layer becomes one file, with every module once, behind those that it 
     // Twice, bundlers would warn of it.
     const exported = /^module\.exports = \{ (.*) \};$/m.exec(text)![1]!.split(/, */);
     expect(exported).toEqual([...new Set(exported)].filter((name) => name !== ""));
-    const joined = [...text.matchAll(/^\/\/ src\/[\w-]+\/([\w-]+)\.ts$/gm)].map(([, name]) => name!);
+    const joined = [...text.matchAll(/^\/\/ src\/([\w/-]+\.ts)$/gm)].map(([, path]) => path!);
     // Of those that hold types alone nothing is left.
-    const modules = readdirSync(join(place, "src", layer)).map((file) => basename(file, ".ts"));
-    const withCode = modules.filter((name) =>
-      /^export (?:async |abstract )?(?:class|const|function)/m.test(
-        readFileSync(join(place, "src", layer, `${name}.ts`), "utf8"),
-      ),
-    );
+    const modules = (readdirSync(join(place, "src", layer), { recursive: true }) as string[])
+      .filter((path) => path.endsWith(".ts"))
+      .map((path) => join(layer, path));
+    const source = (path: string): string => readFileSync(join(place, "src", path), "utf8");
+    const withCode = modules.filter((path) => /^export (?:async |abstract )?(?:class|const|function)/m.test(source(path)));
     expect([...joined].sort()).toEqual(withCode.sort());
-    for (const [i, name] of joined.entries()) {
-      const source = readFileSync(join(place, "src", layer, `${name}.ts`), "utf8");
-      for (const [, imported] of source.matchAll(/^import (?!type\b)[^;]* from "\.\/([\w-]+)\.ts"/gm)) {
-        if (withCode.includes(imported!)) {
-          expect(joined.slice(0, i), `${layer}: what ${name} imports`).toContain(imported);
-        }
+    for (const [i, path] of joined.entries()) {
+      for (const [, imported] of source(path).matchAll(/^import (?!type\b)[^;]* from "(\.[\w./-]+\.ts)"/gm)) {
+        const target = join(dirname(path), imported!);
+        if (withCode.includes(target)) expect(joined.slice(0, i), `${layer}: what ${path} imports`).toContain(target);
       }
     }
   }

@@ -1,0 +1,169 @@
+import { deferred, nothing, onEnd } from "../../core-nats/async.ts";
+import { isBytes } from "../../core-nats/text.ts";
+import { PublishManyError, StreamingError } from "../errors.ts";
+import type { PublishFailure } from "../errors.ts";
+import { checkChannel, checkPublishItem, checkPublishManyOptions } from "../options.ts";
+import type { PublishItem, PublishManyOptions, PublishOptions } from "../options.ts";
+import type { Publisher } from "./publisher.ts";
+
+type Source = Iterable<PublishItem> | AsyncIterable<PublishItem>;
+
+/** So many failures are named. */
+const MOST_FAILURES = 1_000;
+
+/** See `Client.publishMany`. */
+export async function publishMany(publisher: Publisher, subject: string, source: Source, options: PublishManyOptions = {}): Promise<number> {
+  checkChannel(subject);
+  checkPublishManyOptions(options);
+  checkSource(source);
+  return new Batch(publisher, subject, options).publish(source);
+}
+
+/**
+ * Publishes what one source yields. Draws as long as nothing has to wait for its turn, so that the source is ahead of the
+ * acks by the publisher's window and one.
+ */
+class Batch {
+  readonly #publisher: Publisher;
+  readonly #subject: string;
+  readonly #options: PublishManyOptions;
+  /** Of every item that has none of its own; no options at all are cheaper than an object of nothing, for each message. */
+  readonly #publishOptions: PublishOptions | undefined;
+  /** How many items were drawn. */
+  #drawn = 0;
+  #stored = 0;
+  /** All items before this one are stored. */
+  #unbroken = 0;
+  /** The items behind it that are. */
+  readonly #ahead = new Set<number>();
+  #failed = 0;
+  readonly #failures: PublishFailure[] = [];
+  /** Why it draws no more. */
+  #end: { readonly error: unknown } | undefined;
+  /** Ends the wait for an item. */
+  #wake = nothing;
+  /** The drawing itself counts as one, so that all is settled only after the last was drawn. */
+  #unsettled = 1;
+  readonly #done = deferred();
+
+  constructor(publisher: Publisher, subject: string, options: PublishManyOptions) {
+    const { reply, signal } = options;
+    this.#publisher = publisher;
+    this.#subject = subject;
+    this.#options = options;
+    this.#publishOptions = reply === undefined && signal === undefined ? undefined : { reply, signal };
+  }
+
+  async publish(source: Source): Promise<number> {
+    const { signal } = this.#options;
+    const aborted = (): void => this.#stop(this.#error("ABORTED", "the caller's signal was aborted", signal?.reason));
+    const closed = (): void => this.#stop(this.#error("CLOSED", "the client is closed"));
+    const unlisten = [signal === undefined ? nothing : onEnd(aborted, signal), onEnd(closed, this.#publisher.closing)];
+    try {
+      if (Symbol.asyncIterator in source) await this.#drawLater(source);
+      else await this.#draw(source);
+    } catch (error) {
+      this.#stop(error);
+    }
+    this.#settled();
+    await this.#done.promise;
+    for (const release of unlisten) release();
+    if (this.#end === undefined) return this.#stored;
+    throw this.#failure(this.#end.error);
+  }
+
+  async #draw(source: Iterable<PublishItem>): Promise<void> {
+    if (this.#end !== undefined) return;
+    for (const item of source) {
+      this.#publish(item);
+      if (this.#publisher.crowded) await this.#publisher.roomy();
+      if (this.#end !== undefined) return;
+    }
+  }
+
+  async #drawLater(source: AsyncIterable<PublishItem>): Promise<void> {
+    const iterator = source[Symbol.asyncIterator]();
+    while (this.#end === undefined) {
+      const result = await new Promise<IteratorResult<PublishItem> | undefined>((drawn, broken) => {
+        this.#wake = () => drawn(undefined);
+        iterator.next().then(drawn, broken);
+      });
+      if (result?.done === true) return;
+      if (result !== undefined && this.#end === undefined) this.#publish(result.value);
+      if (this.#publisher.crowded) await this.#publisher.roomy();
+    }
+    // Not waited for: a source that has nothing to yield would not answer before it has.
+    void Promise.resolve(iterator.return?.()).catch(nothing);
+  }
+
+  #publish(item: PublishItem): void {
+    const index = this.#drawn++;
+    let data = item as string | Uint8Array;
+    let options = this.#publishOptions;
+    if (isMessage(item)) {
+      data = item.data;
+      if (item.reply !== undefined) options = { ...options, reply: item.reply };
+    }
+    this.#unsettled++;
+    const stored = (): void => this.#itemStored(index);
+    const failed = (error: unknown): void => this.#itemFailed(index, error);
+    this.#publisher.accept(this.#subject, data, options, stored, failed);
+  }
+
+  #itemStored(index: number): void {
+    this.#stored++;
+    if (index === this.#unbroken) {
+      do this.#unbroken++; while (this.#ahead.delete(this.#unbroken));
+    } else {
+      this.#ahead.add(index);
+    }
+    try {
+      const told: unknown = this.#options.onStored?.(this.#stored, this.#unbroken);
+      if (told !== undefined) Promise.resolve(told).catch(nothing);
+    } catch {
+      // Its own affair: the messages are stored all the same.
+    }
+    this.#settled();
+  }
+
+  #itemFailed(index: number, error: unknown): void {
+    this.#failed++;
+    if (error instanceof StreamingError && this.#failures.length < MOST_FAILURES) this.#failures.push({ index, code: error.code });
+    this.#stop(error);
+    this.#settled();
+  }
+
+  #settled(): void {
+    if (--this.#unsettled === 0) this.#done.resolve();
+  }
+
+  /** Draws no more. */
+  #stop(error: unknown): void {
+    this.#end ??= { error };
+    this.#wake();
+  }
+
+  #error(code: StreamingError["code"], reason: string, cause?: unknown): StreamingError {
+    return new StreamingError(code, `publish ${this.#subject}: ${reason}`, cause);
+  }
+
+  #failure(error: unknown): PublishManyError {
+    const ours = error instanceof StreamingError ? error : this.#error("ABORTED", "the source failed, or yielded what is no data", error);
+    const known = `${this.#stored} items are stored, among them all before item ${this.#unbroken} of the source`;
+    const failures = this.#failures.sort((a, b) => a.index - b.index);
+    return new PublishManyError(ours.code, `${ours.message}; ${known}`, ours.cause, this.#stored, this.#unbroken, this.#failed, failures);
+  }
+}
+
+function isMessage(item: PublishItem): item is Exclude<PublishItem, string | Uint8Array> {
+  if (typeof item !== "object" || item === null || ArrayBuffer.isView(item) || !("data" in item)) return false;
+  checkPublishItem(item);
+  return true;
+}
+
+/** A string and a Uint8Array are iterable too, but as a source they are a mistake. */
+function checkSource(source: unknown): void {
+  const usable = typeof source === "object" && source !== null && !isBytes(source);
+  if (usable && (Symbol.asyncIterator in source || Symbol.iterator in source)) return;
+  throw new TypeError("source must be an iterable, or an async iterable, of strings, Uint8Arrays and { data, reply }");
+}

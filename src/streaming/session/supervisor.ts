@@ -1,0 +1,480 @@
+import { deferred, nothing, RETRY_DELAY, settled, sleep } from "../../core-nats/async.ts";
+import type { Deferred } from "../../core-nats/async.ts";
+import { elapsed, now } from "../../core-nats/clock.ts";
+import { Connection } from "../../core-nats/connection.ts";
+import { NatsError } from "../../core-nats/errors.ts";
+import { Lifetime } from "../../core-nats/lifetime.ts";
+import type { Ending } from "../../core-nats/lifetime.ts";
+import type { Server } from "../../core-nats/servers.ts";
+import { Dialer } from "./dialer.ts";
+import { StreamingError } from "../errors.ts";
+import type { Settings } from "../options.ts";
+import type { Publisher } from "../publishing/publisher.ts";
+import { Session } from "./session.ts";
+import type { ClientStats } from "../stats.ts";
+import { Stopwatch } from "./stopwatch.ts";
+import type { Tell } from "../status.ts";
+
+/** A session on a connection, from its registration or verification until one of the two is lost. */
+export interface Registration {
+  readonly connection: Connection;
+  readonly session: Session;
+  /** Ends when the connection is lost or the server has forgotten the session. */
+  readonly over: Ending;
+}
+
+/** What the supervisor keeps informed: the publisher, and each subscription. */
+export interface Dependent {
+  /** A new connection: open what must be heard on it before the session is verified. */
+  open(connection: Connection, session: Session | undefined): void;
+  /**
+   * The session is known to be alive, again or still: send, and do not rely on what was sent before; if there is a `sent`,
+   * then of the publishes not on those up to this number.
+   */
+  resume(registration: Registration, sent?: number): void;
+  /** Nobody may be in charge: send nothing more until `resume`. */
+  suspend(): void;
+  /** The connection is gone, and with it what was under way. */
+  lost(error: StreamingError): void;
+}
+
+type State =
+  /** No connection. The session, if there is one, may still be alive on the server. */
+  | { readonly name: "disconnected"; readonly session: Session | undefined; readonly last: Server | undefined }
+  /** A connection. The session, if there is one, is to be verified; a registration is there if it was valid on this very connection. */
+  | { readonly name: "connected"; readonly connection: Connection; readonly session: Session | undefined; readonly registration: Registering | undefined }
+  /** The server knows the session. */
+  | { readonly name: "registered"; readonly registration: Registering; readonly resumed: boolean }
+  | { readonly name: "closed"; readonly error: StreamingError | undefined };
+
+interface Registering extends Registration {
+  readonly over: Lifetime;
+}
+
+/** Pings that must be answered definitely are repeated this often: a new leader is found soon after it serves. */
+const VERIFY_INTERVAL = 100;
+const VERIFY_TIMEOUT = 1_000;
+/** The server takes 500 ms to find out whether the owner of a client ID is alive, and refuses all others meanwhile. */
+const IN_USE_DELAY = 600;
+const IN_USE_TRIES = 10;
+const IN_USE_DELAY_AT_FIRST = 2_000;
+/** How often a registration is tried that has little hope. */
+const HOPELESS_DELAY = 30_000;
+/** How often it is looked whether all has been answered before the connection is left. */
+const MOVE_INTERVAL = 20;
+/** A registration that held for so long is the end of an outage; one that did not is a part of it. */
+const STEADY = 1_000;
+/** For so long a new leader, or a restarted server, may be out of reach before it is told. */
+const UNHEARD = 2_000;
+
+/**
+ * Keeps a client registered: disconnected, connected, registered, and again, for as long as it takes. Only `close`
+ * ends it, or a failure before the first registration.
+ */
+export class Supervisor {
+  /** How much time has passed. */
+  readonly stopwatch = new Stopwatch();
+  readonly #settings: Settings;
+  readonly #tell: Tell;
+  readonly #publisher: Publisher;
+  readonly #dependents: () => Iterable<Dependent>;
+  readonly #closing = new Lifetime();
+  readonly #first = deferred();
+  readonly #waiting: Deferred<void>[] = [];
+  #state: State = { name: "disconnected", session: undefined, last: undefined };
+  #everRegistered = false;
+  /** Dials of this outage, so that a server that takes us and drops us again is not dialled without a pause. */
+  #attempt = 0;
+  /** What was told last of this outage: it is told once, not at each attempt. */
+  #told: string | undefined;
+  #connections = 0;
+  #registrations = 0;
+  #resumptions = 0;
+  #registeredAt = 0;
+  #pongAt = 0;
+  #doubt = new Lifetime();
+  /** A server that has said it is about to shut down. */
+  #lameDuck: Server | undefined;
+  /** The last server was well when the link to it was lost: it is dialled first. */
+  #lastIsWell = false;
+  readonly #dialer: Dialer;
+
+  /** `dependents`, which the publisher is one of, are told in their order, at each change. */
+  constructor(settings: Settings, tell: Tell, publisher: Publisher, dependents: () => Iterable<Dependent>) {
+    this.#settings = settings;
+    this.#tell = tell;
+    this.#publisher = publisher;
+    this.#dependents = dependents;
+    this.#dialer = new Dialer(settings, {
+      problem: (error) => tell({ type: "error", error: problem(error) }),
+      informed: (info, from) => {
+        if (info.lameDuck) this.#leave(from);
+        else if (this.#lameDuck === from) this.#lameDuck = undefined;
+      },
+    });
+    // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
+    this.#first.promise.catch(nothing);
+  }
+
+  get state(): State["name"] {
+    return this.#state.name;
+  }
+
+  /** Resolves with the first registration; rejects with the reason for which there is none. */
+  get first(): Promise<void> {
+    return this.#first.promise;
+  }
+
+  /** The registration, while the session is known to be alive. */
+  get registration(): Registration | undefined {
+    if (this.#state.name !== "registered") return undefined;
+    const { registration } = this.#state;
+    // What ends it wakes the loop and its dependents alike: whoever comes before the loop must not find it once more.
+    return registration.over.aborted || registration.connection.ended.aborted ? undefined : registration;
+  }
+
+  /** See `Client.stats`. */
+  stats(): Pick<ClientStats, "connections" | "registrations" | "resumptions" | "registeredAt" | "pongAt"> {
+    return {
+      connections: this.#connections,
+      registrations: this.#registrations,
+      resumptions: this.#resumptions,
+      registeredAt: this.#registeredAt,
+      pongAt: this.#pongAt,
+    };
+  }
+
+  /** Resolves with the registration as soon as there is one; with undefined once `ending` ends. */
+  async registered(ending: Ending): Promise<Registration | undefined> {
+    while (!ending.aborted) {
+      if (this.registration !== undefined) return this.registration;
+      const wait = deferred();
+      this.#waiting.push(wait);
+      await settled(wait.promise, ending);
+    }
+    return undefined;
+  }
+
+  // Why: docs/decisions.md#verify-before-giving-up-a-session
+  /** Has the session verified before anything more is published; `error` is told, if there is one. */
+  verify(error?: StreamingError): void {
+    if (this.#state.name !== "registered" || this.#doubt.aborted) return;
+    for (const dependent of this.#dependents()) dependent.suspend();
+    if (error !== undefined) this.#tell({ type: "error", error });
+    this.#doubt.abort();
+  }
+
+  /** Ends the loop; takes leave of the server if the session is known to be alive. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  // Why: docs/decisions.md#states-are-loops
+  /** The loop. Resolves when it has ended. */
+  async run(): Promise<void> {
+    while (this.#state.name !== "closed") {
+      const state: State = this.#state;
+      try {
+        this.#state = await this.#live(state);
+      } catch (error) {
+        // Not expected. Ending the client for it would break the one promise that counts.
+        this.#tell({ type: "error", error: new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error) });
+        await sleep(RETRY_DELAY, this.#closing);
+        this.#state = this.#startOver(state);
+      }
+    }
+    this.#first.reject(this.#state.error ?? new StreamingError("CLOSED", "connect: closed"));
+    this.#tell({ type: "closed" });
+  }
+
+  #live(state: State): Promise<State> | State {
+    switch (state.name) {
+      case "disconnected":
+        return this.#disconnected(state);
+      case "connected":
+        return this.#connected(state);
+      case "registered":
+        return this.#registered(state);
+      default:
+        return state;
+    }
+  }
+
+  async #disconnected({ session, last }: State & { name: "disconnected" }): Promise<State> {
+    const closing = this.#closing;
+    await sleep(this.#delay(this.#attempt++), closing);
+    const { servers } = this.#settings;
+    const dialled = await this.#dialer.dial(servers.round(last, this.#lastIsWell), closing);
+    if (dialled instanceof Connection) {
+      this.#connections++;
+      return { name: "connected", connection: dialled, session, registration: undefined };
+    }
+    if (closing.aborted) return { name: "closed", error: undefined };
+    const error = notConnected(dialled);
+    if (this.#givesUp(error)) return { name: "closed", error };
+    this.#tellOnce(error);
+    return { name: "disconnected", session, last };
+  }
+
+  async #connected({ connection, session, registration }: State & { name: "connected" }): Promise<State> {
+    if (registration === undefined) {
+      session?.open(connection);
+      for (const dependent of this.#dependents()) dependent.open(connection, session);
+    }
+    if (session !== undefined) {
+      const verdict = session.canPing ? await this.#verdict(session, connection, registration === undefined) : "gone";
+      if (verdict === "alive") {
+        return { name: "registered", registration: registration ?? registrationOf(connection, session), resumed: true };
+      }
+      if (verdict === "gone") {
+        session.abandon();
+        registration?.over.abort();
+      }
+      if (verdict === undefined) return this.#unconnected(connection, session, registration);
+    }
+    return this.#register(connection);
+  }
+
+  /** Asks until the answer is definite; undefined if the connection or the client ends before. `news`: nobody knows yet. */
+  async #verdict(session: Session, connection: Connection, news: boolean): Promise<"alive" | "gone" | undefined> {
+    const closing = this.#closing;
+    const definite = new Lifetime();
+    let verdict: "alive" | "gone" | undefined;
+    for (let asked = 0; verdict === undefined && !connection.ended.aborted && !closing.aborted; asked++) {
+      if (news && asked === UNHEARD / VERIFY_INTERVAL) {
+        this.#tellOnce(new StreamingError("NO_SERVER", "ping: connected, but no streaming server is in charge"));
+      }
+      void session.ping(connection, VERIFY_TIMEOUT).then((answer) => {
+        if (answer === "denied") this.#tellOfDeniedPing(session);
+        if (answer === "nobody" || answer === "silent") return;
+        // Nobody can tell whether it lives: registering anew is sure.
+        verdict ??= answer === "alive" ? "alive" : "gone";
+        definite.abort();
+      });
+      await sleep(VERIFY_INTERVAL, definite, connection.ended, closing);
+    }
+    return closing.aborted || connection.ended.aborted ? undefined : verdict;
+  }
+
+  async #register(connection: Connection): Promise<State> {
+    const closing = this.#closing;
+    for (let tries = 1; !connection.ended.aborted && !closing.aborted; tries++) {
+      const session = new Session(this.#settings);
+      let error: StreamingError;
+      try {
+        await session.register(connection, closing);
+        if (!connection.ended.aborted && !closing.aborted) {
+          return { name: "registered", registration: registrationOf(connection, session), resumed: false };
+        }
+        if (!connection.ended.aborted) await session.close(connection);
+        return this.#unconnected(connection, session, undefined);
+      } catch (failure) {
+        error = failure instanceof StreamingError ? failure : new StreamingError("CONNECT_FAILED", "register: an unexpected failure", failure);
+      }
+      session.abandon();
+      if (connection.ended.aborted || closing.aborted) break;
+      if (this.#givesUp(error)) {
+        connection.close();
+        return { name: "closed", error };
+      }
+      const delay = this.#registerDelay(error, tries);
+      if (delay === HOPELESS_DELAY) {
+        this.#publisher.refuse(error);
+        this.#told = undefined;
+      }
+      this.#tellOnce(error);
+      await sleep(delay, connection.ended, closing);
+    }
+    return this.#unconnected(connection, undefined, undefined);
+  }
+
+  #registerDelay(error: StreamingError, tries: number): number {
+    switch (error.code) {
+      case "CLIENT_ID_IN_USE":
+        if (tries <= IN_USE_TRIES) return IN_USE_DELAY * (1 + Math.random() / 2);
+        return this.#everRegistered ? HOPELESS_DELAY : IN_USE_DELAY_AT_FIRST;
+      case "REFUSED":
+      case "NOT_PERMITTED":
+        return HOPELESS_DELAY;
+      default:
+        return RETRY_DELAY;
+    }
+  }
+
+  async #registered({ registration, resumed }: State & { name: "registered" }): Promise<State> {
+    const { connection, session } = registration;
+    const closing = this.#closing;
+    const since = elapsed();
+    this.#doubt = new Lifetime();
+    const doubt = this.#doubt;
+    if (this.#lameDuck === connection.server) doubt.abort();
+    this.#everRegistered = true;
+    this.#registeredAt = this.#pongAt = now();
+    if (resumed) this.#resumptions++;
+    else this.#registrations++;
+    if (resumed) this.stopwatch.alive();
+    else this.stopwatch.renewed();
+    this.#told = undefined;
+    this.#first.resolve();
+    this.#tell({ type: "registered", resumed });
+    for (const dependent of this.#dependents()) dependent.resume(registration);
+    for (const wait of this.#waiting.splice(0)) wait.resolve();
+
+    const verdict = await this.#watch(registration, doubt);
+    if (elapsed() - since >= STEADY) this.#attempt = 0;
+    if (closing.aborted && !connection.ended.aborted) {
+      // A successor that we have not heard of yet would lose its session: asked first, since the request names no session.
+      const alive = !session.canPing || (await session.ping(connection, this.#settings.requestTimeout)) === "alive";
+      if (alive) await session.close(connection);
+      return this.#unconnected(connection, session, registration);
+    }
+    if (connection.ended.aborted) return this.#unconnected(connection, session, registration);
+    if (this.#lameDuck === connection.server) return this.#move(registration);
+    for (const dependent of this.#dependents()) dependent.suspend();
+    if (verdict === "gone") {
+      this.#tell({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
+      session.abandon();
+      registration.over.abort();
+      return { name: "connected", connection, session: undefined, registration: registration };
+    }
+    return { name: "connected", connection, session, registration };
+  }
+
+  /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
+  async #watch(registration: Registration, doubt: Ending): Promise<"gone" | undefined> {
+    const { session, connection } = registration;
+    const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
+    const signals = [doubt, connection.ended, this.#closing];
+    let missed = 0;
+    while (!signals.some((signal) => signal.aborted)) {
+      // The wall clock, not the monotonic one, which stands still while a machine is suspended.
+      const before = now();
+      await sleep(pingInterval, ...signals);
+      if (signals.some((signal) => signal.aborted) || !session.canPing) continue;
+      if (now() - before > pingInterval * (pingMaxOut + 1)) {
+        this.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
+        return undefined;
+      }
+      const { sent } = this.#publisher;
+      const asked = session.ping(connection, requestTimeout);
+      await settled(asked, ...signals);
+      if (signals.some((signal) => signal.aborted)) continue;
+      const verdict = await asked;
+      if (verdict === "gone") return "gone";
+      if (verdict === "denied") {
+        this.#tellOfDeniedPing(session);
+        continue;
+      }
+      if (verdict === "alive") {
+        this.#pongAt = now();
+        this.stopwatch.alive();
+      }
+      if (verdict === "alive" && missed > 0) {
+        // The one that answers need not be the one that did not: what was sent before this ping may be lost with that one.
+        for (const dependent of this.#dependents()) dependent.resume(registration, sent);
+      }
+      missed = verdict === "alive" ? 0 : missed + 1;
+      if (verdict === "nobody" || missed >= pingMaxOut) {
+        const reason = verdict === "nobody" ? "no streaming server is in charge" : `${missed} pings in a row were not answered`;
+        this.verify(new StreamingError("NO_SERVER", `ping: ${reason}`));
+        return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  /** The server is about to shut down: go before it does, and take along what is under way. */
+  async #move(registration: Registering): Promise<State> {
+    const { connection, session } = registration;
+    for (const dependent of this.#dependents()) dependent.suspend();
+    const endings = [connection.ended, this.#closing];
+    // What was sent before, acks of messages included, has arrived with this one.
+    await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
+    // What is stored late is acknowledged late, but after a while there is no waiting for it.
+    const enough = elapsed() + this.#settings.requestTimeout;
+    while (this.#publisher.underWay > 0 && elapsed() < enough && !endings.some((ending) => ending.aborted)) {
+      await sleep(MOVE_INTERVAL, ...endings);
+    }
+    connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));
+    return this.#unconnected(connection, session, registration);
+  }
+
+  #leave(server: Server): void {
+    const elsewhere = this.#settings.servers.round().length > 1;
+    if (!elsewhere) return;
+    this.#lameDuck = server;
+    if (this.#state.name === "registered" && this.#state.registration.connection.server === server) this.#doubt.abort();
+  }
+
+  /** After the connection has ended, or when it is to end because the client does. */
+  #unconnected(connection: Connection, session: Session | undefined, registration: Registering | undefined): State {
+    const closing = this.#closing.aborted;
+    if (closing) connection.close();
+    registration?.over.abort();
+    const reason: unknown = connection.ended.reason;
+    const code = reason instanceof NatsError && reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
+    const text = reason instanceof NatsError ? reason.reason : "lost";
+    const error = new StreamingError(code, `connection: ${text}`, reason);
+    for (const dependent of this.#dependents()) dependent.lost(error);
+    if (closing) return { name: "closed", error: undefined };
+    if (this.#givesUp(error)) return { name: "closed", error };
+    this.#tell({ type: "disconnected", error });
+    this.#lastIsWell = reason instanceof NatsError && reason.code === "CONNECTION_LOST";
+    if (this.#lameDuck === connection.server) this.#lameDuck = undefined;
+    return { name: "disconnected", session, last: connection.server };
+  }
+
+  /** After a failure that nobody expected: nothing is taken for granted but the session, which a ping tells of. */
+  #startOver(state: State): State {
+    const registration = "registration" in state ? state.registration : undefined;
+    const connection = "connection" in state ? state.connection : registration?.connection;
+    const session = "session" in state ? state.session : registration?.session;
+    if (connection === undefined) return { name: "disconnected", session, last: undefined };
+    connection.end(new NatsError("CLOSED", "an unexpected failure"));
+    return this.#unconnected(connection, session, registration);
+  }
+
+  /** Not the end of it: heartbeats keep the session alive, but its loss will be noticed by a publish alone. */
+  #tellOfDeniedPing(session: Session): void {
+    const text = `ping: the NATS server does not permit ${session.subjects.pingRequests}: a lost session is not noticed soon`;
+    this.#tellOnce(new StreamingError("NOT_PERMITTED", text));
+  }
+
+  #tellOnce(error: StreamingError): void {
+    if (this.#told !== error.message) this.#tell({ type: "error", error });
+    this.#told = error.message;
+  }
+
+  /** Before the first registration failures end the client, unless it was told to wait and waiting may help. */
+  #givesUp(error: StreamingError): boolean {
+    if (this.#everRegistered) return false;
+    if (!this.#settings.waitOnFirstConnect) return true;
+    return error.code === "AUTH_FAILED" || error.code === "NOT_PERMITTED" || error.code === "REFUSED";
+  }
+
+  #delay(attempt: number): number {
+    try {
+      const delay = this.#settings.reconnectDelay(attempt);
+      // A delay of the caller's that is no number must not become a busy loop.
+      return delay >= 0 && delay < 2 ** 31 ? delay : 2_000;
+    } catch {
+      return 2_000;
+    }
+  }
+}
+
+function registrationOf(connection: Connection, session: Session): Registering {
+  return { connection, session, over: new Lifetime() };
+}
+
+function notConnected(failures: readonly NatsError[]): StreamingError {
+  const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
+  // Sorted, since servers are tried in any order, and the same failure is to be told in the same words.
+  const reasons = failures.map(({ reason }) => reason).sort().join("; ");
+  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, "no server could be used");
+  return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
+}
+
+function problem(error: NatsError): StreamingError {
+  return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.reason}`, error);
+}

@@ -1,0 +1,130 @@
+import { elapsed, setTimeout } from "../../core-nats/clock.ts";
+import type { Message } from "./message.ts";
+import type { Progress } from "./progress.ts";
+import type { Session } from "../session/session.ts";
+
+/** A subscription as its share sees it. */
+export interface Member {
+  /** How many messages it was given. */
+  readonly received: number;
+  /** In place, with nothing in hand. */
+  readonly idle: boolean;
+  /** Acknowledges a message that another member has finished. */
+  acknowledgeToo(sequence: number): void;
+  /** Has the server look again whether it may send more. */
+  poke(): void;
+  /** Has the server be asked for it again. */
+  renew(reason: string): void;
+}
+
+/** After an outage members are poked when the server has surely taken their acks, in milliseconds. */
+const POKE_DELAY = 1_000;
+/** Of so many new messages each member should have got some: the server gives them to the one that has the fewest. */
+const ROUND = 256;
+/** That takes so long at least: after an outage hundreds may come at once to one member. In milliseconds. */
+const SHORTEST_ROUND = 1_000;
+
+/** The members of a queue group in one client. */
+export class Members {
+  readonly #all = new Set<Member>();
+  #timer: Timer | undefined;
+  #given = 0;
+  #roundBegan = 0;
+  /** What each member had received at the end of the last round, and whether it was poked then. */
+  readonly #seen = new Map<Member, { readonly received: number; readonly poked: boolean }>();
+
+  get count(): number {
+    return this.#all.size;
+  }
+
+  add(member: Member): void {
+    this.#all.add(member);
+  }
+
+  delete(member: Member): void {
+    this.#all.delete(member);
+    this.#seen.delete(member);
+  }
+
+  // Why: docs/decisions.md#a-group-member-that-is-given-nothing
+  /** One was given a new message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
+  given(): void {
+    if (++this.#given % ROUND !== 0) return;
+    const now = elapsed();
+    if (now - this.#roundBegan < SHORTEST_ROUND) return;
+    this.#roundBegan = now;
+    for (const member of this.#all) {
+      const { received } = member;
+      const before = this.#seen.get(member);
+      const neglected = before?.received === received && member.idle;
+      if (neglected && before.poked) member.renew(`it got none of the last ${2 * ROUND} messages of its group in this client`);
+      else if (neglected) member.poke();
+      this.#seen.set(member, { received, poked: neglected && !before.poked });
+    }
+  }
+
+  /** After an outage: of what was acknowledged before it, too, the server may have given some to other members. */
+  resumed(): void {
+    if (this.count < 2 || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      for (const member of this.#all) member.poke();
+    }, POKE_DELAY);
+    this.#timer.unref?.();
+  }
+
+  // Why: docs/decisions.md#all-members-acknowledge-a-moved-message
+  /**
+   * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
+   * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member acknowledges it.
+   */
+  finished(sequence: number, by: Member): void {
+    for (const member of this.#all) if (member !== by) member.acknowledgeToo(sequence);
+  }
+}
+
+/** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
+export class Share {
+  progress: Progress<Message>;
+  /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
+  anewIn: Session | undefined;
+  /** Of a queue group. */
+  readonly members: Members | undefined;
+
+  constructor(progress: Progress<Message>, members: Members | undefined) {
+    this.progress = progress;
+    this.members = members;
+  }
+
+  /** True where messages can be moved from one member to another. */
+  get shared(): boolean {
+    return this.members !== undefined && this.members.count > 1;
+  }
+
+  /** The link was lost, or nobody was in charge. */
+  interrupted(): void {
+    if (this.progress.interrupted() && this.shared) this.progress.moveAll();
+  }
+}
+
+/** The shares of a client's queue groups. */
+export class Shares {
+  readonly #groups = new Map<string, Share>();
+
+  /** The share of a queue group (by channel, queue and durable), or one of its own if `queue` is "". */
+  join(member: Member, subject: string, queue: string, durable: string, begin: () => Progress<Message>): Share {
+    if (queue === "") return new Share(begin(), undefined);
+    const key = JSON.stringify([subject, queue, durable]);
+    const share = this.#groups.get(key) ?? new Share(begin(), new Members());
+    this.#groups.set(key, share);
+    share.members!.add(member);
+    return share;
+  }
+
+  leave(member: Member, share: Share): void {
+    share.members?.delete(member);
+    if (share.members !== undefined && share.members.count > 0) return;
+    share.progress.stop();
+    for (const [key, other] of this.#groups) if (other === share) this.#groups.delete(key);
+  }
+}

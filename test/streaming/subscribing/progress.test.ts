@@ -1,0 +1,272 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Progress } from "../../../src/streaming/subscribing/progress.ts";
+import { Room } from "../../../src/streaming/subscribing/room.ts";
+import { forEachSeed } from "../../support/random.ts";
+
+vi.mock("../../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
+
+const ackWait = 1_000;
+const message = { data: new Uint8Array(0) };
+
+interface Told {
+  readonly skipped: [number, number][];
+  readonly forgotten: [number, number][];
+}
+
+function start(): { progress: Progress; told: Told } {
+  const told: Told = { skipped: [], forgotten: [] };
+  const progress = new Progress(ackWait, {
+    skipped: (from, to) => told.skipped.push([from, to]) > 0,
+    dropped: () => true,
+    freed: () => undefined,
+    forgotten: (from, to) => void told.forgotten.push([from, to]),
+  }, new Room(1_000_000));
+  progress.established();
+  return { progress, told };
+}
+
+/** Received and finished, in this order. */
+function handle(progress: Progress, ...sequences: number[]): void {
+  for (const sequence of sequences) {
+    expect(progress.receive(sequence, sequence)).toBe(true);
+    progress.finish(sequence);
+  }
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  // No process has its first message at the very moment at which it was started.
+  vi.advanceTimersByTime(1);
+});
+afterEach(() => void vi.useRealTimers());
+
+describe("the cursor", () => {
+  test("is unknown until there is a message, then its sequence, not finished yet", () => {
+    const { progress } = start();
+    expect(progress.cursor).toBeUndefined();
+    progress.receive(7, 1);
+    expect(progress.cursor).toBe(7);
+    expect(progress.isFinished(7)).toBe(false);
+  });
+
+  test("is the end of the unbroken run of what is finished, never of what is only received", () => {
+    const { progress } = start();
+    handle(progress, 5, 6);
+    progress.receive(7, 7);
+    handle(progress, 8, 9);
+    expect(progress.cursor).toBe(6);
+    progress.finish(7);
+    expect(progress.cursor).toBe(9);
+  });
+
+  test("goes on where timers are numbers, as in browsers, jsdom and older workerd", () => {
+    const timeout = globalThis.setTimeout;
+    vi.spyOn(globalThis, "setTimeout").mockImplementation((...args) => Number(timeout(...args)) as never);
+    const { progress } = start();
+    handle(progress, 5, 7, 6);
+    expect(progress.cursor).toBe(7);
+    progress.stop();
+    vi.restoreAllMocks();
+  });
+
+  test("stops before a sequence that was never received", () => {
+    const { progress } = start();
+    handle(progress, 1, 2, 4, 5);
+    expect(progress.cursor).toBe(2);
+    handle(progress, 3);
+    expect(progress.cursor).toBe(5);
+  });
+
+  test("never passes anything unfinished, in whatever order messages come and are finished", async () => {
+    await forEachSeed(100, (random) => {
+      const { progress } = start();
+      const first = random.int(1, 5);
+      const finished = new Set<number>();
+      const received: number[] = [];
+      let next = first;
+      for (let step = 0; step < 100; step++) {
+        if (received.length === 0 || random.bool()) {
+          progress.receive(next, next);
+          progress.begin(next);
+          received.push(next++);
+        } else {
+          const [sequence] = received.splice(random.int(0, received.length - 1), 1);
+          if (random.bool(0.1)) progress.release(sequence, message, true);
+          else finished.add(sequence);
+          if (finished.has(sequence)) progress.finish(sequence);
+        }
+        let expected = first;
+        while (finished.has(expected) && finished.has(expected + 1)) expected++;
+        expect(progress.cursor).toBe(expected);
+      }
+      progress.stop();
+    });
+  });
+});
+
+describe("the next one", () => {
+  test("is the first that is not finished: the cursor, or the one behind it", () => {
+    const { progress } = start();
+    expect(progress.next).toBeUndefined();
+    progress.receive(7, 1);
+    expect(progress.next).toBe(7);
+    progress.finish(7);
+    expect(progress.next).toBe(8);
+    handle(progress, 8, 10);
+    expect(progress.next).toBe(9);
+  });
+});
+
+describe("a message", () => {
+  test("is active while somebody has it, and finished once", () => {
+    const { progress } = start();
+    progress.receive(1, 1);
+    expect(progress.isActive(1)).toBe(false);
+    progress.begin(1);
+    expect(progress.isActive(1)).toBe(true);
+    progress.release(1, message, true);
+    expect(progress.isActive(1)).toBe(false);
+    expect(progress.finish(1)).toBe(true);
+    expect(progress.finish(1)).toBe(false);
+    expect(progress.isFinished(1)).toBe(true);
+  });
+
+  test("up to the highest, but later than all before, makes doubt that the channel is the same, until that is confirmed", () => {
+    const { progress } = start();
+    expect(progress.receive(10, 100)).toBe(true);
+    expect(progress.receive(10, 100)).toBe(true);
+    expect(progress.receive(9, 99)).toBe(true);
+    expect(progress.receive(9, 101)).toBe(false);
+    expect(progress.receive(10, 101)).toBe(false);
+    expect(progress.receive(11, 101)).toBe(true);
+    expect(progress.receive(9, 103)).toBe(false);
+    expect(progress.receive(10, 102)).toBe(false);
+    expect(progress.receive(10, 102)).toBe(false);
+    expect([progress.highest, progress.timeOfHighest]).toEqual([11, 101]);
+    progress.confirm();
+    expect(progress.receive(10, 102)).toBe(true);
+    expect(progress.receive(9, 103)).toBe(true);
+    expect(progress.receive(9, 104)).toBe(false);
+    expect([progress.highest, progress.timeOfHighest]).toEqual([11, 101]);
+  });
+});
+
+describe("what is missing", () => {
+  test("is told as skipped after two ack waits without interruption, once, and the cursor goes on", () => {
+    const { progress, told } = start();
+    handle(progress, 1, 2, 5, 6);
+    vi.advanceTimersByTime(1.9 * ackWait);
+    expect(told.skipped).toEqual([]);
+    expect(progress.cursor).toBe(2);
+    vi.advanceTimersByTime(3 * ackWait);
+    expect(told.skipped).toEqual([[3, 4]]);
+    expect(progress.cursor).toBe(6);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("is waited for as long as the link is down, and two ack waits more", () => {
+    const { progress, told } = start();
+    handle(progress, 1, 3);
+    progress.interrupted();
+    vi.advanceTimersByTime(20 * ackWait);
+    expect(told.skipped).toEqual([]);
+    progress.established();
+    vi.advanceTimersByTime(1.9 * ackWait);
+    expect(told.skipped).toEqual([]);
+    expect(progress.cursor).toBe(1);
+    handle(progress, 2);
+    expect(progress.cursor).toBe(3);
+    vi.advanceTimersByTime(10 * ackWait);
+    expect(told.skipped).toEqual([]);
+  });
+
+  test("is no gap while it is in somebody's hands", () => {
+    const { progress, told } = start();
+    handle(progress, 1);
+    progress.receive(2, 2);
+    progress.begin(2);
+    handle(progress, 3);
+    vi.advanceTimersByTime(20 * ackWait);
+    expect(told.skipped).toEqual([]);
+    expect(progress.cursor).toBe(1);
+    progress.finish(2);
+    expect(progress.cursor).toBe(3);
+  });
+
+  test("counts as gone when it was given back and not delivered again for so long", () => {
+    const { progress, told } = start();
+    handle(progress, 1);
+    progress.receive(2, 2);
+    progress.begin(2);
+    handle(progress, 3);
+    progress.release(2, message, true);
+    vi.advanceTimersByTime(10 * ackWait);
+    expect(told.skipped).toEqual([[2, 2]]);
+    expect(progress.cursor).toBe(3);
+  });
+
+  test("is nothing where sequences begin: the first message is the first", () => {
+    const { progress, told } = start();
+    handle(progress, 1_000, 1_001);
+    vi.advanceTimersByTime(10 * ackWait);
+    expect(told.skipped).toEqual([]);
+    expect(progress.cursor).toBe(1_001);
+  });
+
+  test("may be before the first message if the link was lost before that came: the cursor stays unknown for a while", () => {
+    const { progress } = start();
+    progress.interrupted();
+    progress.established();
+    handle(progress, 8);
+    expect(progress.cursor).toBeUndefined();
+    handle(progress, 7);
+    vi.advanceTimersByTime(10 * ackWait);
+    expect(progress.cursor).toBe(8);
+  });
+
+  test("is not looked for after the end", () => {
+    const { progress, told } = start();
+    handle(progress, 1, 3);
+    progress.stop();
+    expect(vi.getTimerCount()).toBe(0);
+    handle(progress, 5);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(10 * ackWait);
+    expect(told.skipped).toEqual([]);
+  });
+
+  test("costs no timer while nothing is missing", () => {
+    const { progress } = start();
+    for (let sequence = 1; sequence <= 1_000; sequence++) handle(progress, sequence);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+test("at most 10 000 intervals are remembered; of what is forgotten is told, many at a time, and the run stays", () => {
+  const { progress, told } = start();
+  for (let i = 0; i < 10_000; i++) handle(progress, 1 + 2 * i);
+  expect(told.forgotten).toEqual([]);
+  for (let i = 10_000; i < 11_001; i++) handle(progress, 1 + 2 * i);
+  expect(told.forgotten).toEqual([
+    [3, 2_001],
+    [2_003, 4_001],
+  ]);
+  expect(progress.isFinished(1)).toBe(true);
+  expect(progress.isFinished(4_001)).toBe(false);
+  expect(progress.isFinished(4_003)).toBe(true);
+  expect(progress.cursor).toBe(1);
+  progress.stop();
+});
+
+test("what was finished and forgotten is not told as skipped: it was delivered", () => {
+  const { progress, told } = start();
+  for (let i = 0; i <= 10_000; i++) handle(progress, 1 + 2 * i);
+  expect(told.forgotten).toEqual([[3, 2_001]]);
+  vi.advanceTimersByTime(10 * ackWait);
+  expect(told.skipped.slice(0, 2)).toEqual([
+    [2_002, 2_002],
+    [2_004, 2_004],
+  ]);
+  expect(progress.cursor).toBe(20_001);
+  progress.stop();
+});

@@ -1,0 +1,234 @@
+import { describe, expect, test } from "vitest";
+import { type Client, connect, type Message, type SubscribeOptions } from "../../../src/index.ts";
+import { Ack, StartPosition, type SubscriptionRequest } from "../../../src/pb/protocol.ts";
+import { optionsFor, range, Received, Statuses } from "../../support/clients.ts";
+import { type Ask, FakeStreaming, type Held, msgProto } from "../../support/fake-streaming.ts";
+import { until } from "../../support/until.ts";
+
+/** What is missing counts as missing after five seconds, twice `ackWait` and three pings. */
+const soon = { pingInterval: 1_000, pingMaxOut: 2 };
+const ackWait = 1_000;
+
+/** A server with a channel of which it may show more than it delivers, a client, and a subscription. */
+class Forgetful {
+  readonly statuses = new Statuses();
+  readonly received = new Received();
+  readonly stored = new Set<number>();
+  /** The requests for a moment's look, and those for the subscription. */
+  readonly looks: SubscriptionRequest[] = [];
+  readonly asks: SubscriptionRequest[] = [];
+  readonly fake: FakeStreaming;
+  client!: Client;
+  main!: Held;
+  #subscribed = "";
+
+  private constructor(fake: FakeStreaming) {
+    this.fake = fake;
+  }
+
+  /** Runs a test against it. */
+  static async run(options: SubscribeOptions, body: (server: Forgetful) => Promise<void>, handler?: (message: Message) => unknown): Promise<void> {
+    const server = new Forgetful(await FakeStreaming.start());
+    try {
+      server.fake.onSubscribe = (ask) => server.#answer(ask);
+      server.client = await connect(optionsFor(server.fake, { ...soon, onStatus: server.statuses.onStatus }));
+      const run = (message: Message): unknown => {
+        server.received.handler(message);
+        return handler?.(message);
+      };
+      server.#subscribed = "main";
+      await server.client.subscribe("fake", run, { startAt: "first", ackWait, ...options });
+      await body(server);
+    } finally {
+      await server.client?.close();
+      await server.fake.stop();
+    }
+  }
+
+  /** The sequences that were acknowledged by the subscription's ack inbox. */
+  get acked(): number[] {
+    const acks = this.fake.others.filter(({ subject }) => subject === this.main.ackInbox);
+    return acks.map(({ payload }) => Number(Ack.read(payload).sequence)).filter((sequence) => sequence > 0);
+  }
+
+  /** Delivers to the subscription, and stores. */
+  deliver(...sequences: number[]): void {
+    for (const sequence of sequences) {
+      this.stored.add(sequence);
+      this.fake.deliver(msgProto({ sequence: BigInt(sequence) }), this.main);
+    }
+  }
+
+  /** The link is cut, and the session lives. */
+  async cut(): Promise<void> {
+    const before = this.fake.links.length;
+    this.fake.link.destroy();
+    await until("the client is back", () => this.fake.links.length > before && this.client.ready);
+    this.main = { ...this.main, link: this.fake.link };
+  }
+
+  /** The subscription is told by its ack wait; what is asked for a moment is shown what is stored. */
+  #answer(ask: Ask<SubscriptionRequest>): void {
+    const { message } = ask;
+    if (message.ackWaitInSecs * 1000 === ackWait || this.#subscribed === "") {
+      this.asks.push(message);
+      this.main = this.fake.accept(ask);
+      return;
+    }
+    this.looks.push(message);
+    const all = [...this.stored].sort((a, b) => a - b);
+    const from = message.startPosition === StartPosition.LastReceived ? all.at(-1) : Number(message.startSequence);
+    const shown = all.filter((sequence) => from !== undefined && sequence >= from).slice(0, message.maxInFlight);
+    this.fake.accept(ask, ...shown.map((sequence) => msgProto({ sequence: BigInt(sequence) })));
+  }
+}
+
+const kinds: [string, SubscribeOptions][] = [["plain", {}], ["durable", { durable: "d" }]];
+
+describe.concurrent.each(kinds)("what the server of a %s subscription has forgotten", (_, options) => {
+  test("and the channel still has is handled after all, as redelivered, and no gap is told", () =>
+    Forgetful.run(options, async (server) => {
+      server.deliver(1, 2);
+      for (const sequence of [3, 4]) server.stored.add(sequence);
+      server.deliver(5, 6);
+      await server.received.until(6);
+      expect(server.received.sequences).toEqual([1, 2, 5, 6, 3, 4]);
+      expect(server.received.all.map(({ redelivered }) => redelivered)).toEqual([false, false, false, false, true, true]);
+      await until("all is acknowledged", () => server.acked.length === 6);
+      expect(server.asks).toHaveLength(1);
+      // What was there for a moment is closed again.
+      await until("each look is closed", () => server.fake.leaves.length === server.looks.length);
+      expect(server.statuses.of("gap")).toEqual([]);
+    }));
+
+  test("and the channel has no more is told as a gap, and that alone", () =>
+    Forgetful.run(options, async (server) => {
+      server.deliver(1);
+      for (const sequence of [3, 6]) server.stored.add(sequence);
+      server.deliver(8);
+      await server.statuses.until("gap", 3);
+      expect(server.received.sequences).toEqual([1, 8, 3, 6]);
+      expect(server.statuses.of("gap").map(({ from, to }) => [from, to])).toEqual([[2, 2], [4, 5], [7, 7]]);
+    }));
+
+  test("is handled one at a time, in order, and once, where one is handled at a time", () => {
+    let running = 0;
+    const slow = async (message: Message): Promise<void> => {
+      expect(++running).toBe(1);
+      // The server remembers, too.
+      if (message.sequence === 2) server!.fake.deliver(msgProto({ sequence: 2n, redelivered: true }), server!.main);
+      await new Promise<void>((resolve) => setTimeout(resolve, 5));
+      running--;
+    };
+    let server: Forgetful | undefined;
+    return Forgetful.run({ ...options, concurrency: 1, maxInFlight: 2 }, async (started) => {
+      server = started;
+      server.deliver(1);
+      for (const sequence of range(2, 6)) server.stored.add(sequence);
+      server.deliver(7);
+      await server.received.until(7);
+      expect(server.received.sequences).toEqual([1, 7, 2, 3, 4, 5, 6]);
+      await until("all is acknowledged", () => new Set(server!.acked).size === 7);
+    }, slow);
+  });
+
+  test("after a handler failed, and does not send again, is handled again", () => {
+    let failures = 0;
+    return Forgetful.run(options, async (server) => {
+      server.deliver(1, 2);
+      await server.received.until(3);
+      expect(server.received.sequences).toEqual([1, 2, 2]);
+      await until("all is acknowledged", () => server.acked.length === 2);
+    }, ({ sequence }) => {
+      if (sequence === 2 && failures++ === 0) throw new Error("once");
+    });
+  });
+});
+
+test.concurrent("a message that failed and is gone holds back those behind it no longer than it may come again", () =>
+  Forgetful.run({ concurrency: 1, maxInFlight: 10 }, async (server) => {
+    server.deliver(1, 2, 3);
+    server.stored.delete(2);
+    await server.received.until(3);
+    expect(server.received.sequences).toEqual([1, 2, 3]);
+    await server.statuses.until("gap");
+    expect(server.statuses.of("gap")).toMatchObject([{ from: 2, to: 2 }]);
+  }, ({ sequence }) => {
+    if (sequence === 2) throw new Error("poison");
+  }),
+);
+
+describe.concurrent("a silent subscription", () => {
+  test.each(kinds)("is asked for again, once, when the channel has more than it was sent after an outage: %s", (_, options) =>
+    Forgetful.run(options, async (server) => {
+      server.deliver(1, 2);
+      await server.received.until(2);
+      await server.cut();
+      for (const sequence of [3, 4]) server.stored.add(sequence);
+      const [first, again] = (await server.statuses.until("subscribed", 3)).slice(1);
+      expect(first).toMatchObject({ resumed: true });
+      expect(first!.reason).toBeUndefined();
+      expect(again!.reason).toBe("nothing came for 5 s, and the channel has messages up to 4");
+      expect(server.asks).toHaveLength(2);
+      // The server of a durable goes on where it believes to be; a plain one is told where.
+      if (options.durable === undefined) expect(server.asks[1]).toMatchObject({ startPosition: StartPosition.SequenceStart, startSequence: 2n });
+      else expect(server.received.sequences).toEqual([1, 2, 3, 4]);
+    }));
+
+  test("is looked at once after an outage, if it is healthy, and not without an outage", () =>
+    Forgetful.run({}, async (server) => {
+      server.deliver(1, 2);
+      await server.received.until(2);
+      await server.cut();
+      await until("it was looked at", () => server.looks.length > 0);
+      const pings = server.fake.pings.length;
+      await until("many pings later", () => server.fake.pings.length > pings + 6);
+      expect(server.looks).toHaveLength(1);
+      expect(server.asks).toHaveLength(1);
+    }));
+
+  test("is asked for again when this client has published a lot to its channel, and it got nothing", () =>
+    Forgetful.run({}, async (server) => {
+      server.deliver(1);
+      await server.received.until(1);
+      server.stored.add(2);
+      await server.client.publishMany("fake", range(1, 300).map(String));
+      const [, again] = await server.statuses.until("subscribed", 2);
+      expect(again!.reason).toBe("nothing came for 5 s, and the channel has messages up to 2");
+    }));
+
+  test("that has received something after the outage is not looked at", () =>
+    Forgetful.run({}, async (server) => {
+      server.deliver(1);
+      await server.received.until(1);
+      await server.cut();
+      server.deliver(2);
+      await server.received.until(2);
+      const pings = server.fake.pings.length;
+      await until("many pings later", () => server.fake.pings.length > pings + 7);
+      expect(server.looks).toEqual([]);
+    }));
+
+  test("of a durable whose earlier process may have had all is left alone", () =>
+    Forgetful.run({ durable: "d" }, async (server) => {
+      server.stored.add(1);
+      await server.cut();
+      const pings = server.fake.pings.length;
+      await until("many pings later", () => server.fake.pings.length > pings + 7);
+      expect(server.looks).toEqual([]);
+      expect(server.asks).toHaveLength(1);
+    }));
+
+  test("of a group is asked for again once, though others may have had what is missing", () =>
+    Forgetful.run({ queue: "q" }, async (server) => {
+      server.deliver(1);
+      await server.received.until(1);
+      await server.cut();
+      server.stored.add(2);
+      await until("it is asked for again", () => server.asks.length === 2);
+      const pings = server.fake.pings.length;
+      await until("many pings later", () => server.fake.pings.length > pings + 7);
+      expect(server.asks).toHaveLength(2);
+      expect(server.received.sequences).toEqual([1]);
+    }));
+});
