@@ -1,7 +1,10 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { OPTIONS } from "../src/streaming/options.ts";
+import { CONNECT_OPTIONS } from "../src/streaming/connect-options.ts";
+import { DRAIN_OPTIONS } from "../src/streaming/drain-options.ts";
+import { PUBLISH_MANY_OPTIONS, PUBLISH_OPTIONS } from "../src/streaming/publishing/publish-options.ts";
+import { MESSAGES_OPTIONS, SUBSCRIBE_OPTIONS } from "../src/streaming/subscribing/subscribe-options.ts";
 import { type Declaration, exportsOf } from "./support/declarations.ts";
 import { allBlocks, type Block, blocksOf, compileBlocks, documents, examplesOf, makePlace, textOf } from "./support/documents.ts";
 import { compilers } from "./types/compilers.ts";
@@ -52,9 +55,14 @@ function membersOf(file: string, pattern: RegExp, member: RegExp): string[] {
   return [...body.matchAll(member)].map((match) => match[1]!);
 }
 
+const optionFiles = ["connect-options", "drain-options", "publishing/publish-options", "subscribing/subscribe-options"].map(
+  (name) => `src/streaming/${name}.ts`,
+);
+
 /** The options of an interface, its base's not included. */
 function optionsOf(name: string): string[] {
-  return membersOf("src/streaming/options.ts", new RegExp(`export interface ${name}\\b[^{]*\\{(.*?)^\\}`, "ms"), /^ {2}(\w+)\??:/gm);
+  const file = optionFiles.find((path) => textOf(path).includes(`export interface ${name} `))!;
+  return membersOf(file, new RegExp(`export interface ${name}\\b[^{]*\\{(.*?)^\\}`, "ms"), /^ {2}(\w+)\??:/gm);
 }
 
 /** All codes of a StreamingError, in the order of the source. */
@@ -162,17 +170,17 @@ describe("docs/options.md", () => {
   });
 
   test("are all of the names that the library knows", () => {
-    const known = (call: keyof typeof OPTIONS): string[] => OPTIONS[call].split(" ").sort();
-    expect(known("connect")).toEqual(optionsOf("ConnectOptions").sort());
-    expect(known("subscribe")).toEqual(optionsOf("SubscribeOptions").sort());
-    expect(known("messages")).toEqual(optionsOf("SubscribeOptions").filter((name) => name !== "concurrency").sort());
-    expect(known("publish")).toEqual(optionsOf("PublishOptions").sort());
-    expect(known("publishMany")).toEqual([...optionsOf("PublishOptions"), ...optionsOf("PublishManyOptions")].sort());
-    expect(known("drain")).toEqual(optionsOf("DrainOptions").sort());
+    const all = (...names: string[]): string[] => names.flatMap(optionsOf).sort();
+    expect([...CONNECT_OPTIONS].sort()).toEqual(all("ConnectOptions"));
+    expect([...SUBSCRIBE_OPTIONS].sort()).toEqual(all("SubscribeOptions"));
+    expect([...MESSAGES_OPTIONS].sort()).toEqual(all("SubscribeOptions").filter((name) => name !== "concurrency"));
+    expect([...PUBLISH_OPTIONS].sort()).toEqual(all("PublishOptions"));
+    expect([...PUBLISH_MANY_OPTIONS].sort()).toEqual(all("PublishOptions", "PublishManyOptions"));
+    expect([...DRAIN_OPTIONS].sort()).toEqual(all("DrainOptions"));
   });
 
   test("has the defaults that the options' own descriptions give", () => {
-    const described = [...textOf("src/streaming/options.ts").matchAll(/ Default ([\d ]+(?: MiB)?)\. ?\*\/\n {2}(\w+)\?/g)];
+    const described = [...optionFiles.map(textOf).join("\n").matchAll(/ Default ([\d ]+(?: MiB)?)\. ?\*\/\n {2}(\w+)\?/g)];
     expect(described.length).toBeGreaterThan(8);
     for (const [, value, option] of described) {
       expect(textOf("docs/options.md")).toMatch(new RegExp(`^\\| \`${option}\` \\| ${value} \\|`, "m"));
@@ -195,7 +203,7 @@ describe("docs/reference.md", () => {
 
   test("has exactly the members of each class and report, with the parameters and the type of each", () => {
     const described = headings().filter((name) => tableIn(sectionOf(document, `\`${name}\``), "member").length > 0);
-    expect(described).toEqual(expect.arrayContaining(exported.filter(({ code }) => code.includes("declare class")).map(({ name }) => name)));
+    expect(described).toEqual(expect.arrayContaining(exported.filter(({ code }) => /declare (?:abstract )?class/.test(code)).map(({ name }) => name)));
     for (const name of described) {
       const rows = tableIn(sectionOf(document, `\`${name}\``), "member").map(({ member, type }) => `${member} ${type}`);
       expect(rows.sort(), name).toEqual(declarationOf(name).members.map(({ signature, type }) => `\`${signature}\` \`${type}\``).sort());
@@ -219,9 +227,17 @@ describe("docs/reference.md", () => {
 
   test("has exactly the statuses, each with exactly its fields and their types", () => {
     const declared = new Map<string, string[]>();
-    for (const [, type, fields] of declarationOf("Status").code.matchAll(/\{\n\ttype: "([\w-]+)";\n([^}]*)\}/g)) {
-      declared.set(`\`${type}\``, found(fields!, /^\t(.*);$/gm).map((field) => `\`${field}\``));
+    expect(declarationOf("Status").code).toContain("Status = ClientStatus | SubscriptionStatus;");
+    const unions = ["session/client-status", "subscribing/subscription-status"].map((name) => textOf(`src/streaming/${name}.ts`));
+    for (const [, type, fields] of unions.join("\n").matchAll(/\{ type: "([\w-]+)"(?:; (.*))? \}/g)) {
+      const known = declared.get(`\`${type}\``);
+      // An error is of the client, without a subscription, or of a subscription.
+      if (known === undefined) declared.set(`\`${type}\``, (fields ?? "").split("; ").filter(Boolean).map((field) => `\`${field}\``));
+      else expect(fields).toBe("subscription: Subscription; error: StreamingError");
     }
+    const [error, none] = declared.get("`error`")!;
+    expect(none).toBe("`subscription?: undefined`");
+    declared.set("`error`", [error!, "`subscription?: Subscription`"]);
     expect(declared.size).toBeGreaterThanOrEqual(8);
     const described = new Map<string, string[]>();
     for (const { status, field } of tableIn(text, "status")) {
@@ -242,7 +258,8 @@ describe("docs/reference.md", () => {
 
   test("names nothing that does not exist", () => {
     const words = (text: string): string[] => found(text, /([A-Za-z_]\w*)/g);
-    const known = new Set([...exported, ...ofTesting].flatMap(({ file, name }) => [name, ...words(file)]));
+    const statuses = ["session/client-status", "subscribing/subscription-status"].map((name) => textOf(`src/streaming/${name}.ts`));
+    const known = new Set([...exported, ...ofTesting].flatMap(({ file, name }) => [name, ...words(file)]).concat(statuses.flatMap(words)));
     const inherited = membersOf("src/testing/streaming.ts", /export interface StreamingOptions \{(.*?)^\}/ms, /^ {2}(\w+)\?:/gm);
     const ofLanguage = "for await using break throw return switch default true false Error TypeError SyntaxError AbortSignal buffer cause";
     const others = `${ofLanguage} console warn nats client testing`.split(" ");
@@ -414,7 +431,7 @@ describe("docs/errors.md", () => {
 
 describe("docs/migrating.md", () => {
   test("names no option, member or status of this library that does not exist", () => {
-    const sources = ["client", "options", "subscribing/subscription", "subscribing/message", "status"].map((name) => textOf(`src/streaming/${name}.ts`)).join("\n");
+    const sources = ["client", "connect-options", "publishing/publish-options", "subscribing/subscribe-options", "subscribing/message"].map((name) => textOf(`src/streaming/${name}.ts`)).concat(textOf("src/streaming/session/client-status.ts"), textOf("src/streaming/subscribing/subscription-status.ts")).join("\n");
     // The right column of its tables is about this library.
     const cells = [...textOf("docs/migrating.md").matchAll(/^\| .* \| (.*) \|$/gm)].map((match) => match[1]!);
     expect(cells.length).toBeGreaterThan(60);

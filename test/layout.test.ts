@@ -93,11 +93,9 @@ describe("imports", () => {
     expect(users).toEqual(["auth.ts", "builtin.ts", "clock.ts", "socket.ts", "listener.ts"]);
   });
 
-  test("form no circles at run time", () => {
-    // Types are another matter: a message knows its subscription and the subscription its messages. Nothing of that is
-    // left in what runs, and order of loading cannot depend on it.
+  test("form no circles, types included", () => {
     const next = new Map<string, string[]>();
-    for (const { from, to, value } of imports) if (value) next.set(from, [...(next.get(from) ?? []), to]);
+    for (const { from, to } of imports) next.set(from, [...(next.get(from) ?? []), to]);
     const done = new Set<string>();
     const visit = (file: string, path: readonly string[]): void => {
       if (path.includes(file)) expect.fail([...path.slice(path.indexOf(file)), file].join(" -> "));
@@ -107,6 +105,25 @@ describe("imports", () => {
     };
     for (const { name } of modules) visit(name, []);
     expect(done.size).toBeGreaterThanOrEqual(modules.length);
+  });
+
+  test("run down in streaming: publishing and subscribing never meet, and the session knows neither", () => {
+    const rooms: Record<string, readonly string[]> = {
+      "streaming/publishing": ["streaming/publishing", "streaming/session", "ground"],
+      "streaming/subscribing": ["streaming/subscribing", "streaming/session", "ground"],
+      "streaming/session": ["streaming/session", "ground"],
+      ground: ["ground"],
+    };
+    const top = ["client", "connect-options", "status"].map((name) => `streaming/${name}.ts`);
+    const roomOf = (file: string): string => (dirname(file) === "streaming" ? "ground" : dirname(file));
+    let checked = 0;
+    for (const { from, to } of imports) {
+      if (!from.startsWith("streaming/") || !to.startsWith("streaming/") || top.includes(from)) continue;
+      checked++;
+      expect(top, `${from} imports ${to}`).not.toContain(to);
+      expect(rooms[roomOf(from)], `${from} imports ${to}`).toContain(roomOf(to));
+    }
+    expect(checked).toBeGreaterThan(80);
   });
 });
 

@@ -1,23 +1,32 @@
 import { nothing, onEnd, settled, settledWithin, within } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
+import { bad, checkChannel } from "./checks.ts";
+import { checkConnectOptions } from "./connect-options.ts";
+import type { Connect, ConnectOptions } from "./connect-options.ts";
+import { checkDrainOptions } from "./drain-options.ts";
+import type { DrainOptions } from "./drain-options.ts";
 import { StreamingError, withCaller } from "./errors.ts";
-import type { MessageHandler } from "./subscribing/handlers.ts";
 import { inspectable } from "./inspect.ts";
-import { Messages } from "./subscribing/messages.ts";
-import { bad, checkChannel, checkConnectOptions, checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "./options.ts";
-import type { ConnectOptions, DrainOptions, PublishItem, PublishManyOptions, PublishOptions, Settings, Signal, SubscribeOptions, SubscribeSettings } from "./options.ts";
 import { publishMany } from "./publishing/publish-many.ts";
+import type { PublishItem, PublishManyOptions, PublishOptions } from "./publishing/publish-options.ts";
 import { Publisher } from "./publishing/publisher.ts";
+import { Supervisor } from "./session/supervisor.ts";
+import type { Settings } from "./settings.ts";
+import { abortedBy } from "./signal.ts";
+import type { Signal } from "./signal.ts";
+import type { ClientStats } from "./stats.ts";
+import { teller } from "./status.ts";
+import type { ClientContext } from "./subscribing/client-context.ts";
+import type { MessageHandler } from "./subscribing/handlers.ts";
+import type { DrainReport, Subscription } from "./subscribing/message.ts";
+import { Messages } from "./subscribing/messages.ts";
 import { Room } from "./subscribing/room.ts";
 import { Shares } from "./subscribing/share.ts";
 import { Slots } from "./subscribing/slots.ts";
-import type { ClientStats } from "./stats.ts";
-import { teller } from "./status.ts";
-import type { Tell } from "./status.ts";
-import { Subscription } from "./subscribing/subscription.ts";
-import type { DrainReport, Household } from "./subscribing/subscription.ts";
-import { Supervisor } from "./session/supervisor.ts";
+import { checkMessagesOptions, checkSubscribeOptions } from "./subscribing/subscribe-options.ts";
+import type { SubscribeOptions, SubscribeSettings } from "./subscribing/subscribe-options.ts";
+import { SubscriptionImpl } from "./subscribing/subscription.ts";
 import { Watchdog } from "./subscribing/watchdog.ts";
 
 declare global {
@@ -57,41 +66,43 @@ export class Client {
   readonly closed: Promise<void>;
 
   readonly #settings: Settings;
-  readonly #tell: Tell;
   readonly #supervisor: Supervisor;
   readonly #publisher: Publisher;
-  readonly #subscriptions = new Set<Subscription>();
+  readonly #subscriptions = new Set<SubscriptionImpl>();
   readonly #ending = new Lifetime();
-  readonly #household: Household;
+  readonly #context: ClientContext;
   #draining = false;
 
-  private constructor(settings: Settings) {
+  private constructor({ settings, onStatus }: Connect) {
     this.#settings = settings;
-    this.#tell = teller(settings.clientId, settings.onStatus);
+    const tell = teller(settings.clientId, onStatus);
     const watchdog = new Watchdog();
     const verify = (error?: StreamingError): void => this.#supervisor.verify(error);
-    this.#publisher = new Publisher(settings, this.#tell, verify, (subject) => {
-      for (const subscription of this.#subscriptions) if (subscription.subject === subject) watchdog.suspect(subscription);
+    this.#publisher = new Publisher(settings, tell, verify, (subject) => {
+      for (const { watched } of this.#subscriptions) if (watched.subject === subject) watchdog.suspect(watched);
     });
-    this.#supervisor = new Supervisor(settings, this.#tell, this.#publisher, () => [...this.#subscriptions, this.#publisher]);
-    this.#household = {
+    this.#supervisor = new Supervisor(settings, tell, this.#publisher, () => [
+      ...[...this.#subscriptions].map(({ dependent }) => dependent),
+      this.#publisher,
+    ]);
+    this.#context = {
       settings,
-      supervisor: this.#supervisor,
-      tell: this.#tell,
+      registrar: this.#supervisor,
+      tell,
       slots: new Slots(RESUBSCRIBES_AT_ONCE),
       room: new Room(settings.maxWaitingBytes),
       ending: this.#ending,
       shares: new Shares(),
       watchdog,
-      left: (subscription) => this.#subscriptions.delete(subscription),
+      left: (subscription) => (this.#subscriptions as Set<Subscription>).delete(subscription),
     };
     this.closed = this.#supervisor.run().then(() => this.#end());
   }
 
   /** @internal */
-  static async connect(settings: Settings): Promise<Client> {
-    const { signal } = settings;
-    const client = new Client(settings);
+  static async connect(checked: Connect): Promise<Client> {
+    const { signal } = checked;
+    const client = new Client(checked);
     const unlisten = signal === undefined ? undefined : onEnd(() => client.#supervisor.close(), signal);
     try {
       await client.#supervisor.first;
@@ -141,7 +152,7 @@ export class Client {
     return {
       ...this.#publisher.stats(),
       subscriptions: this.#subscriptions.size,
-      waitingBytes: this.#household.room.bytes,
+      waitingBytes: this.#context.room.bytes,
       ...this.#supervisor.stats(),
     };
   }
@@ -304,7 +315,7 @@ export class Client {
    */
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
-  async #subscribe(subject: string, handler: MessageHandler, settings: SubscribeSettings, signal: Signal | undefined): Promise<Subscription> {
+  async #subscribe(subject: string, handler: MessageHandler, settings: SubscribeSettings, signal: Signal | undefined): Promise<SubscriptionImpl> {
     // A durable that this client is about to close, as far as the server can be told, is free soon.
     for (let other = this.#holderOf(subject, settings); other !== undefined; other = this.#holderOf(subject, settings)) {
       if (!other.leaves) {
@@ -315,7 +326,7 @@ export class Client {
     if (this.#draining || this.state === "closed") throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
     const aborted = (): boolean => signal?.aborted === true;
     if (aborted()) throw abortedBy(signal, `subscribe ${subject}`);
-    const { subscription, ready } = Subscription.start(this.#household, subject, handler, settings);
+    const { subscription, ready } = SubscriptionImpl.start(this.#context, subject, handler, settings);
     this.#subscriptions.add(subscription);
     const unlisten = signal === undefined ? nothing : onEnd(() => void subscription.close(), signal);
     try {
@@ -330,7 +341,7 @@ export class Client {
   }
 
   /** This client's subscription that has the durable; a durable queue group may have several members. */
-  #holderOf(subject: string, { durable, queue }: SubscribeSettings): Subscription | undefined {
+  #holderOf(subject: string, { durable, queue }: SubscribeSettings): SubscriptionImpl | undefined {
     if (durable === "" || queue !== "") return undefined;
     for (const other of this.#subscriptions) {
       if (other.subject === subject && other.durable === durable && other.queue === "" && other.state !== "closed") return other;
@@ -344,10 +355,6 @@ export class Client {
     this.#publisher.close();
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.closed));
   }
-}
-
-function abortedBy(signal: Signal | undefined, operation: string): StreamingError {
-  return new StreamingError("ABORTED", `${operation}: the caller's signal was aborted`, signal?.reason);
 }
 
 inspectable(Client, (client) => {

@@ -1,21 +1,20 @@
 import { nothing } from "../core-nats/async.ts";
-import type { StreamingError } from "./errors.ts";
-import type { Message } from "./subscribing/message.ts";
-import type { Subscription } from "./subscribing/subscription.ts";
+import type { ClientStatus } from "./session/client-status.ts";
+import type { SubscriptionStatus } from "./subscribing/subscription-status.ts";
 
 /**
  * What happens to a client and its subscriptions. `onStatus`, an option of `connect`, gets each one as it happens. New types may come
- * in a minor version: a `switch` needs a `default`. A {@link Subscription} has its channel in {@link Subscription.subject}.
+ * in a minor version: a `switch` needs a `default`. A `Subscription` has its channel in `subject`.
  *
  * - `registered`: the streaming server knows this client. `resumed`: it is the same session as before
  * - `disconnected`: the link to the NATS server is lost, and `error` says why. The client repairs it
  * - `subscribed`: the subscription is in place. `resumed`: it was in place before. `from`: the sequence that it goes on from, if the
  *   client had to ask for one. `reason`: why the client asked again although neither link nor session was lost
  * - `gap`: messages with the sequences `from` to `to` may be missing, and `reason` says why
- * - `handler-failed`: the handler threw `error`, or its promise rejected. The {@link Message} comes again after `ackWait`
+ * - `handler-failed`: the handler threw `error`, or its promise rejected. The message comes again after `ackWait`
  * - `redelivered-often`: this is the fifth delivery of the message, or a later one
  * - `error`: an attempt failed and the client repeats it, something unreadable was dropped, another client has the client ID, or the
- *   server refused a close. {@link StreamingError.code} says which
+ *   server refused a close. The `code` of the error says which
  * - `closed`: the client has ended
  *
  * @example
@@ -26,15 +25,7 @@ import type { Subscription } from "./subscribing/subscription.ts";
  * }
  * ```
  */
-export type Status =
-  | { type: "registered"; resumed: boolean }
-  | { type: "disconnected"; error: StreamingError }
-  | { type: "subscribed"; subscription: Subscription; resumed: boolean; from?: number; reason?: string }
-  | { type: "gap"; subscription: Subscription; from: number; to: number; reason: string }
-  | { type: "handler-failed"; subscription: Subscription; message: Message; error: unknown }
-  | { type: "redelivered-often"; subscription: Subscription; message: Message }
-  | { type: "error"; error: StreamingError; subscription?: Subscription }
-  | { type: "closed" };
+export type Status = ClientStatus | SubscriptionStatus;
 
 /** @internal Tells a status. Never throws. */
 export type Tell = (status: Status) => void;

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { connect } from "../../src/index.ts";
 import type { ConnectOptions, SubscribeOptions } from "../../src/index.ts";
-import { checkChannel, checkConnectOptions, checkPublishOptions } from "../../src/streaming/options.ts";
-import { checkDrainOptions, checkMessagesOptions, checkSubscribeOptions } from "../../src/streaming/options.ts";
+import { checkChannel } from "../../src/streaming/checks.ts";
+import { checkConnectOptions } from "../../src/streaming/connect-options.ts";
+import { checkDrainOptions } from "../../src/streaming/drain-options.ts";
+import { checkPublishOptions } from "../../src/streaming/publishing/publish-options.ts";
+import { checkMessagesOptions, checkSubscribeOptions } from "../../src/streaming/subscribing/subscribe-options.ts";
 import { FakeServer } from "../support/raw.ts";
 
 const needed = { clusterId: "test-cluster", clientId: "me" };
@@ -235,23 +238,22 @@ describe("options of connect", () => {
       inboxPrefix: "_INBOX",
       discoverPrefix: "_STAN.discover",
       tls: undefined,
-      onStatus: undefined,
-      signal: undefined,
     };
-    expect(checkConnectOptions(needed)).toMatchObject(defaults);
-    const names = ["servers", "auth", "reconnectDelay", ...Object.keys(defaults)];
-    expect(checkConnectOptions(connectOptions(Object.fromEntries(names.map((name) => [name, undefined]))))).toMatchObject(defaults);
-    expect(checkConnectOptions(needed).servers.round()).toMatchObject([{ host: "127.0.0.1", port: 4222, tls: false }]);
+    const checked = { settings: defaults, onStatus: undefined, signal: undefined };
+    expect(checkConnectOptions(needed)).toMatchObject(checked);
+    const names = ["servers", "auth", "reconnectDelay", "onStatus", "signal", ...Object.keys(defaults)];
+    expect(checkConnectOptions(connectOptions(Object.fromEntries(names.map((name) => [name, undefined]))))).toMatchObject(checked);
+    expect(checkConnectOptions(needed).settings.servers.round()).toMatchObject([{ host: "127.0.0.1", port: 4222, tls: false }]);
   });
 
   test("at their limits are taken as they are", () => {
     const limits = { connectTimeout: 2 ** 31 - 1, publishTimeout: 0.5, maxQueuedBytes: 0, maxPubAcksInFlight: 1, pingInterval: 1_000, pingMaxOut: 2 };
-    expect(checkConnectOptions(connectOptions(limits))).toMatchObject(limits);
-    expect(checkConnectOptions(connectOptions({ clientId: "aZ09-_".padEnd(256, "x") })).clientId.length).toBe(256);
+    expect(checkConnectOptions(connectOptions(limits)).settings).toMatchObject(limits);
+    expect(checkConnectOptions(connectOptions({ clientId: "aZ09-_".padEnd(256, "x") })).settings.clientId.length).toBe(256);
   });
 
   test("the delay before a dial is nothing at first, then grows to about two seconds and no further", () => {
-    const { reconnectDelay } = checkConnectOptions(needed);
+    const { reconnectDelay } = checkConnectOptions(needed).settings;
     expect(reconnectDelay(0)).toBe(0);
     for (let attempt = 1; attempt < 2_000; attempt++) {
       const middle = Math.min(2_000, 50 * 2 ** (attempt - 1));
@@ -262,10 +264,10 @@ describe("options of connect", () => {
 
   test("credentials by a function are asked for at each dial", async () => {
     let asked = 0;
-    const { auth } = checkConnectOptions({ ...needed, auth: async () => ({ token: String(++asked) }) });
+    const { auth } = checkConnectOptions({ ...needed, auth: async () => ({ token: String(++asked) }) }).settings;
     expect(asked).toBe(0);
     expect([await auth(), await auth()]).toEqual([{ token: "1" }, { token: "2" }]);
-    expect(await checkConnectOptions(needed).auth()).toBeUndefined();
+    expect(await checkConnectOptions(needed).settings.auth()).toBeUndefined();
   });
 });
 

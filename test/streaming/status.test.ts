@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { StreamingError } from "../../src/streaming/errors.ts";
-import type { Message } from "../../src/streaming/subscribing/message.ts";
+import type { Message, Subscription } from "../../src/streaming/subscribing/message.ts";
 import { teller } from "../../src/streaming/status.ts";
 import type { Status } from "../../src/streaming/status.ts";
-import type { Subscription } from "../../src/streaming/subscribing/subscription.ts";
 
 const error = new StreamingError("NO_SERVER", "ping: nobody\r\nis there");
 // Only these fields are looked at.

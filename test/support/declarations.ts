@@ -25,8 +25,8 @@ export interface Member {
 }
 
 const DOCSTRING = /\/\*\*(?:(?!\*\/)[^])*\*\//g;
-const DECLARATION = /^(\/\*\*(?:(?!\*\/)[^])*\*\/)\nexport (?:declare )?(?:class|interface|type|function) (\w+)[^]*?(?=^\/\*\*|^export |^type |(?![^]))/gm;
-const MEMBER = /^(?:\t(\/\*\*(?:(?!\*\/)[^])*\*\/)\n)?\t(?:(?:readonly|static) )*(get )?(\w+|\[Symbol\.\w+\])(\??)(?:<[^>]*>)?(?:\(([^)]*)\))?(?:: | = )([^]*?);$/gm;
+const DECLARATION = /^(\/\*\*(?:(?!\*\/)[^])*\*\/)\nexport (?:declare )?(?:abstract )?(?:class|interface|type|function) (\w+)[^]*?(?=^\/\*\*|^export |^type |(?![^]))/gm;
+const MEMBER = /^(?:\t(\/\*\*(?:(?!\*\/)[^])*\*\/)\n)?\t(?:(?:abstract|readonly|static) )*(get )?(\w+|\[Symbol\.\w+\])(\??)(?:<[^>]*>)?(?:\(([^)]*)\))?(?:: | = )([^]*?);$/gm;
 /** How each member begins, whatever follows. */
 const BEGIN = /^\t(?!#private;|(?:private )?constructor\()[\w[].*/gm;
 /** A type that the file has for itself: who reads of it elsewhere needs what it stands for. */
@@ -62,7 +62,7 @@ function declarationsIn(text: string): Declaration[] {
   const file = withoutDocstrings(text);
   const aliases = [...file.matchAll(ALIAS)];
   return [...text.matchAll(DECLARATION)].map(([declaration, docstring, name]) => {
-    const isBody = /^export (?:declare )?(?:class|interface) /m.test(declaration);
+    const isBody = /^export (?:declare )?(?:abstract )?(?:class|interface) /m.test(declaration);
     const spelled = aliases.reduce((text, [, alias, type]) => text.replace(new RegExp(`\\b${alias}\\b`, "g"), type!), declaration);
     const members = isBody ? [...spelled.matchAll(MEMBER)].map(memberOf) : [];
     const code = withoutDocstrings(declaration);

@@ -61,9 +61,9 @@ export class InFlight {
     return publish?.number === number ? publish : undefined;
   }
 
-  /** The token in the reply subject of the publish: 0 to 255. */
-  token(publish: Publish): number {
-    return publish.number % LAP;
+  /** The token in the reply subject of the publish of that number: 0 to 255. */
+  token(number: number): number {
+    return number % LAP;
   }
 
   /** The publish that a 503 for the token is about. */

@@ -1,9 +1,10 @@
 import { deferred, nothing, onEnd } from "../../core-nats/async.ts";
 import { isBytes } from "../../core-nats/text.ts";
+import { checkChannel } from "../checks.ts";
 import { PublishManyError, StreamingError } from "../errors.ts";
 import type { PublishFailure } from "../errors.ts";
-import { checkChannel, checkPublishItem, checkPublishManyOptions } from "../options.ts";
-import type { PublishItem, PublishManyOptions, PublishOptions } from "../options.ts";
+import { checkPublishItem, checkPublishManyOptions } from "./publish-options.ts";
+import type { PublishItem, PublishManyOptions, PublishOptions } from "./publish-options.ts";
 import type { Publisher } from "./publisher.ts";
 
 type Source = Iterable<PublishItem> | AsyncIterable<PublishItem>;

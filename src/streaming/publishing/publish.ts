@@ -1,11 +1,8 @@
 import type { Ending } from "../../core-nats/lifetime.ts";
-import { encoder } from "../../core-nats/text.ts";
-import { PubMsg } from "../../pb/protocol.ts";
 import type { StreamingError } from "../errors.ts";
 import type { Session } from "../session/session.ts";
+import type { Channel } from "./publish-template.ts";
 import type { Slab, Slabs } from "./slab.ts";
-
-const NO_BYTES = new Uint8Array(0);
 
 /** How far a publish has come. */
 export const Stage = {
@@ -22,37 +19,6 @@ export const Stage = {
   settled: 6,
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
-
-/** What all publishes to one channel have in common, encoded once for each session. */
-export class Channel {
-  readonly subject: string;
-  /** A 503 to a publish has put the session in question, and none has been heard since. */
-  unheard = false;
-  /** How many publishes the server has stored. */
-  stored = 0;
-  #session: Session | undefined;
-  /** The PUB up to the token of the reply subject. */
-  head: Uint8Array = NO_BYTES;
-  /** The PubMsg but for guid and data. */
-  envelope: Uint8Array = NO_BYTES;
-
-  constructor(subject: string) {
-    this.subject = subject;
-  }
-
-  /** Makes `head` and `envelope` those of the session. `acks` is what the reply subject starts with. */
-  encode(session: Session, clientId: string, acks: string): void {
-    if (this.#session === session) return;
-    this.#session = session;
-    this.head = encoder.encode(`PUB ${session.subjects.pubPrefix}.${this.subject} ${acks}.`);
-    this.envelope = this.envelopeWith("", session, clientId);
-  }
-
-  /** The envelope of a message that has a reply of its own. */
-  envelopeWith(reply: string, session: Session, clientId: string): Uint8Array {
-    return PubMsg.envelope({ clientID: clientId, subject: this.subject, reply, connID: encoder.encode(session.connId) });
-  }
-}
 
 /** One call of `publish` that has not been settled. */
 export class Publish {

@@ -7,7 +7,8 @@ import type { ServerInfo } from "../../core-nats/info.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import type { Ending } from "../../core-nats/lifetime.ts";
 import type { Server } from "../../core-nats/servers.ts";
-import type { Settings } from "../options.ts";
+import { StreamingError } from "../errors.ts";
+import type { Settings } from "../settings.ts";
 
 /** What a dialer tells of its connections. */
 export interface DialerEvents {
@@ -129,4 +130,18 @@ export class Dialer {
       throw new NatsError(code, `${option}: the function that gives the ${what} failed`, error);
     }
   }
+}
+
+/** Why no server could be used. */
+export function notConnected(failures: readonly NatsError[]): StreamingError {
+  const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
+  // Sorted, since servers are tried in any order, and the same failure is to be told in the same words.
+  const reasons = failures.map(({ reason }) => reason).sort().join("; ");
+  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, "no server could be used");
+  return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
+}
+
+/** What went wrong on a connection that stays. */
+export function problem(error: NatsError): StreamingError {
+  return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.reason}`, error);
 }

@@ -9,7 +9,7 @@ import { CloseRequest, CloseResponse, ConnectRequest, ConnectResponse, Ping, Pin
 import { encode } from "../../pb/codec.ts";
 import { StreamingError, classify } from "../errors.ts";
 import type { AnswerClass, StreamingErrorCode } from "../errors.ts";
-import type { Settings } from "../options.ts";
+import type { Settings } from "../settings.ts";
 
 /** The protocol version in which clients ping the server. */
 const PROTOCOL = 1;

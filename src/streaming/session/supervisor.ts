@@ -6,37 +6,16 @@ import { NatsError } from "../../core-nats/errors.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import type { Ending } from "../../core-nats/lifetime.ts";
 import type { Server } from "../../core-nats/servers.ts";
-import { Dialer } from "./dialer.ts";
+import type { ClientStatus } from "./client-status.ts";
+import { Dialer, notConnected, problem } from "./dialer.ts";
+import { Liveness } from "./liveness.ts";
+import type { LivenessEvents } from "./liveness.ts";
+import type { Dependent, Outgoing, Registrar, Registration } from "./registration.ts";
 import { StreamingError } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import type { Publisher } from "../publishing/publisher.ts";
+import type { Settings } from "../settings.ts";
 import { Session } from "./session.ts";
 import type { ClientStats } from "../stats.ts";
 import { Stopwatch } from "./stopwatch.ts";
-import type { Tell } from "../status.ts";
-
-/** A session on a connection, from its registration or verification until one of the two is lost. */
-export interface Registration {
-  readonly connection: Connection;
-  readonly session: Session;
-  /** Ends when the connection is lost or the server has forgotten the session. */
-  readonly over: Ending;
-}
-
-/** What the supervisor keeps informed: the publisher, and each subscription. */
-export interface Dependent {
-  /** A new connection: open what must be heard on it before the session is verified. */
-  open(connection: Connection, session: Session | undefined): void;
-  /**
-   * The session is known to be alive, again or still: send, and do not rely on what was sent before; if there is a `sent`,
-   * then of the publishes not on those up to this number.
-   */
-  resume(registration: Registration, sent?: number): void;
-  /** Nobody may be in charge: send nothing more until `resume`. */
-  suspend(): void;
-  /** The connection is gone, and with it what was under way. */
-  lost(error: StreamingError): void;
-}
 
 type State =
   /** No connection. The session, if there is one, may still be alive on the server. */
@@ -51,9 +30,6 @@ interface Registering extends Registration {
   readonly over: Lifetime;
 }
 
-/** Pings that must be answered definitely are repeated this often: a new leader is found soon after it serves. */
-const VERIFY_INTERVAL = 100;
-const VERIFY_TIMEOUT = 1_000;
 /** The server takes 500 ms to find out whether the owner of a client ID is alive, and refuses all others meanwhile. */
 const IN_USE_DELAY = 600;
 const IN_USE_TRIES = 10;
@@ -64,19 +40,17 @@ const HOPELESS_DELAY = 30_000;
 const MOVE_INTERVAL = 20;
 /** A registration that held for so long is the end of an outage; one that did not is a part of it. */
 const STEADY = 1_000;
-/** For so long a new leader, or a restarted server, may be out of reach before it is told. */
-const UNHEARD = 2_000;
 
 /**
  * Keeps a client registered: disconnected, connected, registered, and again, for as long as it takes. Only `close`
  * ends it, or a failure before the first registration.
  */
-export class Supervisor {
+export class Supervisor implements Registrar, LivenessEvents {
   /** How much time has passed. */
   readonly stopwatch = new Stopwatch();
   readonly #settings: Settings;
-  readonly #tell: Tell;
-  readonly #publisher: Publisher;
+  readonly #tell: (status: ClientStatus) => void;
+  readonly #outgoing: Outgoing;
   readonly #dependents: () => Iterable<Dependent>;
   readonly #closing = new Lifetime();
   readonly #first = deferred();
@@ -98,12 +72,18 @@ export class Supervisor {
   /** The last server was well when the link to it was lost: it is dialled first. */
   #lastIsWell = false;
   readonly #dialer: Dialer;
+  readonly #liveness: Liveness;
 
-  /** `dependents`, which the publisher is one of, are told in their order, at each change. */
-  constructor(settings: Settings, tell: Tell, publisher: Publisher, dependents: () => Iterable<Dependent>) {
+  /** `dependents` are told in their order, at each change. */
+  constructor(
+    settings: Settings,
+    tell: (status: ClientStatus) => void,
+    outgoing: Outgoing,
+    dependents: () => Iterable<Dependent>,
+  ) {
     this.#settings = settings;
     this.#tell = tell;
-    this.#publisher = publisher;
+    this.#outgoing = outgoing;
     this.#dependents = dependents;
     this.#dialer = new Dialer(settings, {
       problem: (error) => tell({ type: "error", error: problem(error) }),
@@ -112,6 +92,7 @@ export class Supervisor {
         else if (this.#lameDuck === from) this.#lameDuck = undefined;
       },
     });
+    this.#liveness = new Liveness(settings, outgoing, this.#closing, this);
     // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
     this.#first.promise.catch(nothing);
   }
@@ -222,7 +203,7 @@ export class Supervisor {
       for (const dependent of this.#dependents()) dependent.open(connection, session);
     }
     if (session !== undefined) {
-      const verdict = session.canPing ? await this.#verdict(session, connection, registration === undefined) : "gone";
+      const verdict = session.canPing ? await this.#liveness.verdict(session, connection, registration === undefined) : "gone";
       if (verdict === "alive") {
         return { name: "registered", registration: registration ?? registrationOf(connection, session), resumed: true };
       }
@@ -233,27 +214,6 @@ export class Supervisor {
       if (verdict === undefined) return this.#unconnected(connection, session, registration);
     }
     return this.#register(connection);
-  }
-
-  /** Asks until the answer is definite; undefined if the connection or the client ends before. `news`: nobody knows yet. */
-  async #verdict(session: Session, connection: Connection, news: boolean): Promise<"alive" | "gone" | undefined> {
-    const closing = this.#closing;
-    const definite = new Lifetime();
-    let verdict: "alive" | "gone" | undefined;
-    for (let asked = 0; verdict === undefined && !connection.ended.aborted && !closing.aborted; asked++) {
-      if (news && asked === UNHEARD / VERIFY_INTERVAL) {
-        this.#tellOnce(new StreamingError("NO_SERVER", "ping: connected, but no streaming server is in charge"));
-      }
-      void session.ping(connection, VERIFY_TIMEOUT).then((answer) => {
-        if (answer === "denied") this.#tellOfDeniedPing(session);
-        if (answer === "nobody" || answer === "silent") return;
-        // Nobody can tell whether it lives: registering anew is sure.
-        verdict ??= answer === "alive" ? "alive" : "gone";
-        definite.abort();
-      });
-      await sleep(VERIFY_INTERVAL, definite, connection.ended, closing);
-    }
-    return closing.aborted || connection.ended.aborted ? undefined : verdict;
   }
 
   async #register(connection: Connection): Promise<State> {
@@ -279,7 +239,7 @@ export class Supervisor {
       }
       const delay = this.#registerDelay(error, tries);
       if (delay === HOPELESS_DELAY) {
-        this.#publisher.refuse(error);
+        this.#outgoing.refuse(error);
         this.#told = undefined;
       }
       this.#tellOnce(error);
@@ -320,7 +280,7 @@ export class Supervisor {
     for (const dependent of this.#dependents()) dependent.resume(registration);
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
-    const verdict = await this.#watch(registration, doubt);
+    const verdict = await this.#liveness.watch(registration, doubt);
     if (elapsed() - since >= STEADY) this.#attempt = 0;
     if (closing.aborted && !connection.ended.aborted) {
       // A successor that we have not heard of yet would lose its session: asked first, since the request names no session.
@@ -340,49 +300,6 @@ export class Supervisor {
     return { name: "connected", connection, session, registration };
   }
 
-  /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
-  async #watch(registration: Registration, doubt: Ending): Promise<"gone" | undefined> {
-    const { session, connection } = registration;
-    const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
-    const signals = [doubt, connection.ended, this.#closing];
-    let missed = 0;
-    while (!signals.some((signal) => signal.aborted)) {
-      // The wall clock, not the monotonic one, which stands still while a machine is suspended.
-      const before = now();
-      await sleep(pingInterval, ...signals);
-      if (signals.some((signal) => signal.aborted) || !session.canPing) continue;
-      if (now() - before > pingInterval * (pingMaxOut + 1)) {
-        this.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
-        return undefined;
-      }
-      const { sent } = this.#publisher;
-      const asked = session.ping(connection, requestTimeout);
-      await settled(asked, ...signals);
-      if (signals.some((signal) => signal.aborted)) continue;
-      const verdict = await asked;
-      if (verdict === "gone") return "gone";
-      if (verdict === "denied") {
-        this.#tellOfDeniedPing(session);
-        continue;
-      }
-      if (verdict === "alive") {
-        this.#pongAt = now();
-        this.stopwatch.alive();
-      }
-      if (verdict === "alive" && missed > 0) {
-        // The one that answers need not be the one that did not: what was sent before this ping may be lost with that one.
-        for (const dependent of this.#dependents()) dependent.resume(registration, sent);
-      }
-      missed = verdict === "alive" ? 0 : missed + 1;
-      if (verdict === "nobody" || missed >= pingMaxOut) {
-        const reason = verdict === "nobody" ? "no streaming server is in charge" : `${missed} pings in a row were not answered`;
-        this.verify(new StreamingError("NO_SERVER", `ping: ${reason}`));
-        return undefined;
-      }
-    }
-    return undefined;
-  }
-
   /** The server is about to shut down: go before it does, and take along what is under way. */
   async #move(registration: Registering): Promise<State> {
     const { connection, session } = registration;
@@ -392,7 +309,7 @@ export class Supervisor {
     await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
     // What is stored late is acknowledged late, but after a while there is no waiting for it.
     const enough = elapsed() + this.#settings.requestTimeout;
-    while (this.#publisher.underWay > 0 && elapsed() < enough && !endings.some((ending) => ending.aborted)) {
+    while (this.#outgoing.underWay > 0 && elapsed() < enough && !endings.some((ending) => ending.aborted)) {
       await sleep(MOVE_INTERVAL, ...endings);
     }
     connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));
@@ -434,8 +351,21 @@ export class Supervisor {
     return this.#unconnected(connection, session, registration);
   }
 
+  alive(): void {
+    this.#pongAt = now();
+    this.stopwatch.alive();
+  }
+
+  answersAgain(registration: Registration, sent: number): void {
+    for (const dependent of this.#dependents()) dependent.resume(registration, sent);
+  }
+
+  unheard(error: StreamingError): void {
+    this.#tellOnce(error);
+  }
+
   /** Not the end of it: heartbeats keep the session alive, but its loss will be noticed by a publish alone. */
-  #tellOfDeniedPing(session: Session): void {
+  pingDenied(session: Session): void {
     const text = `ping: the NATS server does not permit ${session.subjects.pingRequests}: a lost session is not noticed soon`;
     this.#tellOnce(new StreamingError("NOT_PERMITTED", text));
   }
@@ -465,16 +395,4 @@ export class Supervisor {
 
 function registrationOf(connection: Connection, session: Session): Registering {
   return { connection, session, over: new Lifetime() };
-}
-
-function notConnected(failures: readonly NatsError[]): StreamingError {
-  const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
-  // Sorted, since servers are tried in any order, and the same failure is to be told in the same words.
-  const reasons = failures.map(({ reason }) => reason).sort().join("; ");
-  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, "no server could be used");
-  return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
-}
-
-function problem(error: NatsError): StreamingError {
-  return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.reason}`, error);
 }

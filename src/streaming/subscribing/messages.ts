@@ -1,7 +1,7 @@
 import { deferred } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
-import type { Message } from "./message.ts";
-import type { Subscription } from "./subscription.ts";
+import type { Message, Subscription } from "./message.ts";
+import type { SubscriptionImpl } from "./subscription.ts";
 
 type Result = IteratorResult<Message, undefined>;
 
@@ -24,7 +24,7 @@ type Result = IteratorResult<Message, undefined>;
  * ```
  */
 export class Messages implements AsyncIterableIterator<Message> {
-  #subscription: Subscription | undefined;
+  #subscription: SubscriptionImpl | undefined;
   readonly #manualAck: boolean;
   readonly #wanting: Deferred<Result>[] = [];
   /** The message that the loop is at; until it has left that, the subscription gives no other. */
@@ -38,7 +38,7 @@ export class Messages implements AsyncIterableIterator<Message> {
   /** @internal `subscribe` gets the handler to subscribe with: one message at a time and none at first, acknowledged by hand. */
   static async start(
     manualAck: boolean,
-    subscribe: (handler: (message: Message) => Promise<void>) => Promise<Subscription>,
+    subscribe: (handler: (message: Message) => Promise<void>) => Promise<SubscriptionImpl>,
   ): Promise<Messages> {
     const messages = new Messages(manualAck);
     const subscription = await subscribe((message) => messages.#take(message));
@@ -72,7 +72,7 @@ export class Messages implements AsyncIterableIterator<Message> {
     this.#leave(!this.#manualAck);
     const want = deferred<Result>();
     this.#wanting.push(want);
-    if (this.#over === undefined) this.subscription.concurrency = 1;
+    if (this.#over === undefined) this.#subscription!.concurrency = 1;
     else this.#finish(this.#over.error);
     return want.promise;
   }

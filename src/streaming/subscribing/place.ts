@@ -39,6 +39,11 @@ export class Place implements Receiver {
     this.inbox = inbox;
   }
 
+  /** The server delivers to it, and takes acks from it. */
+  get isOpen(): boolean {
+    return this.#connection !== undefined && this.ackInbox !== "";
+  }
+
   /** Listens on the inbox, on this connection from now on. */
   open(connection: Connection): void {
     this.#connection = connection;

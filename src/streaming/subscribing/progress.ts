@@ -1,4 +1,5 @@
 import { clearTimeout, elapsed, setTimeout } from "../../core-nats/clock.ts";
+import type { MsgProtoView } from "../../pb/protocol.ts";
 import { Intervals } from "./intervals.ts";
 import type { Room } from "./room.ts";
 
@@ -293,4 +294,9 @@ export class Progress<M extends Released = Released> {
       this.#base = next.start;
     }
   }
+}
+
+/** Nanoseconds since 1970, to the nearest 256 or so: enough to tell which of two messages was stored later. */
+export function timeOf({ timestampHigh, timestampLow }: MsgProtoView): number {
+  return timestampHigh * 2 ** 32 + timestampLow;
 }

@@ -1,7 +1,7 @@
 import { now } from "../../core-nats/clock.ts";
 import { StartPosition } from "../../pb/protocol.ts";
 import type { SubscriptionRequest } from "../../pb/protocol.ts";
-import type { StartAt } from "../options.ts";
+import type { StartAt } from "./subscribe-options.ts";
 
 /** Where a subscription begins, as it is asked for. */
 export type Start = Pick<SubscriptionRequest, "startPosition" | "startSequence" | "startTimeDelta">;

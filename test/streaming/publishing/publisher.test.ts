@@ -7,13 +7,14 @@ import { Outbox } from "../../../src/core-nats/outbox.ts";
 import { Delivery } from "../../../src/core-nats/parser.ts";
 import { PubMsg } from "../../../src/pb/protocol.ts";
 import { StreamingError } from "../../../src/streaming/errors.ts";
-import { checkConnectOptions } from "../../../src/streaming/options.ts";
-import type { ConnectOptions, PublishOptions } from "../../../src/streaming/options.ts";
+import { checkConnectOptions } from "../../../src/streaming/connect-options.ts";
+import type { ConnectOptions } from "../../../src/streaming/connect-options.ts";
+import type { PublishOptions } from "../../../src/streaming/publishing/publish-options.ts";
 import { publishMany } from "../../../src/streaming/publishing/publish-many.ts";
 import { Publisher } from "../../../src/streaming/publishing/publisher.ts";
 import type { Session } from "../../../src/streaming/session/session.ts";
 import type { Status } from "../../../src/streaming/status.ts";
-import type { Registration } from "../../../src/streaming/session/supervisor.ts";
+import type { Registration } from "../../../src/streaming/session/registration.ts";
 import { bytesOf, sameBytes } from "../../support/bytes.ts";
 import { pubAck, subjects } from "../../support/fake-streaming.ts";
 import { Framer } from "../../support/frames.ts";
@@ -99,7 +100,7 @@ class Rig {
   onVerify = (): void => this.publisher.suspend();
 
   constructor(options: Partial<ConnectOptions> = {}) {
-    const settings = checkConnectOptions({ clusterId: "fake", clientId: "me", ...options });
+    const settings = checkConnectOptions({ clusterId: "fake", clientId: "me", ...options }).settings;
     this.publisher = new Publisher(
       settings,
       (status) => this.statuses.push(status),

@@ -3,7 +3,7 @@ import { Connection } from "../../../src/core-nats/connection.ts";
 import type { NatsError } from "../../../src/core-nats/errors.ts";
 import { Lifetime } from "../../../src/core-nats/lifetime.ts";
 import type { ConnectOptions } from "../../../src/index.ts";
-import { checkConnectOptions } from "../../../src/streaming/options.ts";
+import { checkConnectOptions } from "../../../src/streaming/connect-options.ts";
 import { Session } from "../../../src/streaming/session/session.ts";
 import { latin1 } from "../../support/bytes.ts";
 import { embedded } from "../../support/clients.ts";
@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 
 async function start(options: Partial<ConnectOptions> = {}): Promise<{ session: Session; connection: Connection }> {
-  const settings = checkConnectOptions({ clusterId: "fake", clientId: "me", servers: fake.url, ...options });
+  const settings = checkConnectOptions({ clusterId: "fake", clientId: "me", servers: fake.url, ...options }).settings;
   const connection = await Connection.open(
     settings.servers.round()[0],
     {
@@ -62,7 +62,7 @@ describe("registering", () => {
   test("uses connection IDs and inboxes that are new each time", async () => {
     const { session, connection } = await start();
     await session.register(connection, new Lifetime());
-    await new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" })).register(connection, new Lifetime());
+    await new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" }).settings).register(connection, new Lifetime());
     const [one, two] = fake.registrations;
     expect(latin1(one.message.connID)).not.toBe(latin1(two.message.connID));
     expect(one.message.heartbeatInbox).not.toBe(two.message.heartbeatInbox);
@@ -145,7 +145,7 @@ describe("registering", () => {
     server.pause();
     const enough = new Lifetime();
     await expect(session.register(connection, enough)).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
-    const patient = new Session(checkConnectOptions({ clusterId: "test-cluster", clientId: "me", requestTimeout: 1_000_000 }));
+    const patient = new Session(checkConnectOptions({ clusterId: "test-cluster", clientId: "me", requestTimeout: 1_000_000 }).settings);
     const registering = patient.register(connection, enough);
     enough.abort();
     await expect(registering).rejects.toMatchObject({ code: "NO_SERVER" });
@@ -247,7 +247,7 @@ describe("taking leave", () => {
 });
 
 test("a session that was never registered has no subjects", () => {
-  const session = new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" }));
+  const session = new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" }).settings);
   expect(() => session.subjects).toThrow("not registered");
   expect(session.canPing).toBe(false);
 });

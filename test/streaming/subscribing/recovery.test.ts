@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Client, Message, MessageHandler, Status } from "../../../src/index.ts";
 import { Ack, StartPosition, type SubscriptionRequest } from "../../../src/pb/protocol.ts";
+import type { Subscription } from "../../../src/index.ts";
+import type { SubscriptionImpl } from "../../../src/streaming/subscribing/subscription.ts";
 import type { StreamingServer } from "../../../src/testing/server.ts";
 import { embedded, fresh, open, Received, Statuses } from "../../support/clients.ts";
 import { type Ask, FakeStreaming, type Held, msgProto, pingResponse, subjects, subscriptionResponse } from "../../support/fake-streaming.ts";
@@ -83,11 +85,12 @@ describe("a durable that waits for its turn to be asked for again", () => {
     const client = await open(fake, { requestTimeout: 60_000 });
     const durables = Array.from({ length: 17 }, (_, i) => client.subscribe("fake", () => undefined, { durable: `d${i}` }));
     const subscriptions = await Promise.all(durables);
+    const durableOf = (subscription: Subscription): string => (subscription as SubscriptionImpl).durable;
     // All but the last have a slot, and are not answered.
     fake.onSubscribe = () => undefined;
     loseSession();
     await until("the server is asked again", () => fake.subscribes.length === 17 + 16);
-    const waiting = subscriptions.find(({ durable }) => !fake.subscribes.slice(17).some(({ message }) => message.durableName === durable))!;
+    const waiting = subscriptions.find((subscription) => !fake.subscribes.slice(17).some(({ message }) => message.durableName === durableOf(subscription)))!;
     fake.onSubscribe = (ask) => void fake.accept(ask);
     fake.onPing = () => undefined;
     fake.link.destroy();
@@ -96,7 +99,7 @@ describe("a durable that waits for its turn to be asked for again", () => {
     fake.onPing = (ask) => ask.answer(pingResponse());
     await left;
     const unsubscribed = fake.leaves.filter(({ subject }) => subject === subjects.unsubRequests);
-    expect(unsubscribed.map(({ message }) => message.durableName)).toEqual([waiting.durable]);
+    expect(unsubscribed.map(({ message }) => message.durableName)).toEqual([durableOf(waiting)]);
   });
 });
 

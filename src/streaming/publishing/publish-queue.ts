@@ -1,17 +1,27 @@
+import { deferred } from "../../core-nats/async.ts";
+import type { Deferred } from "../../core-nats/async.ts";
 import { clearTimeout, elapsed, setTimeout } from "../../core-nats/clock.ts";
+import { Stage } from "./publish.ts";
 import type { Publish } from "./publish.ts";
 
 // Why: docs/decisions.md#one-list-of-publishes-and-one-timer
 /**
- * All publishes that are not settled, in the order of their calls. All have equally long, so that is the order of
- * their deadlines too, and one timer serves them all.
+ * All publishes that are not settled, in the order of their calls, and those among them that wait for their turn. All have
+ * equally long, so that is the order of their deadlines too, and one timer serves them all.
  */
-export class Unsettled {
+export class PublishQueue {
   first: Publish | undefined;
+  /** How many wait, and their bytes. */
+  waiting = 0;
+  bytes = 0;
+  /** The first that waits. All others that do are behind it, in the order of the calls. */
+  next: Publish | undefined;
   #last: Publish | undefined;
   #timer: Timer | undefined;
   readonly #timeout: number;
   readonly #expired: (publish: Publish) => void;
+  readonly #room: Deferred<void>[] = [];
+  #quiet: Deferred<void> | undefined;
 
   /** `expired` must take the publish out. */
   constructor(timeout: number, expired: (publish: Publish) => void) {
@@ -36,6 +46,43 @@ export class Unsettled {
     // One that is gone but outlived a collection would keep alive all that came after it: measured, a third of the CPU.
     publish.previous = undefined;
     publish.next = undefined;
+    if (this.first === undefined) this.#quiet?.resolve();
+  }
+
+  /** Has the publish wait for its turn. */
+  enqueue(publish: Publish, size: number): void {
+    publish.stage = Stage.waiting;
+    publish.size = size;
+    this.waiting++;
+    this.bytes += size;
+    if (this.next === undefined || publish.order < this.next.order) this.next = publish;
+  }
+
+  /** It waits no more. */
+  dequeue(publish: Publish): void {
+    publish.stage = Stage.called;
+    this.waiting--;
+    this.bytes -= publish.size;
+    if (this.waiting === 0) {
+      this.next = undefined;
+      for (const room of this.#room.splice(0)) room.resolve();
+    } else if (publish === this.next) {
+      do this.next = this.next!.next; while (this.next!.stage !== Stage.waiting);
+    }
+  }
+
+  /** Resolves when nothing waits for its turn any more. */
+  roomy(): Promise<void> {
+    const room = deferred();
+    this.#room.push(room);
+    return room.promise;
+  }
+
+  /** Resolves when all are settled. */
+  quiet(): Promise<void> {
+    this.#quiet ??= deferred();
+    if (this.first === undefined) this.#quiet.resolve();
+    return this.#quiet.promise;
   }
 
   /** Stops the timer. */

@@ -3,15 +3,29 @@ import type { Connection } from "../../../src/core-nats/connection.ts";
 import { NatsError } from "../../../src/core-nats/errors.ts";
 import { Lifetime } from "../../../src/core-nats/lifetime.ts";
 import { UnsubscribeRequest } from "../../../src/pb/protocol.ts";
-import { checkConnectOptions, checkSubscribeOptions } from "../../../src/streaming/options.ts";
-import { ServerSide } from "../../../src/streaming/subscribing/server-side.ts";
-import { fromLast } from "../../../src/streaming/subscribing/start-position.ts";
+import { checkConnectOptions } from "../../../src/streaming/connect-options.ts";
+import type { Registration } from "../../../src/streaming/session/registration.ts";
 import type { Session } from "../../../src/streaming/session/session.ts";
-import type { Registration, Supervisor } from "../../../src/streaming/session/supervisor.ts";
+import type { ClientContext } from "../../../src/streaming/subscribing/client-context.ts";
+import { Orphans } from "../../../src/streaming/subscribing/orphans.ts";
+import { Peek } from "../../../src/streaming/subscribing/peek.ts";
+import { Requests } from "../../../src/streaming/subscribing/requests.ts";
+import { fromLast } from "../../../src/streaming/subscribing/start-position.ts";
+import { checkSubscribeOptions } from "../../../src/streaming/subscribing/subscribe-options.ts";
 import { subjects, subscriptionResponse } from "../../support/fake-streaming.ts";
 
+interface Rig {
+  readonly requests: Requests;
+  readonly orphans: Orphans;
+  readonly registration: Registration;
+  /** The inboxes of the subscriptions that were closed. */
+  readonly closed: string[];
+  /** Accepts the last subscription, too late. */
+  readonly accept: (ackInbox: string) => void;
+}
+
 /** A server that closes whatever it is told to, and what it was told; it accepts a subscription only when it is too late. */
-function start(): { server: ServerSide; registration: Registration; closed: string[]; accept: (ackInbox: string) => void } {
+function start(): Rig {
   const closed: string[] = [];
   let waiting: Parameters<Connection["request"]>[4];
   const request: Connection["request"] = (subject, bytes, _, read, late) => {
@@ -26,49 +40,48 @@ function start(): { server: ServerSide; registration: Registration; closed: stri
   };
   const connection = { request, subscribe: () => 1, unsubscribe: () => undefined } as unknown as Connection;
   const session = { subjects } as unknown as Session;
-  const settings = checkConnectOptions({ clusterId: "c", clientId: "me" });
-  const server = new ServerSide(settings, {} as Supervisor, "fake", checkSubscribeOptions({ durable: "d" }));
-  server.enter(session);
+  const { settings } = checkConnectOptions({ clusterId: "c", clientId: "me" });
+  const requests = new Requests({ settings } as ClientContext, "fake", checkSubscribeOptions({ durable: "d" }));
   const accept = (ackInbox: string): void => {
     const answer = subscriptionResponse(ackInbox);
     waiting?.(answer, 0, answer.length);
   };
-  return { server, registration: { connection, session, over: new Lifetime() }, closed, accept };
+  return { requests, orphans: new Orphans(requests), registration: { connection, session, over: new Lifetime() }, closed, accept };
 }
 
 test("what was given up is closed, by its ack inbox if the server gave one", async () => {
-  const { server, registration, closed } = start();
-  server.giveUp("inbox 1", "", false);
-  server.giveUp("inbox 2", "ack inbox 2", false);
-  expect(server.haunted).toBe(true);
-  expect(await server.leftovers(registration)).toBe(true);
+  const { orphans, registration, closed } = start();
+  orphans.add(registration.session, "inbox 1", "", false);
+  orphans.add(registration.session, "inbox 2", "ack inbox 2", false);
+  expect(orphans.any).toBe(true);
+  expect(await orphans.close(registration)).toBe(true);
   expect(closed).toEqual(["inbox 1", "ack inbox 2"]);
-  expect(server.haunted).toBe(false);
+  expect(orphans.any).toBe(false);
 });
 
 test("if in doubt it is closed once more; of a year of attempts no more than the last few are kept for that", async () => {
-  const { server, registration, closed } = start();
+  const { orphans, registration, closed } = start();
   for (let attempt = 1; attempt <= 1_000; attempt++) {
-    server.giveUp(`inbox ${attempt}`, "", false);
-    await server.leftovers(registration);
+    orphans.add(registration.session, `inbox ${attempt}`, "", false);
+    await orphans.close(registration);
   }
   closed.length = 0;
-  server.suspectAll();
-  await server.leftovers(registration);
+  orphans.reopenAll();
+  await orphans.close(registration);
   expect(closed.length).toBeGreaterThan(1);
   expect(closed.length).toBeLessThan(20);
   expect(closed.at(-1)).toBe("inbox 1000");
   closed.length = 0;
-  server.suspectAll();
-  await server.leftovers(registration);
+  orphans.reopenAll();
+  await orphans.close(registration);
   expect(closed).toEqual([]);
 });
 
 test("what is accepted after its time is closed, if the session is still the same", async () => {
-  const { server, registration, closed, accept } = start();
+  const { requests, orphans, registration, closed, accept } = start();
   const asks = [
-    () => server.subscribe(registration, "inbox", fromLast, () => expect.fail("it was given up")),
-    () => server.look(registration, fromLast, 0, () => expect.fail("nothing was shown")),
+    () => requests.subscribe(registration, "inbox", fromLast, () => expect.fail("it was given up")),
+    () => new Peek(requests, orphans).one(registration, fromLast, 0, () => expect.fail("nothing was shown")),
   ];
   for (const ask of asks) {
     await ask();

@@ -1,0 +1,29 @@
+import type { Credentials } from "../core-nats/auth.ts";
+import type { Servers } from "../core-nats/servers.ts";
+import type { TlsOptions } from "../core-nats/socket.ts";
+
+/** @internal Connect options after checking, with the defaults filled in. */
+export interface Settings {
+  readonly clusterId: string;
+  readonly clientId: string;
+  readonly servers: Servers;
+  readonly ignoreClusterUpdates: boolean;
+  readonly auth: () => Promise<Credentials | undefined>;
+  /** Undefined: TLS is not demanded. */
+  readonly tls: (() => Promise<TlsOptions>) | undefined;
+  readonly connectTimeout: number;
+  readonly requestTimeout: number;
+  readonly publishTimeout: number;
+  readonly maxPubAcksInFlight: number;
+  readonly maxPubBytesInFlight: number;
+  readonly maxQueuedBytes: number;
+  readonly maxWaitingBytes: number;
+  readonly resendUnconfirmed: boolean;
+  readonly pingInterval: number;
+  readonly pingMaxOut: number;
+  readonly waitOnFirstConnect: boolean;
+  readonly reconnectDelay: (attempt: number) => number;
+  readonly inboxPrefix: string;
+  readonly discoverPrefix: string;
+  readonly callerStacks: boolean;
+}

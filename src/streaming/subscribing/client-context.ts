@@ -1,0 +1,25 @@
+import type { Ending } from "../../core-nats/lifetime.ts";
+import type { Registrar } from "../session/registration.ts";
+import type { Settings } from "../settings.ts";
+import type { Subscription } from "./message.ts";
+import type { Room } from "./room.ts";
+import type { Shares } from "./share.ts";
+import type { Slots } from "./slots.ts";
+import type { SubscriptionStatus } from "./subscription-status.ts";
+import type { Watchdog } from "./watchdog.ts";
+
+/** What a subscription shares with the client it belongs to and its other subscriptions. */
+export interface ClientContext {
+  readonly settings: Settings;
+  readonly registrar: Registrar;
+  readonly tell: (status: SubscriptionStatus) => void;
+  /** Limits how many subscriptions ask the server at once. */
+  readonly slots: Slots;
+  readonly room: Room;
+  readonly shares: Shares;
+  readonly watchdog: Watchdog;
+  /** The end of the client. */
+  readonly ending: Ending;
+  /** Called when the subscription has ended. */
+  readonly left: (subscription: Subscription) => void;
+}

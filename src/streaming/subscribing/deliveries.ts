@@ -1,0 +1,327 @@
+import type { Delivery } from "../../core-nats/parser.ts";
+import { MsgProtoView } from "../../pb/protocol.ts";
+import { StreamingError } from "../errors.ts";
+import type { Session } from "../session/session.ts";
+import type { Signal } from "../signal.ts";
+import type { SubscriptionStats } from "../stats.ts";
+import type { ClientContext } from "./client-context.ts";
+import { Handlers } from "./handlers.ts";
+import type { HandlerEvents, MessageHandler } from "./handlers.ts";
+import { Message } from "./message.ts";
+import type { Acker, Subscription } from "./message.ts";
+import type { Occupant, Place } from "./place.ts";
+import { Progress, timeOf } from "./progress.ts";
+import type { ProgressEvents } from "./progress.ts";
+import { RecentAcks } from "./recent-acks.ts";
+import type { Member, Share } from "./share.ts";
+import type { SubscribeSettings } from "./subscribe-options.ts";
+import type { Watched } from "./watchdog.ts";
+
+/** What deliveries give reason to look into. */
+export interface DeliveryEvents {
+  /** A message contradicts what was received, or the server denied the inbox: nothing is taken until that is looked into. */
+  doubtful(): void;
+  /** Messages are missing. Returns true if the channel was searched for them; else it will be. */
+  searched(from: number, to: number): boolean;
+  /** Nothing came for long. */
+  silent(): void;
+  /** The server has to be asked for the subscription again. */
+  renew(reason: string): void;
+}
+
+/** From this delivery on a message is reported as redelivered often. */
+const OFTEN = 5;
+/** No message has this sequence. */
+const NO_MESSAGE = 0;
+
+/** One for all subscriptions: a message is read, and what is kept of it copied, before another one comes. */
+const view = new MsgProtoView();
+
+/** What the server delivers to a subscription: on to the handlers, and their acks back. */
+export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvents, Member, Watched {
+  readonly subscription: Subscription;
+  readonly subject: string;
+  readonly handlers: Handlers;
+  readonly share: Share;
+  /** Where messages come from and acks go to; undefined while the server is not asked for the subscription. */
+  place: Place | undefined;
+  /** A message contradicts what was received: nothing is taken until the resubscriber has looked into it. */
+  isDoubtful = false;
+  readonly #context: ClientContext;
+  readonly #settings: SubscribeSettings;
+  readonly #events: DeliveryEvents;
+  /** Since the server was asked for the subscription; undefined before the first one. */
+  #recentAcks: RecentAcks | undefined;
+  /** Some of them could not be sent yet, or were perhaps lost. */
+  #owesAcks = false;
+  /** The first message that the server had not sent before. What is missing below may have been acknowledged by an earlier process. */
+  #firstNew = 0;
+  #received = 0;
+  #redelivered = 0;
+  #handled = 0;
+  #failed = 0;
+  #acknowledged = 0;
+  #ended = false;
+
+  constructor(
+    context: ClientContext,
+    subscription: Subscription,
+    subject: string,
+    handler: MessageHandler,
+    settings: SubscribeSettings,
+    events: DeliveryEvents,
+  ) {
+    const { room, shares } = context;
+    const { concurrency, queue, durable } = settings;
+    this.#context = context;
+    this.subscription = subscription;
+    this.subject = subject;
+    this.#settings = settings;
+    this.#events = events;
+    // Members of a group need not get again what has failed.
+    this.handlers = new Handlers(handler, concurrency, concurrency === 1 && queue === "", room, this);
+    this.share = shares.join(this, subject, queue, durable, () => this.#newProgress());
+  }
+
+  /** See `Subscription.stats`. */
+  stats(): SubscriptionStats {
+    return {
+      received: this.#received,
+      redelivered: this.#redelivered,
+      handled: this.#handled,
+      failed: this.#failed,
+      acknowledged: this.#acknowledged,
+      running: this.handlers.running,
+      waiting: this.handlers.waiting,
+      highest: this.share.progress.highest,
+    };
+  }
+
+  get received(): number {
+    return this.#received;
+  }
+
+  get firstNew(): number {
+    return this.#firstNew;
+  }
+
+  get idle(): boolean {
+    return this.place?.isOpen === true && this.handlers.running === 0 && this.handlers.waiting === 0;
+  }
+
+  get patience(): number {
+    return this.share.progress.patience;
+  }
+
+  deliver(delivery: Delivery, place: Place): void {
+    // In doubt about the channel nothing is taken. It comes again.
+    if (place !== this.place || this.handlers.stopped || this.isDoubtful) return;
+    try {
+      view.read(delivery.bytes, delivery.start, delivery.end);
+    } catch (error) {
+      this.report(this.error("REFUSED", "a message that cannot be read was dropped", error));
+      return;
+    }
+    const { sequence } = view;
+    if (sequence === 0 || sequence > Number.MAX_SAFE_INTEGER) {
+      this.report(this.error("REFUSED", "a message with an impossible sequence was dropped"));
+      return;
+    }
+    if (!view.redelivered && this.#firstNew === 0) this.#firstNew = sequence;
+    this.take(view, delivery.bytes);
+  }
+
+  // Why: docs/decisions.md#one-run-for-each-message
+  /** Takes a message that was delivered, or was read from the channel. */
+  take(view: MsgProtoView, bytes: Uint8Array): void {
+    const { sequence } = view;
+    this.#received++;
+    if (view.redelivered) this.#redelivered++;
+    if (!view.redelivered && this.share.shared) this.share.members!.given();
+    const { progress } = this.share;
+    if (!progress.receive(sequence, timeOf(view))) {
+      this.disturb();
+    } else if (progress.isFinished(sequence)) {
+      this.#sendAck(sequence);
+    } else if (!progress.isActive(sequence)) {
+      this.handlers.take(Message.from(this, progress, view, bytes));
+    } else if (this.share.shared) {
+      progress.move(sequence);
+    }
+  }
+
+  /** The server denied the inbox, or a message contradicts what was received. */
+  disturb(): void {
+    this.isDoubtful = true;
+    this.#events.doubtful();
+  }
+
+  mustWait(message: Message): boolean {
+    return this.share.progress.isBehind(message.sequence);
+  }
+
+  begins(message: Message): void {
+    if (message.redeliveryCount < OFTEN - 1) return;
+    this.#context.tell({ type: "redelivered-often", subscription: this.subscription, message });
+  }
+
+  handled(message: Message): void {
+    this.#handled++;
+    if (this.#settings.manualAck || !message.ack()) message.release(false);
+  }
+
+  failed(message: Message, error: unknown): void {
+    this.#failed++;
+    message.release();
+    this.#context.tell({ type: "handler-failed", subscription: this.subscription, message, error });
+  }
+
+  overflowed(): void {
+    const { maxWaitingBytes } = this.#context.settings;
+    this.report(this.error("QUEUE_FULL", `more than ${maxWaitingBytes} bytes wait for handlers; what comes beyond is dropped until its redelivery`));
+  }
+
+  signalOf(message: Message): Signal {
+    return this.handlers.signalOf(message);
+  }
+
+  acknowledge(sequence: number, progress: Progress<Message>): boolean {
+    if (this.#ended || progress !== this.share.progress) return false;
+    if (progress.finish(sequence)) this.#sendAck(sequence);
+    if (progress.wasMoved(sequence)) this.share.members?.finished(sequence, this);
+    // It may have been the one for whose return others wait.
+    if (this.handlers.waiting > 0) this.handlers.next();
+    return true;
+  }
+
+  acknowledgeToo(sequence: number): void {
+    this.#sendAck(sequence);
+  }
+
+  /** Sends an ack that is for no message, after which the server sends what it may. */
+  poke(): void {
+    this.place?.acknowledge(this.subject, NO_MESSAGE);
+  }
+
+  #sendAck(sequence: number): void {
+    this.#acknowledged++;
+    // The server waits for no more of this subscription; but messages may move from one member of a group to another.
+    const most = this.#settings.maxInFlight * (this.share.members?.count ?? 1);
+    (this.#recentAcks ??= new RecentAcks()).add(sequence, most);
+    if (this.place?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
+  }
+
+  /** True while there are acks that the server may not have. */
+  get owesAcks(): boolean {
+    return this.#owesAcks;
+  }
+
+  // Why: docs/decisions.md#acks-go-to-the-current-ack-inbox
+  /** Acks that were sent into a dying link, or while there was none, are sent now. Doubles do no harm. */
+  repeatAcks(): void {
+    this.#owesAcks = false;
+    for (const sequence of this.#recentAcks ?? []) this.place?.acknowledge(this.subject, sequence);
+  }
+
+  /** The server is asked for the subscription, which is there from now on. */
+  enter(place: Place): void {
+    this.place = place;
+    this.isDoubtful = false;
+    // Those before may be of a channel that is no more; what is still pending comes again, and is acknowledged then.
+    this.#recentAcks = undefined;
+  }
+
+  /** The connection is gone. */
+  lost(): void {
+    if (this.place?.lost() === true) this.#owesAcks = true;
+    this.share.interrupted();
+  }
+
+  /** No handler starts from now on. */
+  stop(reason: string): void {
+    if (!this.handlers.stopped) this.handlers.stop(this.error("CLOSED", reason));
+  }
+
+  /** The subscription has ended. */
+  end(): void {
+    this.#ended = true;
+    this.stop("it is closed");
+    this.place?.shut();
+    this.place = undefined;
+    this.#context.shares.leave(this, this.share);
+    this.#context.watchdog.forget(this);
+  }
+
+  /** The channel has begun anew: what was finished says nothing about the messages that now have these numbers. */
+  beginAnew(session: Session): void {
+    const { share } = this;
+    const old = share.progress;
+    old.stop();
+    share.progress = this.#newProgress();
+    share.anewIn = session;
+    this.handlers.abort(this.error("CLOSED", "the channel began anew"));
+    this.#firstNew = 1;
+    const from = old.next ?? 1;
+    // Also where all that was received is finished: there may have been more.
+    this.#tellGap(from, Math.max(from, old.highest), `the channel began anew: what it held from ${from} on and was not finished is lost`);
+  }
+
+  silent(): void {
+    this.#events.silent();
+  }
+
+  renew(reason: string): void {
+    this.#events.renew(reason);
+  }
+
+  #newProgress(): Progress<Message> {
+    const { pingInterval, pingMaxOut } = this.#context.settings;
+    return new Progress(this.#settings.ackWait, this, this.#context.room, pingInterval * (pingMaxOut + 1));
+  }
+
+  // Why: docs/decisions.md#missing-messages-of-a-durable
+  /** In a group, others have what is missing here. */
+  skipped(from: number, to: number): boolean {
+    if (this.#settings.queue !== "") return true;
+    if (this.#settings.durable !== "") from = Math.max(from, this.#firstNew || Infinity);
+    if (from > to) return true;
+    const searched = this.#events.searched(from, to);
+    if (searched) this.#tellGap(from, to, "the channel does not have these any more: they had expired, or were removed by a limit");
+    return searched;
+  }
+
+  dropped(sequence: number): boolean {
+    return this.#settings.queue !== "" || this.#events.searched(sequence, sequence);
+  }
+
+  freed(): void {
+    this.handlers.next();
+  }
+
+  forgotten(from: number, to: number): void {
+    if (this.#settings.queue !== "") return;
+    this.report(this.error("UNCONFIRMED", `too much is finished out of order; messages ${from} to ${to} may be handled again`));
+  }
+
+  /** Tells what may be missing of a queue group that had to be asked for again, from there on. */
+  tellGapOfGroup(from: number): void {
+    if (this.#settings.queue === "" || this.#settings.durable !== "") return;
+    const reason = "what members of the group in other processes had and did not finish comes again only if the group outlived the outage";
+    const { next = from, highest } = this.share.progress;
+    if (next <= highest) this.#tellGap(next, highest, reason);
+  }
+
+  #tellGap(from: number, to: number, reason: string): void {
+    this.#context.tell({ type: "gap", subscription: this.subscription, from, to, reason });
+  }
+
+  /** Tells that something failed, which ends nothing. */
+  report(error: StreamingError): void {
+    this.#context.tell({ type: "error", error, subscription: this.subscription });
+  }
+
+  /** A failure of this subscription. */
+  error(code: StreamingError["code"], reason: string, cause?: unknown): StreamingError {
+    return new StreamingError(code, `subscribe ${this.subject}: ${reason}`, cause);
+  }
+}
