@@ -1,7 +1,9 @@
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { ConnectRequest, ConnectResponse, PubAck, PubMsg } from "../../src/pb/protocol.ts";
+import { ConnectRequest, ConnectResponse } from "../../src/pb/control.ts";
+import { PubMsg } from "../../src/pb/data.ts";
 import { encode } from "../../src/pb/codec.ts";
+import { PubAck } from "../../src/testing/messages.ts";
 import { bytesOf, concat } from "../../test/support/bytes.ts";
 import { RawClient } from "../../test/support/raw.ts";
 import { measured } from "../measurement.ts";

@@ -1,8 +1,9 @@
 // Measures the codec, in nanoseconds per message, for the messages of the hot path:
 //   npm run programs && node build/bench/units/codec.js
-import { Ack, MsgProto, MsgProtoView, PubAck, PubAckView, PubMsg } from "../../src/pb/protocol.ts";
 import { encode } from "../../src/pb/codec.ts";
+import { Ack, MsgProtoView, PubAckView, PubMsg } from "../../src/pb/data.ts";
 import { writeBytes } from "../../src/pb/wire.ts";
+import { MsgProto, PubAck } from "../../src/testing/messages.ts";
 import { measure } from "./measure.ts";
 
 const TIMES = 2_000_000;

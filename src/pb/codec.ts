@@ -14,25 +14,26 @@ import {
 
 /** How a message of type `M` is written and read. */
 export interface Codec<M> {
-  /** The exact number of bytes that `write` writes. A message of zero values has none. */
+  /** The exact number of bytes that `write` writes: 0 for a message of zero values. */
   size(message: M): number;
-  /** Writes at `at` and returns the end. The caller has made room for `size(message)` bytes. */
+  /** Writes at `at` and returns the end. The caller makes room for `size(message)` bytes. */
   write(message: M, bytes: Uint8Array, at: number): number;
   /**
-   * Reads the bytes from `start` (0) to `end` (all). Text and bytes are copied; absent fields get their zero value.
+   * Reads the bytes from `start` (default 0) to `end` (default: the end of the array). Copies text and bytes. A
+   * field that is absent gets its zero value.
    * @throws DecodeError
    */
   read(bytes: Uint8Array, start?: number, end?: number): M;
 }
 
-/** The bytes of a message, in an array of their own. */
+/** Returns the bytes of a message, in a new array. */
 export function encode<M>(codec: Codec<M>, message: M): Uint8Array {
   const bytes = new Uint8Array(codec.size(message));
   codec.write(message, bytes, 0);
   return bytes;
 }
 
-/** A type of fields: its zero value, which is not written, and how others are written and read. */
+/** A type of fields: its zero value, which is never written, and how other values are written and read. */
 export interface Type<T> {
   readonly zero: T;
   size(field: number, value: T): number;
@@ -66,13 +67,13 @@ export const int64: Type<bigint> = { zero: 0n, size: sizeOfInt64, write: writeIn
 /** A uint64. */
 export const uint64: Type<bigint> = { ...int64, read: (reader) => reader.uint64() };
 
-/** The fields of a message: each one's number and type, in the order in which they are written. */
+/** The fields of a message: the number and the type of each, in the order in which they are written. */
 export type Fields<M> = { readonly [Name in keyof M]: readonly [number: number, type: Type<M[Name]>] };
 
 // Why: docs/decisions.md#views-for-frequent-messages-tables-for-the-rest
 /**
- * The codec of a message with these fields. For what is written and read now and then: what is for each message of a
- * channel is written by hand, several times faster.
+ * Makes the codec of a message with these fields. It is for messages that are rare: src/pb/data.ts writes and reads the
+ * frequent ones by hand, several times faster.
  */
 export function message<M extends object>(fields: Fields<M>): Codec<M> {
   const names = Object.keys(fields) as (keyof M)[];

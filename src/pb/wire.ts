@@ -1,11 +1,11 @@
-// Wire types. Streaming messages have varints (integers, booleans, enums) and lengths (text, bytes) only; unknown
-// fields may have any. Groups, 3 and 4, are refused.
+// Wire types. The known fields of streaming messages are varints (integers, booleans, enums) and lengths (text, bytes).
+// Unknown fields may have any of these types. The reader refuses groups, which are types 3 and 4.
 const VARINT = 0;
 const FIXED64 = 1;
 const LENGTH = 2;
 const FIXED32 = 5;
 
-/** Up to here a loop copies no slower than `set`, which takes 20 to 30 ns whatever the length. Measured. */
+/** Up to this length a loop copies no slower than `set`, which takes 20 to 30 ns for any length. Measured. */
 const COPIED_BY_LOOP = 12;
 
 // jest's jsdom has no TextDecoder, and a TextEncoder only where the tests bring one.
@@ -13,9 +13,9 @@ const { TextEncoder, TextDecoder } = "TextDecoder" in globalThis ? globalThis : 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Thrown for bytes that are not a message of the expected type, and for nothing else. */
+/** Says that bytes are not a message of the expected type. Nothing else throws it. */
 export class DecodeError extends Error {
-  /** Where the trouble is, in bytes from the start of the message. */
+  /** Where reading failed, in bytes from the start of the message. */
   readonly offset: number;
 
   constructor(what: string, offset: number) {
@@ -28,7 +28,7 @@ export class DecodeError extends Error {
   }
 }
 
-// Sizes. Each says how many bytes the writer of the same name writes: none for a zero value, as proto3 has it.
+// Sizes. Each function says how many bytes the writer of the same name writes: none for a zero value, as in proto3.
 
 /** Size of an int32, a uint32, or a whole number from 0 to 2^53 - 1. */
 export function sizeOfInt(field: number, value: number): number {
@@ -71,9 +71,9 @@ function sizeOfVarint(value: number): number {
   return size;
 }
 
-// Writers. Each writes one field at `at` and returns its end; a zero value is not written.
+// Writers. Each function writes one field at `at` and returns its end. It writes nothing for a zero value.
 
-/** Writes an int32 (negative ones in 10 bytes, as if 64-bit), a uint32, or a whole number from 0 to 2^53 - 1. */
+/** Writes an int32 (a negative one in 10 bytes, as an int64), a uint32, or a whole number from 0 to 2^53 - 1. */
 export function writeInt(bytes: Uint8Array, at: number, field: number, value: number): number {
   if (value === 0) return at;
   if (value < 0) return writeInt64(bytes, at, field, BigInt(value));
@@ -95,7 +95,7 @@ export function writeBool(bytes: Uint8Array, at: number, field: number, value: b
   return writeInt(bytes, at, field, value ? 1 : 0);
 }
 
-/** Writes the tag and the length of a field of `length` bytes; the bytes are to follow. */
+/** Writes the tag and the length of a field of `length` bytes. The caller writes the bytes behind them. */
 export function writeLength(bytes: Uint8Array, at: number, field: number, length: number): number {
   if (length === 0) return at;
   return writeVarint(bytes, writeVarint(bytes, at, (field << 3) | LENGTH), length);
@@ -121,23 +121,23 @@ function writeVarint(bytes: Uint8Array, at: number, value: number): number {
   return at;
 }
 
-/** The text that UTF-8 bytes stand for. Invalid bytes become U+FFFD: the server passes text on unchecked. */
+/** Returns the text of UTF-8 bytes. Invalid bytes become U+FFFD: the server passes text on without a check. */
 export function textOf(bytes: Uint8Array, start: number, end: number): string {
   return start === end ? "" : decoder.decode(bytes.subarray(start, end));
 }
 
 /**
- * Goes through the fields of one message, in place. For each, `next` tells which it is; then exactly one of the other
- * methods takes its value, or `skip` passes over it. All methods but `reset` throw a DecodeError for bytes that no
- * message has: a field of another type, a truncated one, one longer than what is left, field 0, a group.
+ * Goes through the fields of one message, in place. For each field `next` sets its number. Then the caller calls
+ * exactly one other method: one that takes the value, or `skip`. All methods but `reset` throw a DecodeError for
+ * bytes that no message has: a field of another type, a truncated field, a length beyond the end, field 0, a group.
  */
 export class Reader {
-  /** Number of the field at hand. */
+  /** Number of the current field. */
   field = 0;
-  /** After `varint`: the value's lower and higher 32 bits, as signed integers. */
+  /** After `varint`: the lower and the higher 32 bits of the value, as signed integers. */
   low = 0;
   high = 0;
-  /** After `span`: where the value starts in the bytes. It ends at `at`. */
+  /** After `span`: where the value starts in the bytes. The value ends at `at`. */
   from = 0;
   /** Where the next byte is read. */
   at = 0;
@@ -151,7 +151,7 @@ export class Reader {
     this.reset(bytes, start, end);
   }
 
-  /** Starts over, on other bytes. */
+  /** Starts again, with other bytes. */
   reset(bytes: Uint8Array, start: number, end: number): void {
     if (!(0 <= start && start <= end && end <= bytes.length)) throw new RangeError("no such range of bytes");
     this.bytes = bytes;
@@ -159,7 +159,7 @@ export class Reader {
     this.end = end;
   }
 
-  /** Moves on to the next field; false: there is none. */
+  /** Moves to the next field. Returns false when there is none. */
   next(): boolean {
     if (this.at === this.end) return false;
     let tag = this.bytes[this.at];
@@ -205,13 +205,13 @@ export class Reader {
     return (BigInt(this.high >>> 0) << 32n) | BigInt(this.low >>> 0);
   }
 
-  /** Takes a boolean: any value but 0 is true. */
+  /** Takes a boolean. Any value but 0 is true. */
   bool(): boolean {
     this.varint();
     return (this.low | this.high) !== 0;
   }
 
-  /** Takes text or bytes by their place: they are those between `from` and `at`. */
+  /** Takes text or bytes in place: they lie from `from` to `at`. */
   span(): void {
     if (this.wire !== LENGTH) this.failType();
     this.readVarint();
@@ -233,7 +233,7 @@ export class Reader {
     return new Uint8Array(this.bytes.subarray(this.from, this.at));
   }
 
-  /** Passes over a field, whatever its type. */
+  /** Passes over a field of any type. */
   skip(): void {
     if (this.wire === VARINT) this.readVarint();
     else if (this.wire === LENGTH) this.span();

@@ -1,4 +1,4 @@
-import type { SubscriptionRequest } from "../pb/protocol.ts";
+import type { SubscriptionRequest } from "../pb/control.ts";
 import type { Channel, Stored } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";
 import type { Interest } from "./subjects.ts";

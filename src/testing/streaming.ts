@@ -1,21 +1,18 @@
 import { nuid } from "../core-nats/nuid.ts";
 import { type Codec, encode } from "../pb/codec.ts";
 import {
-  Ack,
   CloseRequest,
   CloseResponse,
   ConnectRequest,
   ConnectResponse,
-  MsgProto,
   Ping,
   PingResponse,
-  PubAck,
-  PubMsg,
   StartPosition,
   SubscriptionRequest,
   SubscriptionResponse,
   UnsubscribeRequest,
-} from "../pb/protocol.ts";
+} from "../pb/control.ts";
+import { Ack, MsgProto, PubAck, PubMsg } from "./messages.ts";
 import { textOf } from "../pb/wire.ts";
 import { Channel, type Stored } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";

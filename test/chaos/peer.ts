@@ -2,11 +2,11 @@ import {
   CloseRequest,
   ConnectRequest,
   ConnectResponse,
-  MsgProto,
   StartPosition,
   SubscriptionRequest,
   SubscriptionResponse,
-} from "../../src/pb/protocol.ts";
+} from "../../src/pb/control.ts";
+import { MsgProto } from "../../src/testing/messages.ts";
 import { encode } from "../../src/pb/codec.ts";
 import { latin1 } from "../support/bytes.ts";
 import { RawClient } from "../support/raw.ts";

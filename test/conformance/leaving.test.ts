@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { CloseResponse, SubscriptionResponse } from "../../src/pb/protocol.ts";
+import { CloseResponse, SubscriptionResponse } from "../../src/pb/control.ts";
 import { unique } from "./peer.ts";
 import { describeServers } from "./servers.ts";
 

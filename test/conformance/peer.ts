@@ -1,18 +1,15 @@
 import {
-  Ack,
   CloseRequest,
   CloseResponse,
   ConnectRequest,
   ConnectResponse,
-  MsgProto,
   Ping,
   PingResponse,
-  PubAck,
-  PubMsg,
   SubscriptionRequest,
   SubscriptionResponse,
   UnsubscribeRequest,
-} from "../../src/pb/protocol.ts";
+} from "../../src/pb/control.ts";
+import { Ack, MsgProto, PubAck, PubMsg } from "../../src/testing/messages.ts";
 import { type Codec, encode } from "../../src/pb/codec.ts";
 import { bytesOf } from "../support/bytes.ts";
 import type { Frame } from "../support/frames.ts";
@@ -103,15 +100,9 @@ export class Peer {
 
   /** The bytes of a PubMsg of this client. */
   message(channel: string, data = "", fields: Partial<PubMsg> = {}): Uint8Array {
-    const bytes = bytesOf(data);
-    const message = {
-      ...{ clientID: this.clientId, subject: channel, reply: "", connID: bytesOf(this.connId), guid: unique("guid") },
-      ...fields,
-    };
-    const head = { envelope: PubMsg.envelope(message), guid: bytesOf(message.guid) };
-    const whole = new Uint8Array(PubMsg.size(head, bytes.length));
-    whole.set(bytes, PubMsg.writeHead(head, bytes.length, whole, 0));
-    return whole;
+    const names = { clientID: this.clientId, connID: bytesOf(this.connId), guid: unique("guid") };
+    const content = { subject: channel, reply: "", data: bytesOf(data), sha256: new Uint8Array(0) };
+    return encode(PubMsg, { ...names, ...content, ...fields });
   }
 
   /** Publishes several, one after the other. */
@@ -184,10 +175,7 @@ export class Peer {
   }
 
   ackTo(ackInbox: string, channel: string, sequence: number, reply = ""): void {
-    const subject = bytesOf(channel);
-    const bytes = new Uint8Array(Ack.size(subject, sequence));
-    Ack.write(subject, sequence, bytes, 0);
-    this.raw.publish(ackInbox, bytes, reply);
+    this.raw.publish(ackInbox, encode(Ack, { subject: channel, sequence: BigInt(sequence) }), reply);
   }
 
   /**

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { PubAck } from "../../src/pb/protocol.ts";
+import { PubAck } from "../../src/testing/messages.ts";
 import { bytesOf } from "../support/bytes.ts";
 import { unique } from "./peer.ts";
 import { describeServers } from "./servers.ts";

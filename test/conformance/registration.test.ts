@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ConnectResponse, PingResponse } from "../../src/pb/protocol.ts";
+import { ConnectResponse, PingResponse } from "../../src/pb/control.ts";
 import { bytesOf } from "../support/bytes.ts";
 import { unique } from "./peer.ts";
 import { describeServers } from "./servers.ts";

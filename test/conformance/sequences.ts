@@ -1,4 +1,4 @@
-import { MsgProto } from "../../src/pb/protocol.ts";
+import { MsgProto } from "../../src/testing/messages.ts";
 import type { Frame } from "../support/frames.ts";
 import type { Random } from "../support/random.ts";
 import { Peer, type Subscribed, unique } from "./peer.ts";

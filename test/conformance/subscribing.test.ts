@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { StartPosition, SubscriptionResponse } from "../../src/pb/protocol.ts";
+import { StartPosition, SubscriptionResponse } from "../../src/pb/control.ts";
 import { bytesOf } from "../support/bytes.ts";
 import { unique } from "./peer.ts";
 import { describeServers } from "./servers.ts";

@@ -1,3 +1,6 @@
+import type { MsgProto } from "../../src/testing/messages.ts";
+import { bytesOf } from "../support/bytes.ts";
+
 // Payloads as hex. Requests: what the codec wrote and nats-streaming-server 0.25.6 accepted (or refused, where so
 // named). Answers and deliveries: what that server sent back.
 export const fixtures = {
@@ -84,12 +87,34 @@ export const fixtures = {
   closeResponseRefused: "0a167374616e3a20756e6b6e6f776e20636c69656e744944",
 } as const;
 
-/** Bytes as hex. */
-export function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Hex as bytes. */
-export function unhex(text: string): Uint8Array {
-  return Uint8Array.from(text.match(/../g) ?? [], (digits) => parseInt(digits, 16));
-}
+const first: MsgProto = {
+  sequence: 1n,
+  subject: "fixture.one",
+  reply: "",
+  data: bytesOf("hello"),
+  timestamp: 1_795_509_685_690_913_173n,
+  redelivered: false,
+  redeliveryCount: 0,
+  CRC32: 0,
+};
+/** What the bytes of deliveries say. */
+export const deliveries: [string, string, MsgProto][] = [
+  ["a message", fixtures.msgProto, first],
+  [
+    "an empty message",
+    fixtures.msgProtoEmpty,
+    { ...first, sequence: 2n, data: new Uint8Array(0), timestamp: 1_795_509_685_734_953_386n },
+  ],
+  [
+    "a message with a reply",
+    fixtures.msgProtoReply,
+    {
+      ...first,
+      sequence: 3n,
+      reply: "answers.here",
+      data: bytesOf("é€😀"),
+      timestamp: 1_795_509_685_778_814_383n,
+    },
+  ],
+  ["a redelivered message", fixtures.msgProtoRedelivered, { ...first, redelivered: true, redeliveryCount: 2 }],
+];

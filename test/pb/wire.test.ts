@@ -12,7 +12,7 @@ import {
   writeInt64,
   writeText,
 } from "../../src/pb/wire.ts";
-import { hex, unhex } from "./fixtures.ts";
+import { hex, unhex } from "../support/hex.ts";
 
 function written(write: (bytes: Uint8Array) => number): string {
   const bytes = new Uint8Array(200);

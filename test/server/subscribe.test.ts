@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Message, SubscribeOptions } from "../../src/index.ts";
-import { MsgProto } from "../../src/pb/protocol.ts";
+import { MsgProto } from "../../src/testing/messages.ts";
 import { deferred } from "../../src/core-nats/async.ts";
 import type { Frame } from "../support/frames.ts";
 import { fresh, open, proxyTo, publishAll, range, Received, Statuses } from "../support/clients.ts";

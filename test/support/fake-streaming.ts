@@ -2,15 +2,13 @@ import {
   CloseRequest,
   ConnectRequest,
   ConnectResponse,
-  MsgProto,
   Ping,
   PingResponse,
-  PubAck,
-  PubMsg,
   SubscriptionRequest,
   SubscriptionResponse,
   UnsubscribeRequest,
-} from "../../src/pb/protocol.ts";
+} from "../../src/pb/control.ts";
+import { MsgProto, PubAck, PubMsg } from "../../src/testing/messages.ts";
 import { encode } from "../../src/pb/codec.ts";
 import { bytesOf, concat } from "./bytes.ts";
 import type { Frame } from "./frames.ts";

@@ -1,7 +1,7 @@
 import type { Receiver } from "../../core-nats/connection.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
 import type { Delivery } from "../../core-nats/parser.ts";
-import { PubAckView } from "../../pb/protocol.ts";
+import { PubAckView } from "../../pb/data.ts";
 import type { Guids } from "./guid.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { Publish } from "./publish.ts";

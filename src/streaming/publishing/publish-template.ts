@@ -1,5 +1,5 @@
 import { encoder } from "../../core-nats/text.ts";
-import { PubMsg } from "../../pb/protocol.ts";
+import { PubMsg } from "../../pb/data.ts";
 import { checkChannel } from "../checks.ts";
 import type { Session } from "../session/session.ts";
 

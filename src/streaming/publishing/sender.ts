@@ -1,4 +1,4 @@
-import { PubMsg } from "../../pb/protocol.ts";
+import { PubMsg } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { Guids } from "./guid.ts";

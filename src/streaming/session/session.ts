@@ -5,7 +5,7 @@ import type { Ending } from "../../core-nats/lifetime.ts";
 import { nuid } from "../../core-nats/nuid.ts";
 import { subjectRule } from "../../core-nats/subject.ts";
 import { encoder } from "../../core-nats/text.ts";
-import { CloseRequest, CloseResponse, ConnectRequest, ConnectResponse, Ping, PingResponse } from "../../pb/protocol.ts";
+import { CloseRequest, CloseResponse, ConnectRequest, ConnectResponse, Ping, PingResponse } from "../../pb/control.ts";
 import { encode } from "../../pb/codec.ts";
 import { StreamingError, classify } from "../errors.ts";
 import type { AnswerClass, StreamingErrorCode } from "../errors.ts";

@@ -1,4 +1,4 @@
-import type { MsgProtoView } from "../../pb/protocol.ts";
+import type { MsgProtoView } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
 import type { Message } from "./message.ts";
 import { PATIENCE } from "./peek.ts";

@@ -1,5 +1,5 @@
 import type { Delivery } from "../../core-nats/parser.ts";
-import { MsgProtoView } from "../../pb/protocol.ts";
+import { MsgProtoView } from "../../pb/data.ts";
 import { StreamingError } from "../errors.ts";
 import type { Session } from "../session/session.ts";
 import type { Signal } from "../signal.ts";

@@ -1,4 +1,4 @@
-import type { MsgProtoView } from "../../pb/protocol.ts";
+import type { MsgProtoView } from "../../pb/data.ts";
 import { textOf } from "../../pb/wire.ts";
 import type { DrainOptions } from "../drain-options.ts";
 import type { StreamingError } from "../errors.ts";

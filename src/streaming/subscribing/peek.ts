@@ -1,6 +1,6 @@
 import { nothing, sleep } from "../../core-nats/async.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
-import { MsgProtoView } from "../../pb/protocol.ts";
+import { MsgProtoView } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
 import type { Orphans } from "./orphans.ts";
 import type { Requests, Wanted } from "./requests.ts";

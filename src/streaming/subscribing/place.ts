@@ -2,7 +2,7 @@ import type { Connection, Receiver } from "../../core-nats/connection.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
 import type { Delivery } from "../../core-nats/parser.ts";
 import { encoder } from "../../core-nats/text.ts";
-import { Ack } from "../../pb/protocol.ts";
+import { Ack } from "../../pb/data.ts";
 import type { Session } from "../session/session.ts";
 
 /** Who takes what arrives at a place. */

@@ -1,5 +1,5 @@
 import { clearTimeout, elapsed, setTimeout } from "../../core-nats/clock.ts";
-import type { MsgProtoView } from "../../pb/protocol.ts";
+import type { MsgProtoView } from "../../pb/data.ts";
 import { Intervals } from "./intervals.ts";
 import type { Room } from "./room.ts";
 

@@ -4,7 +4,7 @@ import { NatsError } from "../../core-nats/errors.ts";
 import { nuid } from "../../core-nats/nuid.ts";
 import { subjectRule } from "../../core-nats/subject.ts";
 import { encode } from "../../pb/codec.ts";
-import { SubscriptionRequest, SubscriptionResponse, UnsubscribeRequest } from "../../pb/protocol.ts";
+import { SubscriptionRequest, SubscriptionResponse, UnsubscribeRequest } from "../../pb/control.ts";
 import { classify } from "../errors.ts";
 import type { AnswerClass, StreamingErrorCode } from "../errors.ts";
 import type { Registration } from "../session/registration.ts";

@@ -1,6 +1,6 @@
 import { now } from "../../core-nats/clock.ts";
-import { StartPosition } from "../../pb/protocol.ts";
-import type { SubscriptionRequest } from "../../pb/protocol.ts";
+import { StartPosition } from "../../pb/control.ts";
+import type { SubscriptionRequest } from "../../pb/control.ts";
 import type { StartAt } from "./subscribe-options.ts";
 
 /** Where a subscription begins, as it is asked for. */

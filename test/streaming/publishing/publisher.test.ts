@@ -5,7 +5,7 @@ import type { Connection, Receiver } from "../../../src/core-nats/connection.ts"
 import { NatsError } from "../../../src/core-nats/errors.ts";
 import { Outbox } from "../../../src/core-nats/outbox.ts";
 import { Delivery } from "../../../src/core-nats/parser.ts";
-import { PubMsg } from "../../../src/pb/protocol.ts";
+import { PubMsg } from "../../../src/testing/messages.ts";
 import { StreamingError } from "../../../src/streaming/errors.ts";
 import { checkConnectOptions } from "../../../src/streaming/connect-options.ts";
 import type { ConnectOptions } from "../../../src/streaming/connect-options.ts";
@@ -21,7 +21,7 @@ import { Framer } from "../../support/frames.ts";
 import { forEachSeed } from "../../support/random.ts";
 import type { Random } from "../../support/random.ts";
 
-vi.mock("../../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
+vi.mock("../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
 
 /** What the publisher sees of a connection, with a hand on both ends and no socket, so that nothing happens by itself. */
 class Wire {

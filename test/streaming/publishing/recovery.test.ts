@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import type { PubMsg } from "../../../src/pb/protocol.ts";
+import type { PubMsg } from "../../../src/testing/messages.ts";
 import { embedded, open } from "../../support/clients.ts";
 import { type Ask, FakeStreaming, pubAck } from "../../support/fake-streaming.ts";
 import { until } from "../../support/until.ts";

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { Ack } from "../../../src/pb/protocol.ts";
+import { Ack } from "../../../src/testing/messages.ts";
 import { open, Received, Statuses } from "../../support/clients.ts";
 import { FakeStreaming, msgProto } from "../../support/fake-streaming.ts";
 import { until } from "../../support/until.ts";

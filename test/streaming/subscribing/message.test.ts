@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { SubscribeOptions } from "../../../src/index.ts";
 import { Message } from "../../../src/index.ts";
-import { Ack, type MsgProto } from "../../../src/pb/protocol.ts";
+import { Ack, type MsgProto } from "../../../src/testing/messages.ts";
 import { bytesOf } from "../../support/bytes.ts";
 import { open, Received, Statuses } from "../../support/clients.ts";
 import { FakeStreaming, msgProto } from "../../support/fake-streaming.ts";

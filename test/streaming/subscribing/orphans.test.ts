@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Connection } from "../../../src/core-nats/connection.ts";
 import { NatsError } from "../../../src/core-nats/errors.ts";
 import { Lifetime } from "../../../src/core-nats/lifetime.ts";
-import { UnsubscribeRequest } from "../../../src/pb/protocol.ts";
+import { UnsubscribeRequest } from "../../../src/pb/control.ts";
 import { checkConnectOptions } from "../../../src/streaming/connect-options.ts";
 import type { Registration } from "../../../src/streaming/session/registration.ts";
 import type { Session } from "../../../src/streaming/session/session.ts";

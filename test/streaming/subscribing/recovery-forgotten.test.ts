@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Client, connect, type Message, type SubscribeOptions } from "../../../src/index.ts";
-import { Ack, StartPosition, type SubscriptionRequest } from "../../../src/pb/protocol.ts";
+import { StartPosition, type SubscriptionRequest } from "../../../src/pb/control.ts";
+import { Ack } from "../../../src/testing/messages.ts";
 import { optionsFor, range, Received, Statuses } from "../../support/clients.ts";
 import { type Ask, FakeStreaming, type Held, msgProto } from "../../support/fake-streaming.ts";
 import { until } from "../../support/until.ts";

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import type { Client, Message, MessageHandler, Status } from "../../../src/index.ts";
-import { Ack, StartPosition, type SubscriptionRequest } from "../../../src/pb/protocol.ts";
-import type { Subscription } from "../../../src/index.ts";
-import type { SubscriptionImpl } from "../../../src/streaming/subscribing/subscription.ts";
+import type { Client, Message, MessageHandler, Status, Subscription } from "../../../src/index.ts";
+import { StartPosition, type SubscriptionRequest } from "../../../src/pb/control.ts";
+import { Ack } from "../../../src/testing/messages.ts";
 import type { StreamingServer } from "../../../src/testing/server.ts";
+import type { SubscriptionImpl } from "../../../src/streaming/subscribing/subscription.ts";
 import { embedded, fresh, open, Received, Statuses } from "../../support/clients.ts";
 import { type Ask, FakeStreaming, type Held, msgProto, pingResponse, subjects, subscriptionResponse } from "../../support/fake-streaming.ts";
 import { until } from "../../support/until.ts";

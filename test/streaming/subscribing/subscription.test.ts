@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Message, SubscribeOptions } from "../../../src/index.ts";
-import { Ack, StartPosition, type SubscriptionRequest } from "../../../src/pb/protocol.ts";
+import { StartPosition, type SubscriptionRequest } from "../../../src/pb/control.ts";
+import { Ack } from "../../../src/testing/messages.ts";
 import { embedded, open, range, Received, Statuses } from "../../support/clients.ts";
 import { type Ask, FakeStreaming, msgProto, subjects, subscriptionResponse } from "../../support/fake-streaming.ts";
 import { forEachSeed } from "../../support/random.ts";
