@@ -10,7 +10,7 @@ import type { Ending } from "./lifetime.ts";
 import { nuid } from "./nuid.ts";
 import { Outbox } from "./outbox.ts";
 import { Parser } from "./parser.ts";
-import type { Delivery } from "./parser.ts";
+import type { Delivery } from "./delivery.ts";
 import type { Server } from "./servers.ts";
 import { Socket } from "./socket.ts";
 import type { TlsOptions } from "./socket.ts";

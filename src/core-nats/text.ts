@@ -7,7 +7,9 @@ export const SPACE = 0x20;
 /** The byte of the digit 0; those of the others follow. */
 export const ZERO = 0x30;
 
-// Why: docs/decisions.md#what-jsdom-lacks
+/** An array without bytes. */
+export const NO_BYTES = new Uint8Array(0);
+
 // jest's jsdom has no TextDecoder, and a TextEncoder only where the tests bring one.
 const { TextEncoder, TextDecoder } = "TextDecoder" in globalThis ? globalThis : require("node:util");
 
@@ -16,8 +18,9 @@ const classOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array
 
 // Why: docs/decisions.md#values-of-other-realms
 /**
- * Whether it is a Uint8Array, of whatever realm: those of vm contexts, of jsdom and of sandboxes have a class of their own. What
- * only inherits from one has no bytes, nor has a Proxy. Takes no longer than `instanceof` (measured on Node 20 and 26).
+ * Whether it is a Uint8Array, of whatever realm: those of vm contexts, of jsdom and of sandboxes have a class of
+ * their own. What only inherits from one has no bytes, nor has a Proxy. Takes no longer than `instanceof` (measured
+ * on Node 20 and 26).
  */
 export function isBytes(value: unknown): value is Uint8Array {
   return classOf.call(value) === "Uint8Array";

@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { Connection } from "../../src/core-nats/connection.ts";
-import type { ConnectionOptions, Receiver } from "../../src/core-nats/connection.ts";
+import type { ConnectionOptions } from "../../src/core-nats/connection.ts";
+import type { Delivery, Receiver } from "../../src/core-nats/delivery.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
 import type { ServerInfo } from "../../src/core-nats/info.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
-import type { Delivery } from "../../src/core-nats/parser.ts";
 import { Servers } from "../../src/core-nats/servers.ts";
 import type { Server } from "../../src/core-nats/servers.ts";
 import { bytesOf, latin1 } from "../support/bytes.ts";

@@ -1,112 +1,17 @@
 import { describe, expect, test } from "vitest";
 import { NatsError } from "../../src/core-nats/errors.ts";
 import { Parser } from "../../src/core-nats/parser.ts";
-import type { Delivery, Operations } from "../../src/core-nats/parser.ts";
-
-interface Received {
-  sid: number;
-  subject: string;
-  reply: string;
-  status: number;
-  payload: string;
-}
-
-type Operation = ["info" | "error", string] | ["message", Received] | ["ping" | "pong" | "ok" | "failed"];
-
-interface Options {
-  maxPayload?: number;
-}
+import { latin1 } from "../support/bytes.ts";
+import { binary, collector, every, everyByte, failureIn, message, operationsIn, outcome } from "../support/parsing.ts";
+import type { Operation } from "../support/parsing.ts";
+import { Random } from "../support/random.ts";
 
 const MIB = 1024 * 1024;
-const utf8 = new TextEncoder();
-
-/** Text of which each character is one byte. */
-function bytesOf(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
-}
-
-function textOf(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-}
-
-function collector(into: Operation[]): Operations {
-  return {
-    info: (json) => into.push(["info", json]),
-    message: (delivery) => into.push(["message", received(delivery)]),
-    ping: () => into.push(["ping"]),
-    pong: () => into.push(["pong"]),
-    ok: () => into.push(["ok"]),
-    error: (text) => into.push(["error", text]),
-  };
-}
-
-function received(delivery: Delivery): Received {
-  return {
-    sid: delivery.sid,
-    subject: delivery.subject(),
-    reply: delivery.reply(),
-    status: delivery.status,
-    payload: textOf(delivery.bytes.subarray(delivery.start, delivery.end)),
-  };
-}
-
-interface Outcome {
-  operations: Operation[];
-  /** The reason of the NatsError that ended it. */
-  failure: string | undefined;
-}
-
-/** Parses pieces that end at the given places. Each is overwritten once parsed, so none may be needed any more. */
-function outcome(stream: Uint8Array, ends: Iterable<number>, options: Options = {}): Outcome {
-  const operations: Operation[] = [];
-  const parser = new Parser(collector(operations));
-  if (options.maxPayload !== undefined) parser.maxPayload = options.maxPayload;
-  let start = 0;
-  try {
-    for (const end of [...ends, stream.length]) {
-      const chunk = stream.slice(start, end);
-      const parsed = parser.parse(chunk);
-      if (parsed !== chunk.length) throw new Error(`${parsed} of ${chunk.length} bytes parsed`);
-      chunk.fill(0x21);
-      start = end;
-    }
-  } catch (error) {
-    if (!(error instanceof NatsError) || error.code !== "PROTOCOL") throw error;
-    return { operations, failure: error.reason };
-  }
-  return { operations, failure: undefined };
-}
-
-function operationsIn(text: string, options: Options = {}): Operation[] {
-  const { operations, failure } = outcome(bytesOf(text), [], options);
-  expect(failure).toBeUndefined();
-  return operations;
-}
-
-function failureIn(text: string, options: Options = {}): string {
-  const whole = outcome(bytesOf(text), [], options);
-  const byteByByte = outcome(bytesOf(text), everyByte(text.length), options);
-  expect(byteByByte).toEqual(whole);
-  return whole.failure ?? "none";
-}
-
-function* everyByte(length: number): Generator<number> {
-  for (let end = 1; end < length; end++) yield end;
-}
-
-function* every(size: number, length: number): Generator<number> {
-  for (let end = size; end < length; end += size) yield end;
-}
 
 /** Numbers below `limit`, the same for the same seed. */
 function randomNumbers(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
-  };
+  const random = new Random(seed);
+  return (limit) => random.int(0, limit - 1);
 }
 
 function randomEnds(random: (limit: number) => number, length: number): number[] {
@@ -115,11 +20,6 @@ function randomEnds(random: (limit: number) => number, length: number): number[]
   for (let end = random(most + 1); end < length; end += random(most + 1)) ends.push(end);
   return ends;
 }
-
-const message = (subject: string, sid: number, payload: string, more: Partial<Received> = {}): Operation => [
-  "message",
-  { sid, subject, reply: "", status: 0, payload, ...more },
-];
 
 const longInfo = `{"connect_urls":["${"10.0.0.1:4222,".repeat(330)}"], "max_payload" : 1048576}`;
 
@@ -164,7 +64,7 @@ const parts: [text: string, operation: Operation][] = [
   ["info\t{\"a\": [1,  2]}\n", ["info", '{"a": [1,  2]}']],
   ["PING\r\n", ["ping"]],
 ];
-const stream = bytesOf(parts.map(([text]) => text).join(""));
+const stream = binary(parts.map(([text]) => text).join(""));
 const said = parts.map(([, operation]) => operation);
 
 describe("a stream of operations", () => {
@@ -209,7 +109,7 @@ describe("a stream of operations", () => {
       const texts: string[] = [];
       const expected: Operation[] = [];
       for (let i = 0; i < 30; i++) {
-        const payload = textOf(Uint8Array.from({ length: random(random(5) === 0 ? 3000 : 40) }, () => random(256)));
+        const payload = latin1(Uint8Array.from({ length: random(random(5) === 0 ? 3000 : 40) }, () => random(256)));
         const blank = (): string => pick([" ", " ", " ", "\t", "  "]);
         const lineEnd = pick(["\r\n", "\r\n", "\n"]);
         const subject = word();
@@ -234,7 +134,7 @@ describe("a stream of operations", () => {
           expected.push(operation);
         }
       }
-      const bytes = bytesOf(texts.join(""));
+      const bytes = binary(texts.join(""));
       const { operations, failure } = outcome(bytes, randomEnds(random, bytes.length));
       // Not by one toEqual: random bytes would fill the screen.
       expect(failure, `seed ${seed}`).toBeUndefined();
@@ -315,7 +215,7 @@ describe("bytes that are not the protocol", () => {
   });
 
   test("are refused after what was before them has been reported, and before what is after them", () => {
-    const { operations, failure } = outcome(bytesOf("PING\r\nMSG a 1 1\r\nx\r\nBAD\r\nPING\r\n"), []);
+    const { operations, failure } = outcome(binary("PING\r\nMSG a 1 1\r\nx\r\nBAD\r\nPING\r\n"), []);
     expect(operations).toEqual([["ping"], message("a", 1, "x")]);
     expect(failure).toBe('unknown operation: "BAD"');
   });
@@ -323,8 +223,8 @@ describe("bytes that are not the protocol", () => {
   test("end the parser: nothing more is reported", () => {
     const operations: Operation[] = [];
     const parser = new Parser(collector(operations));
-    expect(() => parser.parse(bytesOf("BAD\r\n"))).toThrow(NatsError);
-    expect(parser.parse(bytesOf("PING\r\n"))).toBe(0);
+    expect(() => parser.parse(binary("BAD\r\n"))).toThrow(NatsError);
+    expect(parser.parse(binary("PING\r\n"))).toBe(0);
     expect(operations).toEqual([]);
   });
 
@@ -343,7 +243,7 @@ describe("bytes that are not the protocol", () => {
         // With a second one a line is too long.
         if (random(50) === 0) text += "x".repeat(4_500);
       }
-      const bytes = bytesOf(text);
+      const bytes = binary(text);
       const options = { maxPayload: 4000 };
       const whole = outcome(bytes, [], options);
       expect(outcome(bytes, randomEnds(random, bytes.length), options), `seed ${seed}: ${text}`).toEqual(whole);
@@ -378,8 +278,8 @@ describe("limits", () => {
 
   test("INFO and -ERR have a limit of their own", () => {
     const long = "x".repeat(MIB - 9);
-    const texts = bytesOf(`info ${long}xx\r\n-ERR '${long}'\r\n`);
-    const tooLong = ["INFO ", "-ERR "].map((verb) => bytesOf(`${verb}${long}xxx\r\n`));
+    const texts = binary(`info ${long}xx\r\n-ERR '${long}'\r\n`);
+    const tooLong = ["INFO ", "-ERR "].map((verb) => binary(`${verb}${long}xxx\r\n`));
     for (const size of [1_000, 100_000, 2 * MIB]) {
       const { operations, failure } = outcome(texts, every(size, texts.length));
       expect(failure).toBeUndefined();
@@ -388,7 +288,8 @@ describe("limits", () => {
         ["error", long],
       ]);
       for (const text of tooLong) {
-        expect(outcome(text, every(size, text.length))).toEqual({ operations: [], failure: "a line of more than 1048576 bytes" });
+        const failure = "a line of more than 1048576 bytes";
+      expect(outcome(text, every(size, text.length))).toEqual({ operations: [], failure });
       }
     }
   });
@@ -397,7 +298,7 @@ describe("limits", () => {
     expect(failureIn("x".repeat(8192))).toBe("none");
     expect(failureIn("x".repeat(8193))).toBe("a line of more than 8192 bytes");
     for (const verb of ["INFO ", "-ERR "]) {
-      const text = bytesOf(verb + "x".repeat(MIB - 4));
+      const text = binary(verb + "x".repeat(MIB - 4));
       for (const size of [1_000, 2 * MIB]) {
         expect(outcome(text.subarray(0, MIB), every(size, MIB)).failure).toBeUndefined();
         expect(outcome(text, every(size, text.length)).failure).toBe("a line of more than 1048576 bytes");
@@ -416,50 +317,10 @@ describe("limits", () => {
   test("maxPayload can be changed between messages", () => {
     const operations: Operation[] = [];
     const parser = new Parser({ ...collector(operations), info: () => (parser.maxPayload = 2_000_000) });
-    parser.parse(bytesOf("INFO {}\r\nMSG a 1 1500000\r\n"));
+    parser.parse(binary("INFO {}\r\nMSG a 1 1500000\r\n"));
     parser.parse(new Uint8Array(1_500_000).fill(0x78));
-    parser.parse(bytesOf("\r\n"));
+    parser.parse(binary("\r\n"));
     expect(operations).toHaveLength(1);
-  });
-});
-
-describe("a delivery", () => {
-  test("is reported where it lies, without copying, and no bytes are held afterwards", () => {
-    const chunk = bytesOf("PING\r\nMSG a.b 1 r 5\r\nhello\r\n");
-    const places: unknown[] = [];
-    const deliveries: Delivery[] = [];
-    const parser = new Parser({
-      ...collector([]),
-      message: (delivery) => {
-        deliveries.push(delivery);
-        places.push(delivery.bytes === chunk, delivery.head === chunk, delivery.start, delivery.end);
-      },
-    });
-    parser.parse(chunk);
-    expect(places).toEqual([true, true, 21, 26]);
-    expect(deliveries[0].bytes).toHaveLength(0);
-    expect(deliveries[0].head).toHaveLength(0);
-  });
-
-  test("is one and the same object each time", () => {
-    const deliveries = new Set<Delivery>();
-    const parser = new Parser({ ...collector([]), message: (delivery) => deliveries.add(delivery) });
-    parser.parse(bytesOf("MSG a 1 1\r\nx\r\nMSG b 2 r 1\r\nx\r\n"));
-    parser.parse(bytesOf("HMSG c 3 12 13\r\nNATS/1.0\r\n\r\nx\r\nMSG a 1 1\r\nx"));
-    parser.parse(bytesOf("\r\n"));
-    expect(deliveries.size).toBe(1);
-  });
-
-  test("tells nothing of the one before", () => {
-    const text = "HMSG a 9 r 16 17\r\nNATS/1.0 503\r\n\r\nx\r\nMSG b 1 1\r\ny\r\nMSG b 1 0\r\n\r\n";
-    const expected = [
-      message("a", 9, "x", { reply: "r", status: 503 }),
-      message("b", 1, "y"),
-      message("b", 1, ""),
-    ];
-    for (let size = 1; size <= text.length; size++) {
-      expect(outcome(bytesOf(text), every(size, text.length)).operations, `chunks of ${size}`).toEqual(expected);
-    }
   });
 });
 
@@ -484,7 +345,7 @@ describe("stop", () => {
           error: (why) => (inner.error(why), stopping()),
         });
         let parsed = 0;
-        for (let at = 0; at < text.length; at += size) parsed += parser.parse(bytesOf(text.slice(at, at + size)));
+        for (let at = 0; at < text.length; at += size) parsed += parser.parse(binary(text.slice(at, at + size)));
         const upTo = operationsIn(text.slice(0, parsed));
         expect(operations, `chunks of ${size}`).toHaveLength(stopAt);
         expect(upTo).toEqual(operations);
@@ -496,9 +357,9 @@ describe("stop", () => {
   test("from outside ends a message that is not complete", () => {
     const operations: Operation[] = [];
     const parser = new Parser(collector(operations));
-    expect(parser.parse(bytesOf("MSG a 1 5\r\nhel"))).toBe(14);
+    expect(parser.parse(binary("MSG a 1 5\r\nhel"))).toBe(14);
     parser.stop();
-    expect(parser.parse(bytesOf("lo\r\nBAD\r\n"))).toBe(0);
+    expect(parser.parse(binary("lo\r\nBAD\r\n"))).toBe(0);
     expect(operations).toEqual([]);
   });
 
@@ -510,101 +371,8 @@ describe("stop", () => {
         throw new RangeError("mine");
       },
     });
-    expect(() => parser.parse(bytesOf("PING\r\nPONG\r\n"))).toThrow(new RangeError("mine"));
-    expect(parser.parse(bytesOf("PONG\r\n"))).toBe(0);
+    expect(() => parser.parse(binary("PING\r\nPONG\r\n"))).toThrow(new RangeError("mine"));
+    expect(parser.parse(binary("PONG\r\n"))).toBe(0);
     expect(operations).toEqual([]);
-  });
-});
-
-describe("memory", () => {
-  /** Runs, and tells the sizes of the arrays allocated meanwhile and how many bytes were copied into arrays. */
-  function watch(run: (allocated: number[]) => void): { allocated: number[]; copied: number } {
-    const allocated: number[] = [];
-    let copied = 0;
-    const Real = globalThis.Uint8Array;
-    globalThis.Uint8Array = new Proxy(Real, {
-      construct(target, args: [unknown]) {
-        if (typeof args[0] === "number") allocated.push(args[0]);
-        return Reflect.construct(target, args) as object;
-      },
-    });
-    const set = Real.prototype.set;
-    Real.prototype.set = function (source, offset) {
-      copied += source.length;
-      set.call(this, source, offset);
-    };
-    try {
-      run(allocated);
-    } finally {
-      globalThis.Uint8Array = Real;
-      delete (Real.prototype as Partial<Uint8Array>).set;
-    }
-    return { allocated, copied };
-  }
-
-  const mebibyte = 1024 * 1024;
-
-  function parserCounting(): { parser: Parser; count: () => number; last: () => Delivery | undefined } {
-    let count = 0;
-    let last: Delivery | undefined;
-    const counting = (): void => void count++;
-    const parser = new Parser({
-      info: counting,
-      message: (delivery) => {
-        last = delivery;
-        count++;
-      },
-      ping: counting,
-      pong: counting,
-      ok: counting,
-      error: counting,
-    });
-    return { parser, count: () => count, last: () => last };
-  }
-
-  test("is not taken because a line claims a size", () => {
-    const { parser } = parserCounting();
-    const start = bytesOf(`MSG a 1 ${mebibyte}\r\n0123456789`);
-    const { allocated } = watch(() => parser.parse(start));
-    expect(Math.max(...allocated)).toBeLessThanOrEqual(512);
-  });
-
-  test.each(["MSG", "INFO"])("for a %s of 1 MiB that comes byte by byte grows with it, at linear cost", (verb) => {
-    const { parser, count } = parserCounting();
-    const bytes = new Uint8Array(verb === "MSG" ? mebibyte + 19 : mebibyte).fill(0x78);
-    bytes.set(utf8.encode(verb === "MSG" ? `MSG a 1 ${mebibyte}\r\n` : "INFO "));
-    bytes.set(utf8.encode("\r\n"), bytes.length - 2);
-    let mostAtOnce = 0;
-    const { allocated, copied } = watch((soFar) => {
-      let seen = 0;
-      for (let at = 0; at < bytes.length; at++) {
-        parser.parse(bytes.subarray(at, at + 1));
-        for (; seen < soFar.length; seen++) {
-          // Never more than twice what has come, but for the least size.
-          if (soFar[seen] > Math.max(2 * (at + 1), 512)) expect.fail(`${soFar[seen]} bytes taken for ${at + 1}`);
-          mostAtOnce = Math.max(mostAtOnce, soFar[seen] + (soFar[seen - 1] ?? 0));
-        }
-      }
-    });
-    expect(count()).toBe(1);
-    expect(mostAtOnce).toBeLessThanOrEqual(2 * bytes.length);
-    expect(copied).toBeLessThanOrEqual(3 * bytes.length + 1024);
-    expect(allocated.length).toBeLessThan(20);
-  });
-
-  test("of a large message is let go, that of small ones is used again", () => {
-    const { parser, count, last } = parserCounting();
-    const send = (size: number): void => {
-      parser.parse(utf8.encode(`MSG a 1 ${size}\r\n`));
-      parser.parse(new Uint8Array(size));
-      parser.parse(utf8.encode("\r\n"));
-    };
-    send(1000);
-    const ofReader = 1;
-    expect(watch(() => send(1000)).allocated.length - ofReader).toBe(0);
-    send(mebibyte);
-    expect(last()?.bytes).toHaveLength(0);
-    expect(watch(() => send(mebibyte)).allocated.length - ofReader).toBeGreaterThan(0);
-    expect(count()).toBe(4);
   });
 });

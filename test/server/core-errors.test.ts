@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { Connection } from "../../src/core-nats/connection.ts";
-import type { Receiver } from "../../src/core-nats/connection.ts";
+import type { Receiver } from "../../src/core-nats/delivery.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 import { Servers } from "../../src/core-nats/servers.ts";

@@ -1,6 +1,6 @@
 import type { Receiver } from "../../core-nats/connection.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
-import type { Delivery } from "../../core-nats/parser.ts";
+import type { Delivery } from "../../core-nats/delivery.ts";
 import { PubAckView } from "../../pb/data.ts";
 import type { Guids } from "./guid.ts";
 import type { InFlight } from "./in-flight.ts";

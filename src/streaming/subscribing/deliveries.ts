@@ -1,4 +1,4 @@
-import type { Delivery } from "../../core-nats/parser.ts";
+import type { Delivery } from "../../core-nats/delivery.ts";
 import { MsgProtoView } from "../../pb/data.ts";
 import { StreamingError } from "../errors.ts";
 import type { Session } from "../session/session.ts";

@@ -1,6 +1,6 @@
 import type { Connection, Receiver } from "../../core-nats/connection.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
-import type { Delivery } from "../../core-nats/parser.ts";
+import type { Delivery } from "../../core-nats/delivery.ts";
 import { encoder } from "../../core-nats/text.ts";
 import { Ack } from "../../pb/data.ts";
 import type { Session } from "../session/session.ts";

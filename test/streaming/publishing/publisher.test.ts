@@ -1,10 +1,11 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Connection, Receiver } from "../../../src/core-nats/connection.ts";
+import type { Connection } from "../../../src/core-nats/connection.ts";
+import { Delivery } from "../../../src/core-nats/delivery.ts";
+import type { Receiver } from "../../../src/core-nats/delivery.ts";
 import { NatsError } from "../../../src/core-nats/errors.ts";
 import { Outbox } from "../../../src/core-nats/outbox.ts";
-import { Delivery } from "../../../src/core-nats/parser.ts";
 import { PubMsg } from "../../../src/testing/messages.ts";
 import { StreamingError } from "../../../src/streaming/errors.ts";
 import { checkConnectOptions } from "../../../src/streaming/connect-options.ts";
