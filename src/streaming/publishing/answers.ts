@@ -1,4 +1,4 @@
-import type { Receiver } from "../../core-nats/connection.ts";
+import type { Receiver } from "../../core-nats/delivery.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
 import type { Delivery } from "../../core-nats/delivery.ts";
 import { PubAckView } from "../../pb/data.ts";

@@ -1,5 +1,6 @@
 import { settledWithin } from "../../core-nats/async.ts";
-import type { Connection, Receiver } from "../../core-nats/connection.ts";
+import type { Connection } from "../../core-nats/connection.ts";
+import type { Receiver } from "../../core-nats/delivery.ts";
 import { NatsError } from "../../core-nats/errors.ts";
 import type { Ending } from "../../core-nats/lifetime.ts";
 import { nuid } from "../../core-nats/nuid.ts";

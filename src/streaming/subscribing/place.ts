@@ -1,4 +1,5 @@
-import type { Connection, Receiver } from "../../core-nats/connection.ts";
+import type { Connection } from "../../core-nats/connection.ts";
+import type { Receiver } from "../../core-nats/delivery.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
 import type { Delivery } from "../../core-nats/delivery.ts";
 import { encoder } from "../../core-nats/text.ts";
