@@ -32,11 +32,7 @@ describe("a delivery", () => {
 
   test("tells nothing of the one before", () => {
     const text = "HMSG a 9 r 16 17\r\nNATS/1.0 503\r\n\r\nx\r\nMSG b 1 1\r\ny\r\nMSG b 1 0\r\n\r\n";
-    const expected = [
-      message("a", 9, "x", { reply: "r", status: 503 }),
-      message("b", 1, "y"),
-      message("b", 1, ""),
-    ];
+    const expected = [message("a", 9, "x", { reply: "r", status: 503 }), message("b", 1, "y"), message("b", 1, "")];
     for (let size = 1; size <= text.length; size++) {
       expect(outcome(binary(text), every(size, text.length)).operations, `chunks of ${size}`).toEqual(expected);
     }

@@ -51,17 +51,14 @@ const parts: [text: string, operation: Operation][] = [
   ["MSG x\ry\r 1 r\r 1\r\nz\r\n", message("x\ry\r", 1, "z", { reply: "r\r" })],
   ["MSG caf\xc3\xa9.\xff 1 2\r\n\xff\xfe\r\n", message("café.\ufffd", 1, "\xff\xfe")],
   ["-ERR 'Unknown Protocol Operation'\r\n", ["error", "Unknown Protocol Operation"]],
-  [
-    `-ERR 'Permissions Violation for Publish to "it's"'\r\n`,
-    ["error", `Permissions Violation for Publish to "it's"`],
-  ],
+  [`-ERR 'Permissions Violation for Publish to "it's"'\r\n`, ["error", `Permissions Violation for Publish to "it's"`]],
   ["-err \t ' Stale Connection ' \t\r\n", ["error", "Stale Connection"]],
   ["-ERR bare words\n", ["error", "bare words"]],
   ["-ERR '\xff\xc3'\r\n", ["error", "\ufffd\ufffd"]],
   ["-ERR\r\n", ["error", ""]],
   ["-ERR ''\r\n", ["error", ""]],
   ["INFO {}\r\n", ["info", "{}"]],
-  ["info\t{\"a\": [1,  2]}\n", ["info", '{"a": [1,  2]}']],
+  ['info\t{"a": [1,  2]}\n', ["info", '{"a": [1,  2]}']],
   ["PING\r\n", ["ping"]],
 ];
 const stream = binary(parts.map(([text]) => text).join(""));
@@ -289,7 +286,7 @@ describe("limits", () => {
       ]);
       for (const text of tooLong) {
         const failure = "a line of more than 1048576 bytes";
-      expect(outcome(text, every(size, text.length))).toEqual({ operations: [], failure });
+        expect(outcome(text, every(size, text.length))).toEqual({ operations: [], failure });
       }
     }
   });
