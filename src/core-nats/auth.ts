@@ -96,7 +96,7 @@ function readCreds(creds: string): Checked {
   const blocks: string[] = [];
   for (let i = 0; i < lines.length; i++) {
     if (isRule(lines[i]) && !isRule(lines[i + 1]) && isRule(lines[i + 2])) {
-      blocks.push(lines[i + 1]!);
+      blocks.push(lines[i + 1]);
       i += 2;
     }
   }
@@ -131,12 +131,12 @@ function readSeed(seed: string, name: string): Uint8Array {
   if (!/^[A-Z2-7]*$/.test(seed)) throw new TypeError(`${name} must have only the characters A to Z and 2 to 7`);
   if (seed.length !== 58) throw new TypeError(`${name} must have 58 characters, but has ${seed.length}`);
   const bytes = decodeBase32(seed);
-  if ((bytes[34]! | (bytes[35]! << 8)) !== crc16(bytes.subarray(0, 34))) {
+  if ((bytes[34] | (bytes[35] << 8)) !== crc16(bytes.subarray(0, 34))) {
     throw new TypeError(`${name} has a wrong checksum: a character was changed or lost`);
   }
-  if ((bytes[0]! & 0xf8) !== seedPrefix) throw new TypeError(`${name} must be a seed, which starts with SU`);
+  if ((bytes[0] & 0xf8) !== seedPrefix) throw new TypeError(`${name} must be a seed, which starts with SU`);
   // The owner's prefix byte lies across the two bytes: its upper three bits, then its lower five.
-  const owner = ((bytes[0]! & 7) << 5) | (bytes[1]! >> 3);
+  const owner = ((bytes[0] & 7) << 5) | (bytes[1] >> 3);
   if (owner !== userPrefix) {
     throw new TypeError(`${name} must be the seed of a user, but is that of ${kinds.get(owner) ?? "an unknown kind"}`);
   }
@@ -192,8 +192,8 @@ function encode(bytes: Uint8Array, alphabet: string): string {
 function decodeBase32(text: string): Uint8Array {
   const bytes = new Uint8Array((text.length * 5) >> 3);
   for (let i = 0; i < bytes.length * 8; i++) {
-    const bit = (base32.indexOf(text[(i / 5) | 0]!) >> (4 - (i % 5))) & 1;
-    bytes[i >> 3]! |= bit << (7 - (i & 7));
+    const bit = (base32.indexOf(text[(i / 5) | 0]) >> (4 - (i % 5))) & 1;
+    bytes[i >> 3] |= bit << (7 - (i & 7));
   }
   return bytes;
 }

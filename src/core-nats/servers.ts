@@ -55,7 +55,7 @@ export class Servers {
     const servers = [...this.#configured, ...this.#discovered.values()];
     for (let i = servers.length - 1; i > 0; i--) {
       const j = Math.floor(this.#random() * (i + 1));
-      [servers[i], servers[j]] = [servers[j]!, servers[i]!];
+      [servers[i], servers[j]] = [servers[j], servers[i]];
     }
     const place = (server: Server): number => {
       if (server.label === last?.label) return well ? -1 : Infinity;

@@ -1,6 +1,6 @@
 import type { SubscriptionRequest } from "../pb/control.ts";
-import type { Channel, Stored } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";
+import type { Log, Stored } from "./log.ts";
 import type { Interest } from "./subjects.ts";
 
 /** What expires within so many milliseconds is sent again together, as 0.25.6 does. */
@@ -36,10 +36,10 @@ export interface Member {
 export class Group {
   /** Among the groups of its channel. */
   readonly name: string | symbol;
-  readonly channel: Channel;
   readonly members: Member[] = [];
   /** The last one to leave, where the position is kept. */
   absent: Member | undefined;
+  readonly #log: Log;
   readonly #queued: boolean;
   /** All up to this sequence was sent. */
   #lastSent: number;
@@ -48,9 +48,9 @@ export class Group {
   readonly #clock: Clock;
   readonly #deliver: Deliver;
 
-  constructor(name: string | symbol, channel: Channel, queued: boolean, start: number, clock: Clock, deliver: Deliver) {
+  constructor(name: string | symbol, log: Log, queued: boolean, start: number, clock: Clock, deliver: Deliver) {
     this.name = name;
-    this.channel = channel;
+    this.#log = log;
     this.#queued = queued;
     this.#lastSent = start - 1;
     this.#clock = clock;
@@ -104,9 +104,10 @@ export class Group {
 
   /** Sends what is new, as far as the members may be sent more. */
   fill(): void {
-    while (this.#lastSent < this.channel.last && this.members.some(({ stalled }) => !stalled)) {
+    while (this.#lastSent < this.#log.last && this.members.some(({ stalled }) => !stalled)) {
       // What is no longer stored is passed over.
-      const message = this.channel.messages.get(Math.max(this.#lastSent + 1, this.channel.first))!;
+      const message = this.#log.messages.get(Math.max(this.#lastSent + 1, this.#log.first));
+      if (message === undefined) throw new Error("a log has every message from its first to its last");
       if (!this.#send(this.#best(), message, 0)) return;
     }
   }
@@ -148,7 +149,7 @@ export class Group {
 
   /** Sends a pending message again, if need be to another, full or not. One that is no longer stored is dropped. */
   #again(member: Member, sequence: number, now: number): void {
-    const message = this.channel.messages.get(sequence);
+    const message = this.#log.messages.get(sequence);
     if (message !== undefined) {
       const receiver = this.#best();
       const count = (this.#counts.get(sequence) ?? 0) + 1;
@@ -171,7 +172,7 @@ export class Group {
     let next = now + member.request.ackWaitInSecs * 1000;
     const limit = now + TOGETHER;
     for (const [sequence, expiry] of this.#queued || !member.failing ? inOrder(member) : []) {
-      if (expiry > limit && this.channel.messages.has(sequence)) {
+      if (expiry > limit && this.#log.messages.has(sequence)) {
         next = expiry;
         break;
       }
@@ -190,6 +191,8 @@ function inOrder({ pending }: Member): [number, number][] {
 
 /** Takes an item out of a list. The last one takes its place. */
 export function takeOut<T>(list: T[], item: T): void {
-  const last = list.pop()!;
-  if (last !== item) list[list.indexOf(item)] = last;
+  const at = list.indexOf(item);
+  if (at < 0) throw new Error("only what is in a list can be taken out of it");
+  list[at] = list[list.length - 1];
+  list.length--;
 }

@@ -2,11 +2,11 @@ import { sleep } from "../core-nats/async.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import { encoder, isBytes } from "../core-nats/text.ts";
 import { textOf } from "../pb/wire.ts";
-import type { Stored } from "./channel.ts";
+import { ClientConnection } from "./client-connection.ts";
 import { Clock } from "./clock.ts";
 import { Faults, type Refused, type Swallowed } from "./faults.ts";
-import { Link } from "./link.ts";
 import { type Listener, type Socket, listen } from "./listener.ts";
+import type { Stored } from "./log.ts";
 import { Streaming, type StreamingOptions } from "./streaming.ts";
 import { Subjects } from "./subjects.ts";
 
@@ -65,7 +65,7 @@ export class StreamingServer {
   readonly #subjects = new Subjects();
   readonly #clock = new Clock();
   readonly #faults = new Faults();
-  readonly #links = new Set<Link>();
+  readonly #links = new Set<ClientConnection>();
   #streaming: Streaming;
   #listener: Listener | undefined;
   #traffic = 0;
@@ -405,12 +405,12 @@ export class StreamingServer {
     const max_payload = this.#options.limits?.payload || 1024 * 1024;
     const info = { server_id: this.#id, version: "2.9.24", proto: 1, host, port, headers: true, max_payload };
     const traffic = (): number => this.#traffic++;
-    const link: Link = new Link(socket, this.#subjects, info, traffic, () => this.#links.delete(link));
+    const link: ClientConnection = new ClientConnection(socket, this.#subjects, info, traffic, () => this.#links.delete(link));
     this.#links.add(link);
     link.pause(this.#paused);
   }
 
-  #linksOf(clientId: string | undefined): Link[] {
+  #linksOf(clientId: string | undefined): ClientConnection[] {
     const inbox = this.#streaming.sessions.get(clientId ?? "")?.heartbeatInbox;
     return [...this.#links].filter((link) => clientId === undefined || (inbox !== undefined && link.hears(inbox)));
   }

@@ -12,12 +12,13 @@ import {
   SubscriptionResponse,
   UnsubscribeRequest,
 } from "../pb/control.ts";
-import { Ack, MsgProto, PubAck, PubMsg } from "./messages.ts";
 import { textOf } from "../pb/wire.ts";
-import { Channel, type Stored } from "./channel.ts";
+import { Channel } from "./channel.ts";
 import type { Alarm, Clock } from "./clock.ts";
 import type { Faults, Swallowed } from "./faults.ts";
 import { Group, type Member, takeOut } from "./group.ts";
+import type { Stored } from "./log.ts";
+import { Ack, MsgProto, PubAck, PubMsg } from "./messages.ts";
 import type { Interest, Subjects } from "./subjects.ts";
 
 /** How long the owner of a client ID has to answer when another client wants the ID. Milliseconds. */
@@ -242,7 +243,7 @@ export class Streaming {
     const state = { durable: request.durableName !== "", online: true, stalled: false, failing: false };
     const member: Member = { request, ackInbox, group, acks, pending: new Map(), alarm: undefined, ...state };
     session.members.push(member);
-    group.channel.inboxes.set(request.inbox, member).set(ackInbox, member);
+    this.#channelOf(member).inboxes.set(request.inbox, member).set(ackInbox, member);
     this.#answer("SubscriptionResponse", reply, SubscriptionResponse, { ackInbox, error: "" });
     group.join(member);
   }
@@ -306,8 +307,15 @@ export class Streaming {
   #part(member: Member, forget: boolean): void {
     const { group, acks, ackInbox, request } = member;
     this.#ignore(acks);
-    for (const inbox of [ackInbox, request.inbox]) group.channel.inboxes.delete(inbox);
-    if (group.leave(member, forget)) group.channel.groups.delete(group.name);
+    const { inboxes, groups } = this.#channelOf(member);
+    for (const inbox of [ackInbox, request.inbox]) inboxes.delete(inbox);
+    if (group.leave(member, forget)) groups.delete(group.name);
+  }
+
+  #channelOf({ request }: Member): Channel {
+    const channel = this.channels.get(request.subject);
+    if (channel === undefined) throw new Error(`a channel with subscriptions is kept, and ${request.subject} is gone`);
+    return channel;
   }
 
   #deliver(subject: string, member: Member, message: Stored, redeliveryCount: number): void {

@@ -6,7 +6,7 @@ import { covers, isSubject } from "./subjects.ts";
 import type { Interest, Subjects } from "./subjects.ts";
 
 /** One client's connection, seen from the NATS server. */
-export class Link {
+export class ClientConnection {
   readonly #socket: Socket;
   readonly #subjects: Subjects;
   readonly #traffic: () => void;
