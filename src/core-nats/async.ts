@@ -2,14 +2,14 @@ import { clearTimeout, setTimeout } from "./clock.ts";
 import { Lifetime } from "./lifetime.ts";
 import type { Ending } from "./lifetime.ts";
 
-/** A promise together with the functions that settle it. */
+/** A promise and the functions that settle it. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   readonly resolve: (value: T) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** A promise that is settled from outside. */
+/** Makes a promise that is settled from outside. */
 export function deferred<T = void>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (error: unknown) => void;
@@ -20,7 +20,10 @@ export function deferred<T = void>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** Calls `listener` once: when one of these ends, or at once if one has. Returns the function that takes the listener away. */
+/**
+ * Calls `listener` once: when one of these aborts, or now if one has. Returns the function that removes the
+ * listener.
+ */
 export function onEnd(listener: () => void, ...endings: readonly Ending[]): () => void {
   let listening = true;
   const release = (): void => {
@@ -41,7 +44,7 @@ export function onEnd(listener: () => void, ...endings: readonly Ending[]): () =
   return release;
 }
 
-/** Resolves when one of these ends. Never rejects. What thousands wait with: it keeps as little as it can. */
+/** Resolves when one of these aborts. Never rejects. Thousands wait with it, so it keeps as little as it can. */
 export function ended(...endings: readonly Ending[]): Promise<void> {
   return new Promise((resolve) => {
     function done(): void {
@@ -53,10 +56,10 @@ export function ended(...endings: readonly Ending[]): Promise<void> {
   });
 }
 
-/** How long to sleep before what has just failed is tried again, in milliseconds. */
+/** The time before something that failed is tried again, in milliseconds. */
 export const RETRY_DELAY = 250;
 
-/** Resolves after `milliseconds`, or as soon as one of these ends: whoever waits looks at them then. Never rejects. */
+/** Resolves after `milliseconds`, or when one of these aborts: the caller looks at them then. Never rejects. */
 export function sleep(milliseconds: number, ...endings: readonly Ending[]): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
@@ -70,7 +73,7 @@ export function sleep(milliseconds: number, ...endings: readonly Ending[]): Prom
   });
 }
 
-/** Resolves when the promise settles, either way: with true; or when one of these ends: with false. Never rejects. */
+/** Resolves with true when the promise resolves or rejects, or with false when one of these aborts. Never rejects. */
 export function settled(promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<boolean> {
   return new Promise((resolve) => {
     const release = onEnd(() => resolve(false), ...endings);
@@ -82,21 +85,25 @@ export function settled(promise: Promise<unknown>, ...endings: readonly Ending[]
   });
 }
 
-/** The same, also with false after so long; leaves no timer behind. */
-export async function settledWithin(milliseconds: number, promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<boolean> {
-  const enough = new Lifetime();
-  const timer = setTimeout(() => enough.abort(), milliseconds);
-  const done = await settled(promise, enough, ...endings);
+/** The same as `settled`, and resolves with false after `milliseconds`, too. Leaves no timer behind. */
+export async function settledWithin(
+  milliseconds: number,
+  promise: Promise<unknown>,
+  ...endings: readonly Ending[]
+): Promise<boolean> {
+  const timeout = new Lifetime();
+  const timer = setTimeout(() => timeout.abort(), milliseconds);
+  const done = await settled(promise, timeout, ...endings);
   clearTimeout(timer);
   return done;
 }
 
-/** A lifetime that ends by itself, with the same reason, when one of these does. `release` lets go of them. */
+/** Makes a lifetime that aborts when one of these does, with the same reason. `release` removes its listeners. */
 export function within(...endings: readonly Ending[]): { lifetime: Lifetime; release: () => void } {
   const lifetime = new Lifetime();
   const release = onEnd(() => lifetime.abort(endings.find((ending) => ending.aborted)?.reason), ...endings);
   return { lifetime, release };
 }
 
-/** What to do where there is nothing to do. */
+/** Does nothing. */
 export function nothing(): void {}

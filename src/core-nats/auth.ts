@@ -26,16 +26,17 @@ export interface AuthFields {
   sig?: string;
 }
 
-/** Well-formed credentials: fields to be sent as they are, or a key to sign the server's nonce with. */
+/** Well-formed credentials: fields that CONNECT sends as they are, or a key that signs the server's nonce. */
 type Checked = { fields: AuthFields } | { seed: Uint8Array; jwt?: string };
 
 /**
  * @internal
- * The fields of CONNECT for these credentials; none without credentials. An nkey seed or a creds text signs the nonce
- * of the server's INFO by Ed25519; the signature travels in base64url without padding (nats-server 2.10 takes that).
+ * Returns the fields of CONNECT for these credentials, or none without credentials. The seed of an nkey or a creds
+ * text signs the nonce of the server's INFO by Ed25519. The signature is in base64url without padding (nats-server
+ * 2.10 takes it).
  *
- * @throws NatsError `AUTHORIZATION` if the credentials are malformed, or need a nonce and the server gave none. The
- * message holds no part of a secret.
+ * @throws NatsError `AUTHORIZATION` if the credentials are malformed, or if they need a nonce and the server gave
+ * none. The message has no part of a secret.
  */
 export function authenticate(credentials: Credentials | undefined, nonce: string | undefined): AuthFields {
   if (credentials === undefined) return {};
@@ -51,10 +52,10 @@ export function authenticate(credentials: Credentials | undefined, nonce: string
 
 /**
  * @internal
- * Passes if the credentials have one of the four forms and are well-formed, down to the checksum and the kind of an
- * nkey seed and the two blocks of a creds text. Needs no server and no cryptography.
+ * Checks that the credentials have one of the four forms and are well-formed. That includes the checksum and the
+ * kind of an nkey seed, and the two blocks of a creds text. It needs no server and no cryptography.
  *
- * @throws TypeError naming the option and the rule. The message holds no part of a secret.
+ * @throws TypeError that names the option and the rule. The message has no part of a secret.
  */
 export function checkCredentials(credentials: unknown): asserts credentials is Credentials {
   check(credentials);
@@ -87,8 +88,9 @@ function filled(value: unknown, name: string): string {
 }
 
 /**
- * A creds text has two blocks, the JWT and then the seed. A block is a line of dashes around a title, a line of data
- * and a line of dashes again. Titles are free, as is what stands between the blocks; lines may end in CR LF.
+ * Reads a creds text. It has two blocks: the JWT, then the seed. A block is a line of dashes around a title, a line
+ * of data, and a line of dashes again. The titles and the lines between the blocks may be anything. Lines may end
+ * in CR LF.
  */
 function readCreds(creds: string): Checked {
   const lines = creds.split("\n").map((line) => line.trim()).filter((line) => line !== "");
@@ -126,7 +128,7 @@ const kinds = new Map([
   [23 << 3, "a curve key"],
 ]);
 
-/** The 32 bytes of a user's Ed25519 seed. */
+/** Returns the 32 bytes of a user's Ed25519 seed. */
 function readSeed(seed: string, name: string): Uint8Array {
   if (!/^[A-Z2-7]*$/.test(seed)) throw new TypeError(`${name} must have only the characters A to Z and 2 to 7`);
   if (seed.length !== 58) throw new TypeError(`${name} must have 58 characters, but has ${seed.length}`);
@@ -135,7 +137,7 @@ function readSeed(seed: string, name: string): Uint8Array {
     throw new TypeError(`${name} has a wrong checksum: a character was changed or lost`);
   }
   if ((bytes[0] & 0xf8) !== seedPrefix) throw new TypeError(`${name} must be a seed, which starts with SU`);
-  // The owner's prefix byte lies across the two bytes: its upper three bits, then its lower five.
+  // The prefix byte of the seed's owner lies across two bytes: its upper three bits, then its lower five.
   const owner = ((bytes[0] & 7) << 5) | (bytes[1] >> 3);
   if (owner !== userPrefix) {
     throw new TypeError(`${name} must be the seed of a user, but is that of ${kinds.get(owner) ?? "an unknown kind"}`);
@@ -143,7 +145,7 @@ function readSeed(seed: string, name: string): Uint8Array {
   return bytes.slice(2, 34);
 }
 
-/** The text of a user's public key. */
+/** Returns the text of a user's public key. */
 function nkey(publicKey: Uint8Array): string {
   const bytes = new Uint8Array(35);
   bytes[0] = userPrefix;
@@ -154,11 +156,11 @@ function nkey(publicKey: Uint8Array): string {
   return encode(bytes, base32);
 }
 
-/** What stands before the 32 bytes of an Ed25519 seed in PKCS #8 (RFC 8410). */
+/** The bytes before the 32 bytes of an Ed25519 seed in PKCS #8 (RFC 8410). */
 const pkcs8Header = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 function sign(seed: Uint8Array, data: Uint8Array): { publicKey: Uint8Array; signature: Uint8Array } {
-  // Loaded here because it takes 3 to 4 ms, which most programs never need.
+  // Loaded here: it takes 3 to 4 ms, and most programs never need it.
   const { crypto } = builtin;
   const pkcs8 = Uint8Array.from([...pkcs8Header, ...seed]);
   const key = crypto.createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" });
@@ -176,7 +178,7 @@ function crc16(bytes: Uint8Array): number {
   return crc;
 }
 
-/** RFC 4648 without padding: an alphabet of 32 characters takes 5 bits for each, one of 64 takes 6. */
+/** Encodes by RFC 4648 without padding: 5 bits a character for an alphabet of 32 characters, 6 for one of 64. */
 function encode(bytes: Uint8Array, alphabet: string): string {
   const width = Math.log2(alphabet.length);
   let text = "";

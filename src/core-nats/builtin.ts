@@ -1,9 +1,11 @@
 /**
  * @internal
- * The host's modules. Each is loaded when it is first asked for: by importing the library only one that Node itself has loaded.
+ * The host's modules. Each is loaded when it is first used. Importing the library loads only `node:timers`, which
+ * Node itself has loaded.
  *
- * `process.getBuiltinModule` is there in Node from 20.16 on, Bun, Deno and workerd, and works in every bundle. `require`
- * is for older Nodes: esbuild makes of it, in an ES module, a function that throws. `import()` is no way: it fails in jest.
+ * `process.getBuiltinModule` exists in Node from 20.16 on, Bun, Deno and workerd, and works in every bundle.
+ * `require` is for older versions of Node: in an ES module esbuild makes a function of it that throws. `import()`
+ * fails in jest.
  */
 export const builtin = {
   get net(): typeof import("node:net") {
@@ -12,7 +14,7 @@ export const builtin = {
   get tls(): typeof import("node:tls") {
     return globalThis.process?.getBuiltinModule?.("node:tls") ?? require("node:tls");
   },
-  /** The global ones where the module cannot be had. */
+  /** The global timers where there is no module. */
   get timers(): typeof import("node:timers") {
     return globalThis.process?.getBuiltinModule?.("node:timers") ?? globalThis;
   },

@@ -4,8 +4,8 @@
  * | code | meaning |
  * |---|---|
  * | `CONNECT` | the address could not be dialled |
- * | `TLS` | the TLS handshake failed, or TLS is required and the server does not offer it |
- * | `AUTHORIZATION` | the server refused the credentials, or this port is not for clients; or the credentials cannot be used |
+ * | `TLS` | the TLS handshake failed, or TLS was demanded and the server does not offer it |
+ * | `AUTHORIZATION` | the server refused the credentials, or lets no clients in on this port; or they cannot be used |
  * | `PROTOCOL` | the peer sent bytes that are not the NATS protocol, or reported that we did |
  * | `CONNECTION_LOST` | the link ended without a stated reason |
  * | `STALE` | the peer no longer answers |
@@ -28,11 +28,11 @@ export type NatsErrorCode =
   | "PERMISSIONS"
   | "CLOSED";
 
-/** What the codes mean, in words. */
+/** The meanings of the codes, in words. */
 const MEANINGS: Readonly<Record<NatsErrorCode, string>> = {
   CONNECT: "the address could not be dialled",
-  TLS: "the TLS handshake failed, or TLS is required and the server does not offer it",
-  AUTHORIZATION: "the server refused the credentials, or this port is not for clients; or the credentials cannot be used",
+  TLS: "the TLS handshake failed, or TLS was demanded and the server does not offer it",
+  AUTHORIZATION: "the server refused the credentials, or lets no clients in on this port; or they cannot be used",
   PROTOCOL: "the peer sent bytes that are not the NATS protocol, or reported that we did",
   CONNECTION_LOST: "the link ended without a stated reason",
   STALE: "the peer no longer answers",
@@ -44,8 +44,8 @@ const MEANINGS: Readonly<Record<NatsErrorCode, string>> = {
 };
 
 /**
- * An error of one connection to a NATS server. Reaches users as the `cause` of a `StreamingError`, whose message has its `reason`:
- * so its own message says in general what its code means, and loggers that print causes repeat nothing.
+ * An error of one connection to a NATS server. It reaches users as the `cause` of a `StreamingError`, whose message
+ * has its `reason`. So its own message says only what its code means, and loggers that print causes repeat nothing.
  */
 export class NatsError extends Error {
   /** What happened. See `NatsErrorCode`. */

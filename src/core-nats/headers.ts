@@ -3,10 +3,11 @@ import { SPACE, ZERO } from "./text.ts";
 const FIRST_WORD = "NATS/1.0";
 
 /**
- * The status of a header block (`NATS/1.0 503\r\n\r\n`): 100 to 999, or 0 when there is none or the block is malformed.
+ * Returns the status of a header block (`NATS/1.0 503\r\n\r\n`): 100 to 999, or 0 if the block has none or is
+ * malformed.
  *
- * NATS servers store and forward header blocks without looking at them, so anything may stand there; never throws.
- * The one status that matters to streaming is 503: nobody listens on the subject of a request.
+ * NATS servers store and forward header blocks without reading them, so a block may hold anything. Never throws.
+ * Streaming needs one status, 503: nobody listens on the subject of a request.
  */
 export function readStatus(bytes: Uint8Array, start: number, end: number): number {
   let at = start + FIRST_WORD.length;

@@ -1,4 +1,4 @@
-/** The end of something, as the host's `AbortSignal` tells it, or a `Lifetime`. */
+/** What an `AbortSignal` and a `Lifetime` have in common: it aborts once, with a reason. */
 export interface Ending {
   readonly aborted: boolean;
   readonly reason: unknown;
@@ -8,14 +8,14 @@ export interface Ending {
 
 // Why: docs/decisions.md#lifetimes-instead-of-abort-signals
 /**
- * How long something lasts: until `abort`, once, with a reason. Used like an `AbortSignal`, which it replaces here:
- * thousands of subscriptions wait for the same end, and a host's signal warns of a leak from the eleventh listener on
- * and takes 2 KB of memory (measured on Node 20).
+ * How long something lasts: until `abort`, which gives the reason. It replaces the host's `AbortSignal`: thousands
+ * of subscriptions wait for the same end, and an `AbortSignal` warns of a leak from the eleventh listener on and
+ * takes 2 KB of memory (measured on Node 20).
  */
 export class Lifetime implements Ending {
   #aborted = false;
   #reason: unknown;
-  /** Most have one listener, and many exist: a set for each would be half of what an idle subscription takes. */
+  /** Many lifetimes have one listener: a set for each would be half of the memory of an idle subscription. */
   #listeners: (() => void) | Set<() => void> | undefined;
 
   get aborted(): boolean {
@@ -26,7 +26,7 @@ export class Lifetime implements Ending {
     return this.#reason;
   }
 
-  /** Ends it. Listeners are called before this returns, in the order in which they came; they must not throw. */
+  /** Calls the listeners before it returns, in the order in which they were added. Listeners must not throw. */
   abort(reason?: unknown): void {
     if (this.#aborted) return;
     this.#aborted = true;
@@ -34,7 +34,7 @@ export class Lifetime implements Ending {
     const listeners = this.#listeners;
     if (typeof listeners === "function") listeners();
     else if (listeners !== undefined) for (const listener of listeners) listener();
-    // Not before: one that another takes away meanwhile must not be called.
+    // Only now: a listener that another listener removes must not be called.
     this.#listeners = undefined;
   }
 

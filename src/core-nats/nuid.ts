@@ -1,14 +1,14 @@
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /**
- * A new identifier: 22 characters of 0-9, A-Z and a-z, each drawn evenly from the host's secure random numbers (130
- * bits in all), so that none repeats and none can be guessed. For inboxes, connection IDs and the start of guids.
+ * Makes an identifier for an inbox, a connection ID or the start of guids: 22 characters of 0-9, A-Z and a-z, drawn
+ * evenly from the host's secure random numbers (130 bits in all). So it does not repeat, and nobody can guess it.
  */
 export function nuid(): string {
   const bytes = new Uint8Array(32);
   let id = "";
   while (id.length < 22) {
-    // The two values of six bits that have no character add nothing: the rest stay equally likely.
+    // Two values of six bits have no character and add nothing: the others stay equally likely.
     for (const byte of crypto.getRandomValues(bytes)) id += alphabet.charAt(byte & 63);
   }
   return id.slice(0, 22);

@@ -1,39 +1,39 @@
 import { soon } from "./clock.ts";
 import { CR, encoder, LF, SPACE } from "./text.ts";
 
-/** Where the outbox puts its bytes. `written` is called once the host has taken them over from this process's memory. */
+/** Where the outbox writes to. `written` is called when the host has taken the bytes over. */
 export interface Sink {
   write(bytes: Uint8Array, written: () => void): unknown;
 }
 
 /**
- * One buffer is filled while earlier ones are being written. Measured beside 64 KiB: 40 % more publishes of 16 KiB per
- * second, and no difference for small ones. Of a buffer that is hardly used, hardly any memory is.
+ * The size of a buffer. One is filled while earlier ones are being written. Measured beside 64 KiB: 40 % more
+ * publishes of 16 KiB per second, and no difference for small ones. A buffer that is hardly used takes hardly any
+ * memory.
  */
 const CHUNK = 256 * 1024;
 
-/** How many written-out buffers are kept for reuse: one for each write that may be under way. */
+/** How many buffers are kept for reuse once they are written: one for each write that may be under way. */
 const SPARES = 16;
 
-/** While so many writes are under way, what is less than a buffer waits for the next of them to be done. */
+/** While this many writes are under way, less than a full buffer waits until one of them is done. */
 const MOST_WRITING = 16;
 
-// Why: docs/decisions.md#only-publishes-are-held-back
-/** Publishes are held back while more than this waits to be written; acks, heartbeats and pings never are. */
+/** Publishes are held back while more bytes than this wait to be written. Acks, heartbeats and pings never are. */
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 2;
 
 const HEX = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
 
 /**
- * Operations become bytes here, in the order of the calls, and leave in one write once the code that is running has
- * finished, or whenever a buffer is full.
+ * Makes bytes of operations, in the order of the calls. The bytes leave in one write when the code that is running has
+ * finished, or when a buffer is full.
  *
- * Whoever sends a message per call does so without intermediate buffers: `begin` writes the line and makes room, the
- * caller writes the payload into `bytes` at the offset it got, before anything else is sent.
+ * A publish needs no buffer of its own: `begin` writes the line and makes room, and the caller writes the payload into
+ * `bytes`, at the offset that `begin` returned, before anything else is sent.
  */
 export class Outbox {
-  /** The buffer being filled. Changes whenever it is full: read it anew after each `begin`. */
+  /** The buffer that is being filled. It changes when it is full: read this field again after each `begin`. */
   bytes: Uint8Array = new Uint8Array(CHUNK);
   #end = 0;
   #unwritten = 0;
@@ -45,13 +45,13 @@ export class Outbox {
   readonly #sink: Sink;
   readonly #writable: () => void;
 
-  /** `writable` is called when publishes, once held back, may go on. */
+  /** `writable` is called when publishes that were held back may go on. */
   constructor(sink: Sink, writable: () => void) {
     this.#sink = sink;
     this.#writable = writable;
   }
 
-  /** Bytes that have been accepted and not yet been taken over by the host. */
+  /** How many bytes were accepted here and not taken over by the host yet. */
   get pending(): number {
     return this.#end + this.#unwritten;
   }
@@ -62,7 +62,7 @@ export class Outbox {
     return this.#full;
   }
 
-  /** A control line, without its CRLF. The caller answers for it having neither line breaks nor control bytes. */
+  /** Writes a control line and its CRLF. The caller makes sure that it has neither line breaks nor control bytes. */
   line(text: string): void {
     const at = this.#room(text.length * 3 + 2);
     const end = at + encoder.encodeInto(text, this.bytes.subarray(at)).written;
@@ -71,16 +71,17 @@ export class Outbox {
     this.#end = end + 2;
   }
 
-  /** A whole PUB, its payload copied. For `head` see `begin`. */
+  /** Writes a whole PUB, and copies the payload. For `head` see `begin`. */
   pub(head: Uint8Array, payload: Uint8Array): void {
     const at = this.begin(head, -1, payload.length, payload.length);
     this.bytes.set(payload, at);
   }
 
   /**
-   * Starts a PUB: writes `head` (all up to the size: verb, subject, reply, and the blank behind them unless a token
-   * follows), the token as two hexadecimal digits (a negative one: none), and the size. Returns the offset in `bytes`
-   * at which the caller must write the first `inline` bytes of the payload. With `inline` below `size`, the rest must follow by `attach`.
+   * Starts a PUB: writes `head`, the token and the size. `head` is everything up to the size: verb, subject, reply
+   * subject, and a blank behind them unless a token follows. The token becomes two hexadecimal digits; a negative
+   * one is not written. Returns the offset in `bytes` at which the caller must write the first `inline` bytes of
+   * the payload. If `inline` is less than `size`, `attach` must send the rest.
    */
   begin(head: Uint8Array, token: number, size: number, inline: number): number {
     let at = this.#room(head.length + inline + 20);
@@ -102,8 +103,8 @@ export class Outbox {
   }
 
   /**
-   * The rest of a payload, sent from where it lies: the caller must not change it until it has been written out, which
-   * `written` tells, unless the outbox is closed before. Ends the PUB.
+   * Sends the rest of a payload from the caller's memory, and ends the PUB. The caller must not change the bytes before
+   * `written` is called, or the outbox is closed.
    */
   attach(payload: Uint8Array, written?: () => void): void {
     this.#turnOver(CHUNK);
@@ -111,12 +112,12 @@ export class Outbox {
     this.#finish(this.#room(2));
   }
 
-  /** Hands all that has been collected to the socket, now. */
+  /** Hands everything that was collected to the socket, now. */
   flush(): void {
     if (this.#end > 0) this.#turnOver(CHUNK);
   }
 
-  /** Forgets what has not been written. Whatever is sent from now on goes nowhere, so publishes should wait. */
+  /** Forgets what is not written. What is sent from now on goes nowhere, so `full` stays true. */
   close(): void {
     this.#closed = true;
     this.#full = true;
@@ -131,13 +132,13 @@ export class Outbox {
     this.#end = end + 2;
   }
 
-  /** Makes sure of `size` bytes in one piece and returns where they start. */
+  /** Makes room for `size` bytes in one piece and returns where they start. */
   #room(size: number): number {
     if (size > this.bytes.length - this.#end) this.#turnOver(size);
     if (!this.#scheduled) {
       this.#scheduled = true;
-      // As soon as the code that is running has finished: measured, a publish at a time is 8 % faster than with
-      // setImmediate, and the answers to a batch still make one batch.
+      // Measured: one publish at a time is 8 % faster than with setImmediate, and the answers to a batch still make one
+      // batch.
       soon(this.#turn);
     }
     return this.#end;
@@ -145,7 +146,7 @@ export class Outbox {
 
   readonly #turn = (): void => {
     this.#scheduled = false;
-    // A peer that makes us answer and reads nothing must not tie up a whole buffer with each small answer.
+    // A peer that makes this side answer, and reads nothing, must not tie up a whole buffer with each small answer.
     if (this.#writing < MOST_WRITING) this.flush();
   };
 

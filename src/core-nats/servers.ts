@@ -1,21 +1,21 @@
 import type { Credentials } from "./auth.ts";
 
-/** One address to dial. Shows no credentials when printed, inspected or turned into JSON. */
+/** One address to dial. It shows no credentials when it is printed, inspected or turned into JSON. */
 export interface Server {
   /** A name or an IP address, without brackets. */
   readonly host: string;
   readonly port: number;
-  /** TLS is demanded: no credentials may leave in clear. */
+  /** True: TLS is demanded, and no credentials may leave in clear. */
   readonly tls: boolean;
-  /** The name that the certificate must have. For a discovered IP address: that of the server that told of it. */
+  /** The name that the certificate must have. A discovered IP address has the name of the server that listed it. */
   readonly servername: string;
-  /** Those of its URL; a discovered server has those of the server that told of it. */
+  /** The credentials of its URL. A discovered server has those of the server that listed it. */
   readonly credentials?: Credentials | undefined;
   /** "host:port", for messages. */
   readonly label: string;
-  /** Told by a server (`connect_urls`), not configured. */
+  /** Whether a server listed it (`connect_urls`). Else it was configured. */
   readonly discovered: boolean;
-  /** How often in a row it was dialled and did not answer soon. */
+  /** How many dials in a row it did not answer soon. */
   silences: number;
 }
 
@@ -24,20 +24,20 @@ const defaultPort = 4222;
 const mostDiscovered = 100;
 const mostListed = 1_000;
 
-/** The pool of NATS servers: those configured, which stay, and those discovered, which come and go. */
+/** The pool of NATS servers. Configured ones stay; discovered ones come and go. */
 export class Servers {
   readonly #configured: readonly Server[];
   #discovered = new Map<string, Server>();
   readonly #random: () => number;
 
   /**
-   * @param urls One URL or several, in a list or with commas between them; by default nats://127.0.0.1:4222. A URL is
-   * `host`, `host:port` or `[IPv6]:port`, or one of these after `nats://` or `tls://`, and then also after `user:pass@`
-   * or `token@`, percent-encoded. The default port is 4222.
-   * @param tlsDemanded Demands TLS of every server; `tls://` demands it of one and of those that it tells of.
+   * @param urls One URL or several, in a list or with commas between them; by default nats://127.0.0.1:4222. A URL
+   * is `host`, `host:port` or `[IPv6]:port`. `nats://` or `tls://` may precede it, and behind that `user:pass@` or
+   * `token@`, percent-encoded. The default port is 4222.
+   * @param tlsDemanded Demands TLS of every server. `tls://` demands it of one server and of those that it lists.
    * @param random Yields numbers from 0 up to 1, for the order of a round.
-   * @throws TypeError naming a bad URL by its place among the URLs, and the rule. Nothing of the URL is quoted: what
-   * looks like its host may be part of a password.
+   * @throws TypeError that names a bad URL by its position among the URLs, and the rule. It quotes nothing of the
+   * URL: what looks like the host may be part of a password.
    */
   constructor(urls: string | readonly string[] | undefined, tlsDemanded: boolean, random: () => number = Math.random) {
     const list = split(urls === undefined ? defaultUrl : urls);
@@ -47,9 +47,10 @@ export class Servers {
 
   // Why: docs/decisions.md#the-order-of-servers
   /**
-   * Every server once, in the order to try them: those that were configured, then those that servers told of, each in a random
-   * order; but those that stayed silent behind the others, the more often the further. `last`, the server of the last connection,
-   * comes first if it was well, else (it ended or announced its end) at the end.
+   * Returns every server once, in the order to try them: the configured ones in a random order, then the discovered
+   * ones in a random order. Servers that stayed silent come behind all others, the more often the further. `last`
+   * is the server of the last connection. It comes first if it was well, and last if it ended the connection or
+   * announced its end.
    */
   round(last?: Server, well = false): Server[] {
     const servers = [...this.#configured, ...this.#discovered.values()];
@@ -65,12 +66,11 @@ export class Servers {
   }
 
   /**
-   * Takes over what the INFO of a connected server says of its cluster: new addresses are added, discovered ones that
-   * are not listed any more are dropped, but never `from` itself, and never a configured one. What is no list of
-   * `host:port` (no list, an empty one, bad entries) changes nothing. At most 100 discovered servers are kept, out of
-   * the first 1 000 entries.
+   * Takes over the addresses that the INFO of a connected server lists. It adds the new ones and drops discovered
+   * ones that are not listed any more, but never `from` itself. Configured servers stay. An empty list, no list,
+   * and bad entries change nothing. At most 100 discovered servers are kept, out of the first 1 000 entries.
    *
-   * Where TLS is demanded, only an INFO that came over TLS may be given: an address decides where credentials go.
+   * Where TLS is demanded, the INFO must have come over TLS: an address decides where credentials go.
    */
   discovered(connectUrls: unknown, from: Server): void {
     if (!Array.isArray(connectUrls)) return;
@@ -103,7 +103,7 @@ class PooledServer implements Server {
   readonly servername: string;
   readonly discovered: boolean;
   silences = 0;
-  // Not a plain property: inspect() would show it.
+  // Private: inspect() shows plain properties.
   readonly #credentials: Credentials | undefined;
 
   constructor(address: Address, rest: Pick<Server, "tls" | "servername" | "discovered" | "credentials">) {
@@ -122,7 +122,7 @@ class PooledServer implements Server {
 }
 
 function fromGossip(address: Address, from: Server): Server {
-  // Servers tell of IP addresses, but certificates are made out to the name that was configured.
+  // Servers list IP addresses, but the certificates are for the name that was configured.
   const servername = isIp(address.host) && !isIp(from.servername) ? from.servername : nameOf(address.host);
   return new PooledServer(address, { tls: from.tls, servername, discovered: true, credentials: from.credentials });
 }
@@ -143,7 +143,7 @@ function parseUrl(url: unknown, tlsDemanded: boolean, where: string): Server {
   if (scheme !== undefined && scheme !== "nats" && scheme !== "tls") {
     throw new TypeError(`${where} must start with nats:// or tls://, or have no scheme`);
   }
-  // Without this rule, a password with a bare comma would be cut, and its rest pass for a token and a host.
+  // Without this rule a password with a bare comma would be cut, and its second part would pass for a token and a host.
   if (scheme === undefined && userinfo !== undefined) {
     throw new TypeError(`${where} has credentials and must start with nats:// or tls://`);
   }
@@ -182,14 +182,14 @@ function unescaped(text: string): string | undefined {
   }
 }
 
-/** "host", "host:port" or "[IPv6]:port". The host comes out as URLs have it: lower case, IDNs in ASCII, short IPv6. */
+/** Reads "host", "host:port" or "[IPv6]:port". The host becomes as in URLs: lower case, IDNs in ASCII, short IPv6. */
 function parseAddress(text: unknown): Address | undefined {
   if (typeof text !== "string" || text.length > 300) return undefined;
   const parts = /^(\[[\da-fA-F:.]+\]|[^\s\\/?#@:%[\]]+)(?::(\d{1,5}))?$/.exec(text);
   const port = Number(parts?.[2] ?? defaultPort);
   if (parts === null || port < 1 || port > 65_535) return undefined;
   try {
-    // An http URL, because of the schemes that we know only such ones have their hosts checked.
+    // An http URL: the host of a URL with the scheme nats or tls would not be checked.
     const { hostname } = new URL(`http://${parts[1]}`);
     return { host: hostname.replace(/^\[|\]$/g, ""), port, label: `${hostname}:${port}` };
   } catch {
@@ -201,7 +201,7 @@ function isIp(host: string): boolean {
   return host.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(host);
 }
 
-/** Certificates and SNI have names without the dot that may end an absolute one. */
+/** Removes the dot at the end of an absolute name: certificates and SNI have names without it. */
 function nameOf(host: string): string {
   return host.replace(/\.$/, "");
 }

@@ -8,12 +8,12 @@ import type { Ending } from "./lifetime.ts";
 
 /**
  * How TLS is spoken. Certificates and keys are PEM texts (or their bytes), not paths: the library reads no files.
- * There is no way to switch off the verification of certificates and their host names.
+ * Certificates and their host names are always verified.
  */
 export interface TlsOptions {
-  /** The authorities to trust, in place of the host's own list. */
+  /** The authorities to trust, in place of the host's list. */
   ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
-  /** The client's certificate, with intermediate ones behind it, for servers that demand one. Needs `key`. */
+  /** The client's certificate, with intermediate ones behind it, for servers that demand one. It needs `key`. */
   cert?: string | Uint8Array | undefined;
   /** The private key of `cert`. */
   key?: string | Uint8Array | undefined;
@@ -22,8 +22,8 @@ export interface TlsOptions {
   /** The host name, or IP address, that the server's certificate must be for. Default: the configured host. */
   servername?: string | undefined;
   /**
-   * True: the TLS handshake comes first, for servers with `handshake_first`. Default false: it comes after the
-   * server's first line, which is sent in clear.
+   * True: the TLS handshake comes first, for servers with `handshake_first`. Default false: the handshake follows the
+   * server's first line, which comes in clear.
    */
   handshakeFirst?: boolean | undefined;
 }
@@ -33,36 +33,38 @@ export interface Address {
   /** A host name or an IP address; an IPv6 address without brackets. */
   readonly host: string;
   readonly port: number;
-  /** What the certificate must be for, if `TlsOptions.servername` does not say: the host as the user configured it. */
+  /** The name that the certificate must be for, unless `TlsOptions.servername` gives one: the host as configured. */
   readonly servername: string;
 }
 
-/** @internal What a socket tells its owner, once the owner's `await` of `Socket.dial` has gone on. These must not throw. */
+/** @internal What a socket calls, after its owner's `await` of `Socket.dial` has continued. These must not throw. */
 export interface SocketEvents {
-  /** Bytes from the peer, which are valid during the call only. No more come after `end()` or `destroy()`. */
+  /** Takes bytes from the peer, which are valid during the call only. It is not called after `end()` or `destroy()`. */
   data(bytes: Uint8Array): void;
-  /** The socket is gone. Called once, after all else; with no error if this side called `end()` or `destroy()`. */
+  /** The socket is closed. It is called once, last. There is no error if this side called `end()` or `destroy()`. */
   closed(error: NatsError | undefined): void;
 }
 
 /**
  * How long one of several addresses of a host may take to answer before the next one is tried, in milliseconds. Node's
- * own 250 cuts off links that are merely slow. The last address has no such limit.
+ * default of 250 cuts off links that are only slow. The last address has no such limit.
  */
 const ADDRESS_TIMEOUT = 1_000;
 
 // Why: docs/decisions.md#one-read-buffer-for-each-socket
 /**
- * Without TLS all is read into one piece of memory of this size. Node's usual way, a new one for each read, was seen to
- * take half as much CPU again with messages of 16 KiB, and 5 to 10 MiB.
+ * Without TLS everything is read into one buffer of this size. Node's usual way, a new buffer for each read, was
+ * seen to take half as much CPU again with messages of 16 KiB, and 5 to 10 MiB.
  */
 const READ_SIZE = 64 * 1024;
 
-// Why: docs/decisions.md#a-host-that-takes-the-read-buffer-away
-/** Whether the host, as far as is known, leaves that memory to us: workerd takes it away and brings another view of it. */
+/**
+ * Whether the host leaves that buffer to this library, as far as is known: workerd detaches it and gives another
+ * view.
+ */
 let keepsBuffer = true;
 
-/** How long `end()` waits for the peer to take what was written and to end its side too, in milliseconds. */
+/** How long `end()` waits for the peer to read what was written and to end its side, too, in milliseconds. */
 const LINGER = 1_000;
 
 /** The common failures of TLS, by the codes of OpenSSL and Node, in words. */
@@ -84,8 +86,8 @@ const TLS_FAILURES: ReadonlyMap<string | undefined, string> = new Map([
 
 /**
  * @internal
- * A pipe of bytes to one address, by TCP or TLS. It knows nothing of NATS but that TLS may begin in the middle of a
- * connection. This is where the library meets the network; `node:tls` is loaded only when TLS is spoken.
+ * A stream of bytes to one address, by TCP or TLS. All it knows of NATS is that TLS may begin in the middle of a
+ * connection. The client meets the network here. `node:tls` is loaded only when TLS is spoken.
  */
 export class Socket {
   readonly #address: Address;
@@ -98,7 +100,7 @@ export class Socket {
   #fail: ((error: NatsError) => void) | undefined;
   #dialled = false;
   #encrypted = false;
-  /** True once this side wants to hear nothing more but `closed`. */
+  /** True once nothing but `closed` is called any more. */
   #ended = false;
   #reason: NatsError | undefined;
   #linger: Timer | undefined;
@@ -110,12 +112,12 @@ export class Socket {
   }
 
   /**
-   * Connects, to the first address of the host that answers, and with `tls.handshakeFirst` goes on in TLS at once. The
-   * peer speaks first: it may be dialled twice. Without `tls` TLS cannot begin on the socket later.
+   * Connects to the first address of the host that answers. With `tls.handshakeFirst` it continues in TLS at once.
+   * The peer must speak first, since it may be dialled twice. Without `tls` TLS cannot begin on the socket later.
    *
-   * Rejects with a `NatsError`: `TLS` if the options are malformed (which is seen before anything is dialled) or the
-   * handshake failed, `CONNECT` with each address and its cause for all else; or, if the signal aborts, with its reason
-   * once the attempt is off. The signal has no effect on a socket that is open.
+   * Rejects with a `NatsError`: with `TLS` if the options are malformed (before anything is dialled) or the
+   * handshake failed; with `CONNECT`, each address and its cause for everything else. If the signal aborts, it
+   * rejects with the signal's reason when the attempt has ended. The signal has no effect on a socket that is open.
    */
   static async dial(
     address: Address,
@@ -135,7 +137,7 @@ export class Socket {
     };
     if (tls?.handshakeFirst === true) {
       const stream = builtin.tls.connect({ ...socket.#secure(), ...target });
-      // Node 20 passes over the option here: a second small write would wait for the peer to confirm the first, 40 ms.
+      // Node 20 ignores the option here: a second small write would wait until the peer confirms the first, for 40 ms.
       socket.#use(stream.setNoDelay(true));
       await socket.#opened("secureConnect", signal);
     } else {
@@ -145,9 +147,8 @@ export class Socket {
         else socket.#dialAgain(target);
         return true;
       };
-      // Why: docs/decisions.md#no-read-buffer-where-tls-may-begin
-      // Not where TLS may begin. Node can begin it on such a socket, but Deno then reads no more (2.9.6), and Bun passes over
-      // what came in clear (1.4.5); nothing that they do before that tells them from Node.
+      // Not where TLS may begin. Node can begin TLS on such a socket, but Deno then reads no more (2.9.6), and Bun
+      // loses what came in clear (1.4.5). Nothing that they do before tells them from Node.
       const reused = tls === undefined && keepsBuffer;
       socket.#connect(reused ? { ...target, onread: { buffer, callback } } : target);
       await socket.#opened("connect", signal);
@@ -155,19 +156,19 @@ export class Socket {
     return socket;
   }
 
-  /** True once the TLS handshake is done: with a peer whose certificate and host name were verified. */
+  /** True when the TLS handshake is done. The peer's certificate and its host name are verified then. */
   get encrypted(): boolean {
     return this.#encrypted;
   }
 
   /**
-   * Goes on in TLS on the same connection, which was dialled with `tls`. To be called within `data`, when the last byte
-   * has come that the peer had to say in clear; `residue` says whether more came behind it. Nobody knows who sent that:
-   * the connection ends. Bytes that come later are taken for the handshake, which fails if they are not. From now on
-   * `data` is called for decrypted bytes alone, and `write` sends nothing in clear.
+   * Continues in TLS on the same connection, which was dialled with `tls`. The owner calls it within `data`, when
+   * the last byte has come that the peer sends in clear. `residue` says whether more bytes came behind it: anybody
+   * may have sent those, so the connection ends. Bytes that come later are taken for the handshake, which fails if
+   * they are something else. From now on `data` gets decrypted bytes alone, and `write` sends nothing in clear.
    *
-   * Rejects with a `NatsError`, the one that `closed` is told. A server that does not like the client's certificate may
-   * say so only after the handshake (TLS 1.3): then the upgrade succeeds, and `closed` gets the `TLS` error.
+   * Rejects with the `NatsError` that `closed` gets. A server that refuses the client's certificate may say so only
+   * after the handshake (TLS 1.3): then the upgrade succeeds, and `closed` gets the `TLS` error.
    */
   async upgrade(residue: boolean): Promise<void> {
     const plain = this.#stream;
@@ -182,19 +183,20 @@ export class Socket {
   }
 
   /**
-   * Writes, and calls `written` once the host has taken the bytes over: they must not change before that, and how much
-   * is not yet taken over tells how far the peer is behind. If the connection ends first, `written` is never called.
+   * Writes, and calls `written` when the host has taken the bytes over. The bytes must not change before. The bytes
+   * that are not taken over yet tell how far the peer is behind. If the connection ends first, `written` is never
+   * called.
    */
   write(bytes: Uint8Array, written: () => void): void {
     if (this.#ended) return;
     const stream = this.#stream;
     stream.write(bytes, (error) => {
-      // Node reports no error for what was under way when the stream was destroyed.
+      // Node reports no error for a write that was under way when the stream was destroyed.
       if (!error && !stream.destroyed) written();
     });
   }
 
-  /** Ends the connection when all is written. A peer that does not end its side within a second is cut off. */
+  /** Ends the connection when everything is written. A peer that does not end its side within a second is cut off. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -215,14 +217,14 @@ export class Socket {
 
   #connect(options: ConnectOptions): void {
     const stream = builtin.net.connect(options);
-    // Until `opened` lets data flow.
+    // `#opened` lets data flow.
     stream.pause();
     this.#use(stream);
   }
 
   /**
-   * The host has taken the buffer away with the first read. Some of those that do so cannot read once more. Nothing is lost:
-   * the peer has only greeted, which it does again.
+   * The host has detached the buffer at the first read. Some hosts that do so cannot read again. Nothing is lost:
+   * the peer has only greeted, and it greets again.
    */
   #dialAgain(options: ConnectOptions): void {
     keepsBuffer = false;
@@ -232,21 +234,21 @@ export class Socket {
     this.#opened("connect").catch(nothing);
   }
 
-  /** Makes `stream` the one that counts. What still happens to the one that it is wrapped around is its own affair. */
+  /** Makes `stream` the current one. Events of the stream that it replaces or wraps count no more. */
   #use(stream: Stream): void {
     this.#stream = stream;
-    // These listeners stay for good: an "error" that nobody listens to ends the process.
+    // These listeners stay: an "error" that nobody listens to ends the process.
     stream.on("error", (error) => {
       if (stream === this.#stream && !this.#ended) this.#reason ??= this.#explain(error);
     });
-    // A server that has ended its side reads no more, so there is nothing to flush.
+    // A server that has ended its side reads no more: there is nothing to flush.
     stream.on("end", () => stream.destroy());
     stream.on("close", () => {
       if (stream === this.#stream) this.#closed();
     });
   }
 
-  /** Waits for the event that says that the stream is open, and lets data flow from then on. */
+  /** Waits until the stream is open, and then lets data flow. */
   #opened(event: "connect" | "secureConnect", signal?: Ending): Promise<void> {
     const stream = this.#stream;
     return new Promise((resolve, reject) => {
@@ -260,10 +262,12 @@ export class Socket {
         this.#fail = undefined;
         this.#dialled = true;
         this.#encrypted = event === "secureConnect";
-        // Not before whoever awaits this has gone on: data may have come together with the end of the handshake.
+        // After the caller's `await` has continued: data may have come together with the end of the handshake.
         setImmediate(() => {
-          // Node's Buffer makes its subarrays slowly, and its slices are no copies.
-          stream.on("data", ({ buffer, byteOffset, length }) => this.#received(new Uint8Array(buffer, byteOffset, length)));
+          // A plain Uint8Array: Node's Buffer makes subarrays slowly, and its slices are no copies.
+          stream.on("data", (chunk) => {
+            this.#received(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
+          });
           stream.resume();
         });
         resolve();
@@ -276,7 +280,8 @@ export class Socket {
   }
 
   #distrust(): void {
-    if (!this.#ended) this.#reason ??= new NatsError("TLS", `TLS with ${this.#label} failed: more came in clear before it`);
+    const reason = `TLS with ${this.#label} failed: more came in clear before it`;
+    if (!this.#ended) this.#reason ??= new NatsError("TLS", reason);
     this.#stream.destroy();
   }
 
@@ -289,13 +294,15 @@ export class Socket {
   }
 
   #explain(error: StreamError): NatsError {
-    // System errors are called ECONNRESET and the like; everything else on a TLS socket is the fault of TLS.
+    // System errors have codes like ECONNRESET. Every other error of a TLS socket is one of TLS.
     if (this.#stream.encrypted === true && !/^E(?!RR)/.test(error.code ?? "")) {
       const meaning = TLS_FAILURES.get(error.code) ?? systemCodeOf(error);
       return new NatsError("TLS", `TLS with ${this.#label} failed: ${meaning}`, error);
     }
-    if (this.#dialled) return new NatsError("CONNECTION_LOST", `the link to ${this.#label} broke (${systemCodeOf(error)})`, error);
-    // With several addresses there is an error for each, and none of its own.
+    if (this.#dialled) {
+      return new NatsError("CONNECTION_LOST", `the link to ${this.#label} broke (${systemCodeOf(error)})`, error);
+    }
+    // With several addresses there is an error for each of them, and no code for all.
     const causes = error.errors === undefined ? systemCodeOf(error) : error.errors.map((one) => one.message).join(", ");
     return new NatsError("CONNECT", `cannot connect to ${this.#label} (${causes})`, error);
   }
@@ -304,25 +311,25 @@ export class Socket {
     const name = this.#tls?.servername ?? this.#address.servername;
     return {
       secureContext: this.#context,
-      // Said explicitly, since an environment variable changes the default.
+      // Explicit, since an environment variable changes the default.
       rejectUnauthorized: true,
       ...(builtin.net.isIP(name) === 0
         ? { servername: name }
-        : // An IP address is verified like a name, but must not be announced (RFC 6066).
+        : // An IP address is verified like a name, but must not be sent as one (RFC 6066).
           { checkServerIdentity: (_host, certificate) => builtin.tls.checkServerIdentity(name, certificate) }),
     };
   }
 }
 
-/** The system's code says it as well as its words do, which are there in the cause. */
+/** The system's code says as much as its words, which the cause has. */
 function systemCodeOf(error: StreamError): string {
   return error.code ?? error.reason ?? error.message;
 }
 
-/** Throws a `NatsError` that names the option that cannot be used, and shows nothing of what is in it. */
+/** Throws a `NatsError` that names the option that cannot be used, and shows nothing of its value. */
 function secureContext({ ca, cert, key, passphrase }: TlsOptions): SecureContext {
   if ((cert === undefined) !== (key === undefined)) throw new NatsError("TLS", "tls.cert and tls.key need each other");
-  // Node passes over a malformed authority in silence, but not over a malformed certificate.
+  // Node ignores a malformed authority, but not a malformed certificate.
   const authorities = Array.isArray(ca) ? ca : [ca];
   for (const authority of authorities) load("tls.ca is not a PEM text", { cert: authority });
   load("tls.cert is not a PEM text", { cert });
@@ -335,7 +342,7 @@ function load(problem: string, options: TlsOptions): SecureContext {
   try {
     return tls.createSecureContext(options);
   } catch (error) {
-    // Only what OpenSSL says is passed on: another message may quote the value.
+    // Only OpenSSL's reason is passed on: another message may quote the value.
     const { reason } = error as StreamError;
     throw new NatsError("TLS", reason === undefined ? problem : `${problem} (${reason})`);
   }
