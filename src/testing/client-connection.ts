@@ -1,18 +1,18 @@
 import { Outbox } from "../core-nats/outbox.ts";
 import { encoder } from "../core-nats/text.ts";
 import type { Socket } from "./listener.ts";
-import { Violation, digits, json, parse, words } from "./requests.ts";
+import { Violation, digits, json, parse, words } from "./operations.ts";
 import { covers, isSubject } from "./subjects.ts";
 import type { Interest, Subjects } from "./subjects.ts";
 
-/** One client's connection, seen from the NATS server. */
+/** One client's connection, as the NATS server has it. */
 export class ClientConnection {
   readonly #socket: Socket;
   readonly #subjects: Subjects;
   readonly #traffic: () => void;
   readonly #outbox: Outbox;
   readonly #maxPayload: number;
-  /** What came in and is not a whole operation yet. */
+  /** The bytes that came in and are not a whole operation yet. */
   #left = new Uint8Array(0);
   readonly #interests = new Map<string, Interest & { delivered: number; max: number }>();
   readonly #pongs: (() => void)[] = [];
@@ -20,8 +20,14 @@ export class ClientConnection {
   #connected = false;
   #noResponders = false;
 
-  /** Sends INFO. `traffic` is called for all that goes through but PING and PONG, `gone` when the socket is closed. */
-  constructor(socket: Socket, subjects: Subjects, info: { max_payload: number }, traffic: () => void, gone: () => void) {
+  /** Sends INFO. Calls `traffic` for every operation but PING and PONG, and `closed` when the socket is closed. */
+  constructor(
+    socket: Socket,
+    subjects: Subjects,
+    info: { max_payload: number },
+    traffic: () => void,
+    closed: () => void,
+  ) {
     this.#socket = socket;
     this.#subjects = subjects;
     this.#traffic = traffic;
@@ -32,7 +38,7 @@ export class ClientConnection {
     socket.on("error", () => {});
     socket.on("close", () => {
       this.cut();
-      gone();
+      closed();
     });
   }
 
@@ -41,26 +47,26 @@ export class ClientConnection {
     return [...this.#interests.values()].some((interest) => covers(interest.subject, subject));
   }
 
-  /** Resolves when the client has taken all that it was sent, as its PONG says, or when the link is gone. */
+  /** Resolves when the client has taken everything that it was sent, as its PONG says, or when the connection ends. */
   reached(): Promise<void> {
     if (!this.#connected || this.#ended) return Promise.resolve();
     this.#outbox.line("PING");
     return new Promise((resolve) => this.#pongs.push(resolve));
   }
 
-  /** Sends exactly these bytes, behind all else. */
+  /** Sends exactly these bytes, behind everything that was sent before. */
   send(bytes: Uint8Array): void {
     this.#outbox.flush();
     this.#socket.write(bytes);
   }
 
-  /** While paused nothing is read. */
+  /** While paused it reads nothing. */
   pause(paused: boolean): void {
     if (paused) this.#socket.pause();
     else this.#socket.resume();
   }
 
-  /** Ends the link now, without a word. */
+  /** Ends the connection now. Sends nothing more. */
   cut(): void {
     this.#end();
     this.#socket.destroy();
@@ -116,7 +122,7 @@ export class ClientConnection {
   #publish(subject: string, reply: string, payload: Uint8Array): void {
     const reached = this.#subjects.publish(subject, reply, payload);
     if (reached > 0 || reply === "" || !this.#noResponders) return;
-    // A requester is told that nobody listens if it has a subscription of its own for the answer.
+    // The requester gets a 503 if it has a subscription of its own for the answer.
     const own = [...this.#interests].find(([, interest]) => interest.queue === "" && covers(interest.subject, reply));
     if (own !== undefined) this.#outbox.line(`HMSG ${reply} ${own[0]} 16 16\r\nNATS/1.0 503\r\n\r\n`);
   }
@@ -133,7 +139,7 @@ export class ClientConnection {
     this.#subjects.add(interest);
   }
 
-  /** After so many messages since the SUB; 0: now. */
+  /** Ends an interest after `max` messages since its SUB. 0 ends it now. */
   #unsubscribe(sid: string, max: number): void {
     const interest = this.#interests.get(sid);
     if (interest === undefined) return;

@@ -3,45 +3,47 @@ import type { Alarm, Clock } from "./clock.ts";
 import type { Log, Stored } from "./log.ts";
 import type { Interest } from "./subjects.ts";
 
-/** What expires within so many milliseconds is sent again together, as 0.25.6 does. */
+/** Messages that expire within this many milliseconds are sent again together, as 0.25.6 does. */
 const TOGETHER = 15;
-/** What a member of a queue leaves is sent again to others in so many milliseconds. */
+/** How long after a member has left its messages are sent to others, in milliseconds. */
 const HANDOVER = 100;
 
-/** Sends a message to a subscription. A message that was never sent has a redelivery count of 0. */
+/** Sends a message to a subscription. The redelivery count of a new message is 0. */
 type Deliver = (member: Member, message: Stored, redeliveryCount: number) => void;
 
-/** One subscription: what was asked for, and what was sent to it and is not acknowledged. */
+/** One subscription: its request, and the messages that were sent to it and are not acknowledged. */
 export interface Member {
   readonly request: SubscriptionRequest;
   readonly ackInbox: string;
   readonly group: Group;
-  /** What hears its acks. */
+  /** The interest in its acks. */
   readonly acks: Interest;
   /** Whether its position is kept when it closes. */
   durable: boolean;
-  /** When each expires. */
+  /** The unacknowledged messages, by sequence, and when each expires. */
   readonly pending: Map<number, number>;
-  /** Rings for the first of them, or before. */
+  /** Rings when the first of them expires, or earlier. */
   alarm: Alarm | undefined;
   online: boolean;
-  /** Once it has as many as it may be sent it gets no new ones, until it is released. */
+  /** True once it has `maxInFlight` messages. It gets no new ones until it is released. */
   stalled: boolean;
   /** Whether its client has missed the last heartbeat. */
   failing: boolean;
 }
 
-// Why: docs/decisions.md#the-server-for-tests-shares-no-idea-with-the-client
-/** One position in a channel, and those who share it: one subscription, online or not, or the members of a queue. */
+/**
+ * One position in a channel and the subscriptions that share it: one, online or not, or the members of a queue
+ * group.
+ */
 export class Group {
-  /** Among the groups of its channel. */
+  /** No other group of its channel has it. */
   readonly name: string | symbol;
   readonly members: Member[] = [];
-  /** The last one to leave, where the position is kept. */
+  /** The last member to leave, if the position is kept. */
   absent: Member | undefined;
   readonly #log: Log;
   readonly #queued: boolean;
-  /** All up to this sequence was sent. */
+  /** Every message up to this sequence was sent. */
   #lastSent: number;
   /** How often each unacknowledged message was sent again. */
   readonly #counts = new Map<number, number>();
@@ -57,11 +59,11 @@ export class Group {
     this.#deliver = deliver;
   }
 
-  /** Takes a member in, sends it what its predecessor left unacknowledged, then what is new. */
+  /** Adds a member. Sends it the messages that its predecessor left unacknowledged, then new ones. */
   join(member: Member): void {
     this.members.push(member);
     if (this.absent !== undefined) {
-      // Whoever takes over a position keeps it from now on, whatever it asked for (seen in 0.25.6).
+      // A member that takes over a position is durable from now on, whatever it asked for (seen in 0.25.6).
       member.durable = true;
       for (const [sequence, expiry] of this.absent.pending) member.pending.set(sequence, expiry);
       this.absent = undefined;
@@ -73,7 +75,7 @@ export class Group {
     this.fill();
   }
 
-  /** Lets a member go; the others get what it left. Returns true if nothing is left of the group. */
+  /** Removes a member. The others get its messages. Returns true if nothing is left of the group. */
   leave(member: Member, forget: boolean): boolean {
     const { members } = this;
     this.#clock.cancel(member.alarm);
@@ -93,8 +95,9 @@ export class Group {
   }
 
   /**
-   * An ack from one member is as good as from any other. But it releases the one that it came from, even if another had
-   * the message or nobody: a full member whose messages others acknowledge gets no new ones any more (seen in 0.25.6).
+   * Takes an ack. Any member may acknowledge the message of another. But the ack releases the member that it came
+   * from, even if another one or none had the message. So a full member whose messages others acknowledge gets no
+   * new ones any more (seen in 0.25.6).
    */
   acknowledge(member: Member, sequence: number): void {
     const holder = [member, ...this.members].find(({ pending }) => pending.has(sequence));
@@ -102,23 +105,23 @@ export class Group {
     this.#release(member);
   }
 
-  /** Sends what is new, as far as the members may be sent more. */
+  /** Sends new messages while there are members that may get more. */
   fill(): void {
     while (this.#lastSent < this.#log.last && this.members.some(({ stalled }) => !stalled)) {
-      // What is no longer stored is passed over.
+      // Messages that are not stored any more are skipped.
       const message = this.#log.messages.get(Math.max(this.#lastSent + 1, this.#log.first));
       if (message === undefined) throw new Error("a log has every message from its first to its last");
       if (!this.#send(this.#best(), message, 0)) return;
     }
   }
 
-  /** The member with the fewest unacknowledged messages; if need be one that may not be sent more. */
+  /** The member with the fewest unacknowledged messages, or any member if none may get more. */
   #best(): Member {
     const { members } = this;
     const open = members.filter(({ stalled, failing }) => !stalled && !failing);
     const fewest = Math.min(...open.map(({ pending }) => pending.size));
     const best = open.find(({ pending }) => pending.size === fewest) ?? members[0];
-    // Members that are equally good take turns.
+    // Equal members take turns.
     if (best === members[0]) members.push(members.shift()!);
     return best;
   }
@@ -129,7 +132,7 @@ export class Group {
     this.fill();
   }
 
-  /** Returns false if it was not sent: the member is full, or has no inbox. */
+  /** Returns false if it did not send: the member is full or has no inbox. */
   #send(member: Member, message: Stored, redeliveryCount = 0, now = this.#clock.now()): boolean {
     const { pending, request } = member;
     const isNew = redeliveryCount === 0;
@@ -147,7 +150,7 @@ export class Group {
     return true;
   }
 
-  /** Sends a pending message again, if need be to another, full or not. One that is no longer stored is dropped. */
+  /** Sends a pending message again, to the best member, full or not. Drops a message that is not stored any more. */
   #again(member: Member, sequence: number, now: number): void {
     const message = this.#log.messages.get(sequence);
     if (message !== undefined) {
@@ -166,7 +169,7 @@ export class Group {
   }
 
   #expire(member: Member, due: number): void {
-    // Whole steps of ackWait, unless the clock stood still.
+    // Steps of exactly ackWait, unless the clock stood still.
     const late = this.#clock.now() - due;
     let now = late < TOGETHER ? due : due + late;
     let next = now + member.request.ackWaitInSecs * 1000;
@@ -176,7 +179,7 @@ export class Group {
         next = expiry;
         break;
       }
-      // What another gets expires there in this order.
+      // Another member's messages expire in this order.
       this.#again(member, sequence, (now += 0.001));
     }
     if (member.pending.size > 0) this.#arm(member, next);
@@ -184,12 +187,12 @@ export class Group {
   }
 }
 
-/** What is pending, by the time at which it expires; of equal times by sequence. */
+/** The pending messages, in the order in which they expire; those of one time by sequence. */
 function inOrder({ pending }: Member): [number, number][] {
   return [...pending].sort(([a, x], [b, y]) => x - y || a - b);
 }
 
-/** Takes an item out of a list. The last one takes its place. */
+/** Takes an item out of a list. The last item takes its place. */
 export function takeOut<T>(list: T[], item: T): void {
   const at = list.indexOf(item);
   if (at < 0) throw new Error("only what is in a list can be taken out of it");

@@ -3,18 +3,18 @@ import { builtin } from "../core-nats/builtin.ts";
 
 export type { Socket } from "node:net";
 
-/** A TCP port that takes connections. */
+/** A TCP port that accepts connections. */
 export interface Listener {
   readonly port: number;
-  /** Takes no more connections. Resolves when those that it took are gone too. */
+  /** Accepts no more connections. Resolves when the accepted ones are closed, too. */
   close(): Promise<void>;
 }
 
-/** Listens; rejects with the host's error. Port 0: a free one. This is where the embedded server meets the network. */
+/** Listens; rejects with the host's error. Port 0 stands for a free port. The server meets the network here. */
 export async function listen(host: string, port: number, accept: (socket: Socket) => void): Promise<Listener> {
   for (let tries = 1; ; tries++) {
-    // Not left to the host: it would choose from the range of outgoing connections, in which a client that keeps
-    // dialling while nobody listens may meet itself.
+    // The host would choose from the range of outgoing connections. There a client that keeps dialling while nobody
+    // listens may connect to itself.
     const chosen = port === 0 ? 10_000 + Math.floor(Math.random() * 20_000) : port;
     const server = builtin.net.createServer({ noDelay: true }).on("connection", accept);
     try {

@@ -13,33 +13,33 @@ import { Subjects } from "./subjects.ts";
 export type { Refused, Swallowed };
 
 /**
- * A client that has not answered for so many times ten milliseconds is not waited for. In pieces: where the process stands
- * still, which clients are part of, one of them passes and not all.
+ * How many times 10 ms a client has to answer. In pieces: clients are part of this process, and when the process stands
+ * still only one of the pieces passes.
  */
 const PATIENCE = 10;
 
-/** Options of {@link StreamingServer.start}. All of them may be left out. */
+/** How a server is started. Every option may be left out. */
 export interface StreamingServerOptions extends StreamingOptions {
-  /** The TCP port. Default 0: a free one. */
+  /** Default: a free port. */
   port?: number | undefined;
-  /** The address to listen on. Default "127.0.0.1". What is not loopback needs {@link StreamingServerOptions.allowRemote}. */
+  /** Default "127.0.0.1". Any address but the loopback interface needs `allowRemote`, too. */
   host?: string | undefined;
-  /** True: the server may listen on any interface. It has no access control: anybody who reaches the port may do anything. Default false. */
+  /** Default false. There is no access control: anybody who reaches the port may do anything. */
   allowRemote?: boolean | undefined;
 }
 
-/** A message of {@link StreamingServer.messages}. `timestamp` is by the server's clock. `text` is the data as UTF-8. */
+/** A message that a channel holds. The timestamp is by the server's clock. The text is the data as UTF-8. */
 export type StoredMessage = Stored & { readonly text: string };
 
-/** A subscription as the server has it, of {@link StreamingServer.subscriptions}. */
+/** A subscription, as the server has it. */
 export interface SubscriptionState {
   /** The client ID of the subscriber. */
   readonly clientId: string;
-  /** The durable name, or "". */
+  /** The names of the durable and of the queue group, or "". */
   readonly durable: string;
   /** The name of the queue group, or "". */
   readonly queue: string;
-  /** False: it is closed, and the server keeps its position for the next subscription with its names. */
+  /** False: it is closed, and its position is kept for the next subscription of the same name. */
   readonly online: boolean;
   /** The sequences of the messages that were sent and not acknowledged, ascending. */
   readonly pending: readonly number[];
@@ -47,13 +47,14 @@ export interface SubscriptionState {
 
 // Why: docs/decisions.md#a-server-for-tests-in-the-package
 /**
- * A NATS Streaming server for tests, in this process: a TCP port for any client, and everything in memory. Not a product.
+ * A NATS Streaming server for tests, in this process: a TCP port for any client, and everything in memory. It is
+ * not for production.
  *
- * It does what nats-streaming-server 0.25.6 does with a memory store and an embedded NATS server, and is held to that by
- * a suite that runs against both. It does not do: persistence, clustering, fault tolerance, partitions, TLS, monitoring,
- * authentication (any credentials are taken), permissions, headers (HPUB), CONNECT's `verbose`, `pedantic` and
- * `echo: false`, limits by age or bytes, removal of unused channels, PINGs to keep links alive. Its clock goes with the
- * real one, but for `advance`.
+ * It does what nats-streaming-server 0.25.6 does with a memory store and an embedded NATS server. A suite that runs
+ * against both checks that. It does not do: persistence, clustering, fault tolerance, partitions, TLS, monitoring,
+ * authentication (it takes any credentials), permissions, headers (HPUB), `verbose`, `pedantic` and `echo: false`
+ * of CONNECT, limits by age or bytes, removal of unused channels, PINGs to keep connections alive. Its clock
+ * follows the real one, but for `advance`.
  */
 export class StreamingServer {
   /** The address that the server listens on. */
@@ -65,7 +66,7 @@ export class StreamingServer {
   readonly #subjects = new Subjects();
   readonly #clock = new Clock();
   readonly #faults = new Faults();
-  readonly #links = new Set<ClientConnection>();
+  readonly #connections = new Set<ClientConnection>();
   #streaming: Streaming;
   #listener: Listener | undefined;
   #traffic = 0;
@@ -82,41 +83,26 @@ export class StreamingServer {
   }
 
   /**
-   * Starts a server. Resolves once clients can connect. Rejects with a `TypeError` if {@link StreamingServerOptions.host} is not the
-   * loopback interface, and with the host's own error if the port is taken.
-   *
-   * @example
-   * ```ts
-   * import { connect } from "nats-streaming-client";
-   * import { StreamingServer } from "nats-streaming-client/testing";
-   * 
-   * const server = await StreamingServer.start();
-   * const client = await connect({ clusterId: "test-cluster", clientId: "shop", servers: server.url });
-   * ```
+   * Starts a server. Resolves when clients can connect. Rejects if the port is taken or the address is not
+   * loopback.
    */
   static async start(options: StreamingServerOptions = {}): Promise<StreamingServer> {
     const { host = "127.0.0.1", port = 0, allowRemote = false } = options;
     if (!allowRemote && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host)) {
-      throw new TypeError(`host: ${host} is not the loopback interface, and this server lets in anybody; see allowRemote`);
+      const rule = "is not the loopback interface, and this server lets in anybody; see allowRemote";
+      throw new TypeError(`host: ${host} ${rule}`);
     }
     const listener = await listen(host, port, (socket) => server.#accept(socket));
     const server = new StreamingServer(options, host, listener);
     return server;
   }
 
-  /** The URL that clients connect to, as `servers`. */
+  /** The URL that clients connect to. */
   get url(): string {
     return `nats://${this.host.includes(":") ? `[${this.host}]` : this.host}:${this.port}`;
   }
 
-  /**
-   * Ends all connections and stops listening. No timer and no socket is left when it resolves.
-   *
-   * @example
-   * ```ts
-   * await server.stop();
-   * ```
-   */
+  /** Ends all connections and stops listening. Leaves no timer and no socket. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#clock.hold(true);
@@ -128,27 +114,13 @@ export class StreamingServer {
     return [...this.#streaming.sessions.keys()];
   }
 
-  /**
-   * Returns the messages that a channel holds, oldest first. Empty if there is no such channel.
-   *
-   * @example
-   * ```ts
-   * expect(server.messages("orders").map(({ text }) => text)).toEqual(["three apples"]);
-   * ```
-   */
+  /** The messages that a channel holds, oldest first. */
   messages(channel: string): StoredMessage[] {
     const stored = [...(this.#streaming.channels.get(channel)?.messages.values() ?? [])];
     return stored.map((message) => ({ ...message, text: textOf(message.data, 0, message.data.length) }));
   }
 
-  /**
-   * Returns the subscriptions to a channel, with the closed ones whose position the server keeps.
-   *
-   * @example
-   * ```ts
-   * expect(server.subscriptions("orders")).toMatchObject([{ durable: "billing", online: true, pending: [] }]);
-   * ```
-   */
+  /** The subscriptions to a channel, and the closed ones whose position is kept. */
   subscriptions(channel: string): SubscriptionState[] {
     const groups = [...(this.#streaming.channels.get(channel)?.groups.values() ?? [])];
     const members = groups.flatMap(({ members, absent }) => (absent === undefined ? members : [absent]));
@@ -158,51 +130,36 @@ export class StreamingServer {
   }
 
   /**
-   * Resolves once nothing is under way: the server has handled all that clients sent, clients have received all that the server
-   * sent, and nothing new came of it. It does not wait for what a handler does later. It does not wait longer than 100 ms for a
-   * client that does not answer a PING.
-   *
-   * @example
-   * ```ts
-   * server.publish("orders", "three apples");
-   * await server.idle();
-   * expect(server.subscriptions("orders")).toMatchObject([{ pending: [] }]);
-   * ```
+   * Resolves when nothing is under way: everything that clients sent is handled, everything that they were sent has
+   * reached them, and nothing new came of it. What a handler does later does not count. A client that does not
+   * answer a PING within 100 ms is not waited for.
    */
   async idle(): Promise<void> {
     for (let before = -1; before !== this.#traffic; ) {
       before = this.#traffic;
       this.#clock.ring();
       const enough = new AbortController();
-      const links = this.#paused ? [] : [...this.#links];
-      const reached = Promise.all(links.map((link) => link.reached())).then(() => enough.abort());
-      for (let i = 0; i < PATIENCE && !enough.signal.aborted; i++) await Promise.race([reached, sleep(10, enough.signal)]);
+      const connections = this.#paused ? [] : [...this.#connections];
+      const reached = Promise.all(connections.map((connection) => connection.reached())).then(() => enough.abort());
+      for (let i = 0; i < PATIENCE && !enough.signal.aborted; i++) {
+        await Promise.race([reached, sleep(10, enough.signal)]);
+      }
       enough.abort();
     }
   }
 
   /**
-   * Resolves once the client with this ID is registered and connected, for the first time or again, or after {@link StreamingServer.stop}.
-   *
-   * @example
-   * ```ts
-   * server.cut("shop");
-   * await server.present("shop");
-   * ```
+   * Resolves when the client with this ID is registered, for the first time or again, and connected; or after
+   * `stop`.
    */
   async present(clientId: string): Promise<void> {
-    while (!this.#stopped && this.#linksOf(clientId).length === 0) await sleep(1);
+    while (!this.#stopped && this.#connectionsOf(clientId).length === 0) await sleep(1);
     await this.idle();
   }
 
   /**
-   * Stores a message as if a client had published it. Returns its sequence. Throws an `Error` with the server's text if the
-   * server would refuse it.
-   *
-   * @example
-   * ```ts
-   * const sequence = server.publish("orders", "three apples");
-   * ```
+   * Stores a message as if a client had published it. Returns its sequence. Throws where the server would refuse
+   * it, with the server's text.
    */
   publish(channel: string, data: string | Uint8Array, reply = ""): number {
     if (typeof data !== "string" && !isBytes(data)) throw new TypeError("data must be a string or a Uint8Array");
@@ -214,13 +171,8 @@ export class StreamingServer {
   }
 
   /**
-   * Moves the server's clock ahead. The redeliveries and heartbeats of that time happen at once, in their order. In between, clients
-   * have the real time that they need to answer, as with {@link StreamingServer.idle}.
-   *
-   * @example
-   * ```ts
-   * await server.advance(30_000); // ackWait: what is not acknowledged comes again
-   * ```
+   * Moves the server's clock ahead. Redeliveries and heartbeats that become due happen in their order. Between them
+   * clients have the real time that they need to answer (see `idle`).
    */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#clock.now() + milliseconds;
@@ -228,28 +180,12 @@ export class StreamingServer {
     this.#clock.moveTo(end);
   }
 
-  /**
-   * Cuts the connection of the client with this ID, or all connections. Clients may connect again at once.
-   *
-   * @example
-   * ```ts
-   * server.cut("shop");
-   * ```
-   */
+  /** Cuts the connections of the client with this ID, or all. Clients may connect again at once. */
   cut(clientId?: string): void {
-    for (const link of this.#linksOf(clientId)) link.cut();
+    for (const connection of this.#connectionsOf(clientId)) connection.cut();
   }
 
-  /**
-   * Cuts all connections and stops listening, until {@link StreamingServer.up}. The server keeps everything, and its clock goes on.
-   *
-   * @example
-   * ```ts
-   * await server.down();
-   * server.publish("orders", "stored during the outage");
-   * await server.up();
-   * ```
-   */
+  /** Cuts all connections and stops listening, until `up`. Keeps everything. The clock goes on. */
   async down(): Promise<void> {
     const closed = this.#listener?.close();
     this.#listener = undefined;
@@ -270,13 +206,8 @@ export class StreamingServer {
   }
 
   /**
-   * Cuts all connections and starts anew with no client and no channel, as a server with a memory store does. Faults that are
-   * yet to happen stay.
-   *
-   * @example
-   * ```ts
-   * server.restart();
-   * ```
+   * Cuts all connections and starts again without clients and channels. Keeps the faults that have not happened
+   * yet.
    */
   restart(): void {
     this.cut();
@@ -287,102 +218,46 @@ export class StreamingServer {
     this.lead();
   }
 
-  /**
-   * Stands still, like a suspended process, until {@link StreamingServer.resume}. Connections stay, and new ones can be made, but nothing
-   * is answered.
-   *
-   * @example
-   * ```ts
-   * server.pause();
-   * setTimeout(() => server.resume(), 100);
-   * ```
-   */
+  /** Stands still until `resume`, like a suspended process: accepts and keeps connections, but answers nothing. */
   pause(): void {
     this.#stand(true, this.#inCharge);
   }
 
-  /**
-   * Goes on after {@link StreamingServer.pause}, with all that has come in meanwhile.
-   *
-   * @example
-   * ```ts
-   * server.resume();
-   * ```
-   */
+  /** Continues after `pause`, with everything that has come in meanwhile. */
   resume(): void {
     this.#stand(false, this.#inCharge);
   }
 
-  /**
-   * Until {@link StreamingServer.lead} no streaming server is in charge, as between two leaders. NATS is there, and requests get a 503.
-   *
-   * @example
-   * ```ts
-   * server.stepDown();
-   * setTimeout(() => server.lead(), 100);
-   * ```
-   */
+  /** Until `lead` there is no streaming server, as between two leaders: NATS stays, and requests get a 503. */
   stepDown(): void {
     this.#stand(this.#paused, false);
   }
 
-  /**
-   * Is in charge again after {@link StreamingServer.stepDown}, with everything as it was.
-   *
-   * @example
-   * ```ts
-   * server.lead();
-   * ```
-   */
+  /** Serves again after `stepDown`, with everything as it was. */
   lead(): void {
     this.#stand(this.#paused, true);
   }
 
-  /**
-   * Forgets a client, as after missed heartbeats. Its connection stays. Returns false if there is no client with this ID.
-   *
-   * @example
-   * ```ts
-   * server.forget("shop");
-   * ```
-   */
+  /** Forgets a client, as after missed heartbeats. Its connection stays. Returns false if no client has this ID. */
   forget(clientId: string): boolean {
     const session = this.#streaming.sessions.get(clientId);
     if (session !== undefined) this.#streaming.forget(session);
     return session !== undefined;
   }
 
-  /**
-   * Loses the next `count` of these on their way. Default 1.
-   *
-   * @example
-   * ```ts
-   * server.swallow("PubAck");
-   * ```
-   */
+  /** Loses the next `count` (1) of these. */
   swallow(what: Swallowed, count = 1): void {
     this.#faults.swallowed.set(what, count);
   }
 
-  /**
-   * Refuses the next `count` requests of this kind, with an error of this text. Default 1.
-   *
-   * @example
-   * ```ts
-   * server.refuse("subscribe", "too many subscriptions per channel");
-   * ```
-   */
+  /** Refuses the next `count` (1) of these requests with an error of this text. */
   refuse(request: Refused, text: string, count = 1): void {
     this.#faults.refused.set(request, { text, left: count });
   }
 
   /**
-   * From now on, all that the streaming server sends comes so many milliseconds later, by the server's clock. Heartbeats do not.
-   *
-   * @example
-   * ```ts
-   * server.delay(200);
-   * ```
+   * From now on everything that the streaming server sends, but for heartbeats, leaves this much later by its
+   * clock.
    */
   delay(milliseconds: number): void {
     this.#faults.delay = milliseconds;
@@ -397,7 +272,8 @@ export class StreamingServer {
    * ```
    */
   send(bytes: string | Uint8Array, clientId?: string): void {
-    for (const link of this.#linksOf(clientId)) link.send(typeof bytes === "string" ? encoder.encode(bytes) : bytes);
+    const data = typeof bytes === "string" ? encoder.encode(bytes) : bytes;
+    for (const connection of this.#connectionsOf(clientId)) connection.send(data);
   }
 
   #accept(socket: Socket): void {
@@ -405,19 +281,21 @@ export class StreamingServer {
     const max_payload = this.#options.limits?.payload || 1024 * 1024;
     const info = { server_id: this.#id, version: "2.9.24", proto: 1, host, port, headers: true, max_payload };
     const traffic = (): number => this.#traffic++;
-    const link: ClientConnection = new ClientConnection(socket, this.#subjects, info, traffic, () => this.#links.delete(link));
-    this.#links.add(link);
-    link.pause(this.#paused);
+    const closed = (): boolean => this.#connections.delete(connection);
+    const connection = new ClientConnection(socket, this.#subjects, info, traffic, closed);
+    this.#connections.add(connection);
+    connection.pause(this.#paused);
   }
 
-  #linksOf(clientId: string | undefined): ClientConnection[] {
+  #connectionsOf(clientId: string | undefined): ClientConnection[] {
     const inbox = this.#streaming.sessions.get(clientId ?? "")?.heartbeatInbox;
-    return [...this.#links].filter((link) => clientId === undefined || (inbox !== undefined && link.hears(inbox)));
+    if (clientId === undefined) return [...this.#connections];
+    return [...this.#connections].filter((connection) => inbox !== undefined && connection.hears(inbox));
   }
 
   #stand(paused: boolean, inCharge: boolean): void {
     if (inCharge !== this.#inCharge) this.#streaming.listen(inCharge);
-    if (paused !== this.#paused) for (const link of this.#links) link.pause(paused);
+    if (paused !== this.#paused) for (const connection of this.#connections) connection.pause(paused);
     this.#paused = paused;
     this.#inCharge = inCharge;
     this.#clock.hold(paused || !inCharge);

@@ -21,14 +21,15 @@ import type { Stored } from "./log.ts";
 import { Ack, MsgProto, PubAck, PubMsg } from "./messages.ts";
 import type { Interest, Subjects } from "./subjects.ts";
 
-/** How long the owner of a client ID has to answer when another client wants the ID. Milliseconds. */
+/** How long the owner of a client ID has to answer when another client wants the ID, in milliseconds. */
 const CHALLENGE_TIMEOUT = 500;
 const IN_USE = "stan: clientID already registered";
+const INVALID_ID = "stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed";
 const NOTHING = new Uint8Array(0);
 
 type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
-/** How a streaming server behaves. All of it may be left out. */
+/** How a streaming server behaves. Every option may be left out. */
 export interface StreamingOptions {
   /** Default "test-cluster". */
   clusterId?: string | undefined;
@@ -38,8 +39,8 @@ export interface StreamingOptions {
    */
   heartbeat?: Optional<{ interval: number; timeout: number; failCount: number }> | undefined;
   /**
-   * Default 100 `channels`; in each 1 000 `subscriptions` and 1 000 000 `messages`; 1 MiB of `payload`. 0 is no limit, but for
-   * `payload`, where it is the default.
+   * Default 100 `channels`; in each 1 000 `subscriptions` and 1 000 000 `messages`; 1 MiB of `payload`. 0 stands for no
+   * limit, but for `payload`, where it stands for the default.
    */
   limits?: Optional<{ channels: number; subscriptions: number; messages: number; payload: number }> | undefined;
 }
@@ -49,13 +50,17 @@ export interface Session {
   readonly clientId: string;
   readonly connId: string;
   readonly heartbeatInbox: string;
-  /** How many heartbeats in a row it has not answered, and what rings for the next one. */
+  /** How many heartbeats in a row it has not answered. */
   failures: number;
+  /** Rings for the next heartbeat. */
   alarm: Alarm | undefined;
   readonly members: Member[];
 }
 
-/** @internal The streaming server: a client of the NATS server in this process. It handles every request to its end at once. */
+/**
+ * @internal
+ * The streaming server: a client of the NATS server in this process. It completes each request in one turn.
+ */
 export class Streaming {
   readonly channels = new Map<string, Channel>();
   readonly sessions = new Map<string, Session>();
@@ -64,10 +69,10 @@ export class Streaming {
   readonly #faults: Faults;
   readonly #options: StreamingOptions;
   readonly #byConnId = new Map<string, Session>();
-  /** Client IDs whose owners are being asked whether they are still there. */
+  /** The client IDs whose owners are being asked whether they are still there. */
   readonly #challenged = new Set<string>();
   readonly #interests = new Set<Interest>();
-  /** When the last of what is delayed will be sent. */
+  /** When the last delayed message will be sent. */
   #lastDelayed = 0;
 
   constructor(subjects: Subjects, clock: Clock, faults: Faults, options: StreamingOptions) {
@@ -84,7 +89,7 @@ export class Streaming {
     this.#listen(this.#subject("close"), (payload, reply) => this.#close(payload, reply));
   }
 
-  /** Whether it listens at all: one that is not in charge does not. */
+  /** Whether it listens: a server that is not the leader does not. */
   listen(on: boolean): void {
     for (const interest of this.#interests) this.#subjects[on ? "add" : "remove"](interest);
   }
@@ -95,7 +100,7 @@ export class Streaming {
     const owner = this.sessions.get(id);
     let error = this.#faults.refusal("connect");
     if (!request?.heartbeatInbox) error = "stan: invalid connection request";
-    else if (!/^[\w-]+$/.test(id)) error = "stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed";
+    else if (!/^[\w-]+$/.test(id)) error = INVALID_ID;
     else if (this.#challenged.has(id)) error = IN_USE;
     if (request === undefined || error !== "" || owner === undefined) return this.#register(request, error, reply);
     this.#challenged.add(id);
@@ -131,20 +136,20 @@ export class Streaming {
     const request = read(Ping, payload);
     if (request === undefined || payload.length === 0) return;
     const session = this.#byConnId.get(keyOf(request.connID));
-    // A client that is back is to be asked soon, so that redeliveries go on.
+    // A client that is back gets a heartbeat soon, so that redeliveries go on.
     if (session !== undefined && session.failures > 0) this.#watch(session, 1);
     const error = session === undefined ? "client has been replaced or is no longer registered" : "";
     this.#answer("PingResponse", reply, PingResponse, { error });
   }
 
-  /** Sends the next heartbeat, in so many milliseconds if they are given, and those after it. */
+  /** Sends heartbeats: the next one after `wait` milliseconds, if it is given. */
   #watch(session: Session, wait?: number): void {
     const { interval = 30_000, timeout = 10_000, failCount = 10 } = this.#options.heartbeat ?? {};
     this.#clock.cancel(session.alarm);
     session.alarm = this.#clock.at(this.#clock.now() + (wait ?? interval), () => {
       this.#ask(session.heartbeatInbox, timeout, (answered) => {
         if (this.sessions.get(session.clientId) !== session) return;
-        // Its subscriptions learn of a change alone: one made while it fails does not know (seen in 0.25.6).
+        // Subscriptions learn of a change only: one that is made while the client fails does not know (seen in 0.25.6).
         if (answered === session.failures > 0) for (const member of session.members) member.failing = !answered;
         session.failures = answered ? 0 : session.failures + 1;
         if (session.failures > failCount) this.forget(session);
@@ -153,7 +158,7 @@ export class Streaming {
     });
   }
 
-  /** Sends an empty request. `done` is told whether it was answered; if nobody listens, at once. */
+  /** Sends an empty request. Tells `done` whether it was answered: at once if nobody listens. */
   #ask(inbox: string, timeout: number, done: (answered: boolean) => void): void {
     const settle = (answered: boolean): void => {
       this.#ignore(interest);
@@ -178,18 +183,19 @@ export class Streaming {
     this.#answer("CloseResponse", reply, CloseResponse, { error });
   }
 
-  /** Forgets a client: its subscriptions are closed, and durables are kept. */
+  /** Forgets a client. Closes its subscriptions and keeps its durables. */
   forget(session: Session): void {
     this.#clock.cancel(session.alarm);
     this.sessions.delete(session.clientId);
-    // Whoever may have registered with the same one since (seen in 0.25.6).
+    // Also if another client has registered with the same connection ID since (seen in 0.25.6).
     this.#byConnId.delete(session.connId);
     for (const member of session.members) this.#part(member, false);
   }
 
   #publish(payload: Uint8Array, reply: string): void {
     const message = read(PubMsg, payload);
-    // Servers send each other control messages here, which are not answered. They are of a number and texts, as this is.
+    // Servers send each other control messages here, and do not answer them. Like a MsgProto they hold a number and
+    // texts.
     if (message === undefined && read(MsgProto, payload) !== undefined) return;
     const { guid, subject, connID, clientID, data, reply: stored } = message ?? PubMsg.read(NOTHING);
     const known = connID.length > 0 ? this.#byConnId.has(keyOf(connID)) : this.sessions.has(clientID);
@@ -199,7 +205,7 @@ export class Streaming {
     this.#answer("PubAck", reply, PubAck, { guid, error: typeof result === "string" ? result : "" });
   }
 
-  /** Stores a message and sends it to whoever may get it; or tells why not. */
+  /** Stores a message and sends it to the subscriptions. Returns an error's text if it does not. */
   store(name: string, data: Uint8Array, reply: string): Stored | string {
     const channel = this.#channel(name);
     if (typeof channel === "string") return channel;
@@ -213,7 +219,7 @@ export class Streaming {
     return limit > 0 ? limit : Infinity;
   }
 
-  /** The channel, made if need be, or why there is none. */
+  /** Returns the channel, a new one if there is none, or an error's text. */
   #channel(name: string): Channel | string {
     const known = this.channels.get(name);
     if (known !== undefined) return known;
@@ -248,7 +254,7 @@ export class Streaming {
     group.join(member);
   }
 
-  /** The group that a subscription belongs to, made if need be, or why it is refused. */
+  /** Returns the group of a subscription, a new one if there is none, or an error's text. */
   #group(request: SubscriptionRequest | undefined, session: Session | undefined): Group | string {
     if (request === undefined) return "stan: invalid subscription request";
     const { clientID, subject, durableName: durable, qGroup: queue, startPosition } = request;
@@ -331,14 +337,15 @@ export class Streaming {
   #send(what: Swallowed, subject: string, bytes: Uint8Array): void {
     if (this.#faults.swallows(what)) return;
     const now = this.#clock.now();
-    // Never before what was delayed earlier.
+    // Never before a message that was delayed earlier.
     this.#lastDelayed = Math.max(this.#lastDelayed, now + this.#faults.delay);
     if (this.#lastDelayed === now) this.#subjects.publish(subject, "", bytes);
     else this.#clock.at(this.#lastDelayed, () => this.#subjects.publish(subject, "", bytes));
   }
 
   #listen(subject: string, handle: (payload: Uint8Array, reply: string) => void): Interest {
-    const interest = { subject, queue: "", deliver: (_: string, reply: string, bytes: Uint8Array) => handle(bytes, reply) };
+    const deliver = (_: string, reply: string, bytes: Uint8Array): void => handle(bytes, reply);
+    const interest = { subject, queue: "", deliver };
     this.#interests.add(interest);
     this.#subjects.add(interest);
     return interest;
@@ -358,18 +365,18 @@ export class Streaming {
   }
 }
 
-/** Whether the server takes this for a channel. */
+/** Whether the server accepts this name of a channel. */
 function isChannelName(name: string): boolean {
   return !/[/*>]/.test(name) && name.split(".").every((token) => token !== "");
 }
 
-/** By what a group is found again. The queue group `D:q` is the durable one of D and q (seen in 0.25.6). */
+/** The name by which a group is found. The queue group `D:q` is the durable one of D and q (seen in 0.25.6). */
 function groupName(clientId: string, durable: string, queue: string): string | symbol {
   if (queue !== "") return `queue ${durable === "" ? queue : `${durable}:${queue}`}`;
   return durable === "" ? Symbol() : `durable ${clientId} ${durable}`;
 }
 
-/** Undefined: the bytes are no such message. */
+/** Reads a message. Returns undefined if the bytes are no such message. */
 function read<M>(codec: { read(bytes: Uint8Array): M }, bytes: Uint8Array): M | undefined {
   try {
     return codec.read(bytes);

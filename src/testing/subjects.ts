@@ -1,8 +1,8 @@
-/** What somebody wants to hear: one SUB of a client, or a subject that the streaming server itself listens on. */
+/** Who gets the messages to a subject: one SUB of a client, or the streaming server itself. */
 export interface Interest {
   /** May have wildcards. */
   readonly subject: string;
-  /** Of all interests with the same queue one gets the message; empty: this one gets every message. */
+  /** One of the interests with the same queue gets a message. With "" this one gets every message. */
   readonly queue: string;
   deliver(subject: string, reply: string, payload: Uint8Array): void;
 }
@@ -10,7 +10,7 @@ export interface Interest {
 /** A wildcard is one only as a whole token: `foo*` is a subject like any other. */
 const WILDCARD = /(^|\.)[*>](\.|$)/;
 
-/** All interests of a NATS server, and the way of a message to them. */
+/** All interests of a NATS server. It finds those that get a message. */
 export class Subjects {
   readonly #literal = new Map<string, Set<Interest>>();
   readonly #wildcard = new Map<Interest, readonly string[]>();
@@ -30,7 +30,7 @@ export class Subjects {
     if (others?.delete(interest) && others.size === 0) this.#literal.delete(interest.subject);
   }
 
-  /** Delivers to all interests, and of a queue to one. Returns how many got it: none, where a token is empty. */
+  /** Delivers to every interest, and to one of each queue. Returns how many get it: none if a token is empty. */
   publish(subject: string, reply: string, payload: Uint8Array): number {
     const chosen: Interest[] = [];
     const queues = new Map<string, Interest[]>();
@@ -50,13 +50,13 @@ export class Subjects {
   }
 }
 
-/** Whether this may be subscribed to. */
+/** Whether a client may subscribe to it. */
 export function isSubject(subject: string): boolean {
   const tokens = subject.split(".");
   return tokens.every((token, i) => token !== "" && (token !== ">" || i === tokens.length - 1));
 }
 
-/** Whether a subject is that or, by its wildcards, stands for it. */
+/** Whether a subject equals the pattern or matches its wildcards. */
 export function covers(pattern: string, subject: string): boolean {
   return matches(pattern.split("."), subject.split("."));
 }

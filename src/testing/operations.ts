@@ -1,18 +1,18 @@
 import { CR, LF } from "../core-nats/text.ts";
 import { textOf } from "../pb/wire.ts";
 
-/** The arguments of one line, in bytes: the default of nats-server. */
+/** The most bytes of arguments in one line: the default of nats-server. */
 const LONGEST_ARGUMENTS = 4096;
 
-/** The end of a connection, by the client's fault. The message is the text of -ERR; empty: the link just closes. */
+/** Ends a connection because of what the client sent. The message is the text of -ERR; "" sends none. */
 export class Violation extends Error {}
 
-/** Takes one operation: its verb in upper case, the rest of the line, and the payload, which is valid during the call only. */
+/** Takes one operation: its verb in upper case, the rest of the line, and the payload, valid during the call only. */
 export type Perform = (verb: string, rest: string, payload: Uint8Array) => void;
 
 /**
- * Performs all operations that are whole, of the bytes that a NATS client sends. Returns how many bytes they took; throws a
- * `Violation` at what the server does not put up with.
+ * Performs all operations that are whole, of the bytes that a NATS client sends. Returns how many bytes they took.
+ * Throws a `Violation` at bytes for which the server ends the connection.
  */
 export function parse(bytes: Uint8Array, maxPayload: number, perform: Perform): number {
   for (let start = 0; ; ) {
@@ -29,13 +29,15 @@ export function parse(bytes: Uint8Array, maxPayload: number, perform: Perform): 
     const end = newline + 1 + size;
     const next = verb === "PUB" ? end + 2 : end;
     if (next > bytes.length) return start;
-    if (verb === "PUB" && (bytes[end] !== CR || bytes[end + 1] !== LF)) throw new Violation("Unknown Protocol Operation");
+    if (verb === "PUB" && (bytes[end] !== CR || bytes[end + 1] !== LF)) {
+      throw new Violation("Unknown Protocol Operation");
+    }
     perform(verb, rest, bytes.subarray(newline + 1, end));
     start = next;
   }
 }
 
-/** The words of the rest of a line. */
+/** Returns the words of the rest of a line. */
 export function words(rest: string, least: number, most: number): string[] {
   const [before, ...all] = rest.split(/[ \t]+/);
   if (before !== "" || all.length === 0) throw new Violation("Unknown Protocol Operation");
@@ -43,13 +45,13 @@ export function words(rest: string, least: number, most: number): string[] {
   return all;
 }
 
-/** A number of a line. */
+/** Reads a number in a line. */
 export function digits(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new Violation("");
   return Number(text);
 }
 
-/** The fields of CONNECT. */
+/** Reads the fields of CONNECT. */
 export function json(rest: string): Record<string, unknown> {
   try {
     return Object(JSON.parse(rest)) as Record<string, unknown>;
