@@ -61,6 +61,7 @@ interface Subscribed {
   readonly receiver: Receiver;
 }
 
+// Why: docs/decisions.md#one-life-for-each-connection
 /**
  * One connection to one NATS server. It is open when `open` resolves. It ends once, with a reason, and never comes
  * back: its owner opens another one.
@@ -354,6 +355,7 @@ export class Connection {
     return known;
   }
 
+  // Why: docs/decisions.md#secrets-are-shown-nowhere
   /** All fields of CONNECT. Nothing else of what is sent has the credentials. */
   #connectFields(): Record<string, string | number | boolean> {
     const headers = this.noResponders;

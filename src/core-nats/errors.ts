@@ -4,8 +4,8 @@
  * | code | meaning |
  * |---|---|
  * | `CONNECT` | the address could not be dialled |
- * | `TLS` | the TLS handshake failed, or TLS was demanded and the server does not offer it |
- * | `AUTHORIZATION` | the server refused the credentials, or lets no clients in on this port; or they cannot be used |
+ * | `TLS` | the TLS handshake failed, or TLS is required and the server does not offer it |
+ * | `AUTHORIZATION` | the server refused the credentials, or this port is not for clients; or they cannot be used |
  * | `PROTOCOL` | the peer sent bytes that are not the NATS protocol, or reported that we did |
  * | `CONNECTION_LOST` | the link ended without a stated reason |
  * | `STALE` | the peer no longer answers |
@@ -31,8 +31,8 @@ export type NatsErrorCode =
 /** The meanings of the codes, in words. */
 const MEANINGS: Readonly<Record<NatsErrorCode, string>> = {
   CONNECT: "the address could not be dialled",
-  TLS: "the TLS handshake failed, or TLS was demanded and the server does not offer it",
-  AUTHORIZATION: "the server refused the credentials, or lets no clients in on this port; or they cannot be used",
+  TLS: "the TLS handshake failed, or TLS is required and the server does not offer it",
+  AUTHORIZATION: "the server refused the credentials, or this port is not for clients; or they cannot be used",
   PROTOCOL: "the peer sent bytes that are not the NATS protocol, or reported that we did",
   CONNECTION_LOST: "the link ended without a stated reason",
   STALE: "the peer no longer answers",

@@ -19,6 +19,7 @@ const SPARES = 16;
 /** While this many writes are under way, less than a full buffer waits until one of them is done. */
 const MOST_WRITING = 16;
 
+// Why: docs/decisions.md#only-publishes-are-held-back
 /** Publishes are held back while more bytes than this wait to be written. Acks, heartbeats and pings never are. */
 const HIGH_WATER = 1024 * 1024;
 const LOW_WATER = HIGH_WATER / 2;

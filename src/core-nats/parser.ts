@@ -214,6 +214,7 @@ export class Parser {
     for (let at = from; at < to; at++) {
       const byte = bytes[at];
       if (byte !== SPACE && byte !== TAB && byte !== LF) continue;
+      // Why: docs/decisions.md#a-cr-inside-a-line
       // Elsewhere a CR is part of a word: nats-streaming-server 0.25.6 forwards subjects that have one.
       const end = byte === LF && bytes[at - 1] === CR ? at - 1 : at;
       if (end > start) {

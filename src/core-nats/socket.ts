@@ -58,6 +58,7 @@ const ADDRESS_TIMEOUT = 1_000;
  */
 const READ_SIZE = 64 * 1024;
 
+// Why: docs/decisions.md#a-host-that-takes-the-read-buffer-away
 /**
  * Whether the host leaves that buffer to this library, as far as is known: workerd detaches it and gives another
  * view.
@@ -147,6 +148,7 @@ export class Socket {
         else socket.#dialAgain(target);
         return true;
       };
+      // Why: docs/decisions.md#no-read-buffer-where-tls-may-begin
       // Not where TLS may begin. Node can begin TLS on such a socket, but Deno then reads no more (2.9.6), and Bun
       // loses what came in clear (1.4.5). Nothing that they do before tells them from Node.
       const reused = tls === undefined && keepsBuffer;

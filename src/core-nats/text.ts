@@ -10,6 +10,7 @@ export const ZERO = 0x30;
 /** An array without bytes. */
 export const NO_BYTES = new Uint8Array(0);
 
+// Why: docs/decisions.md#what-jsdom-lacks
 // jest's jsdom has no TextDecoder, and a TextEncoder only where the tests bring one.
 const { TextEncoder, TextDecoder } = "TextDecoder" in globalThis ? globalThis : require("node:util");
 

@@ -31,6 +31,7 @@ export interface Member {
   failing: boolean;
 }
 
+// Why: docs/decisions.md#the-server-for-tests-shares-no-idea-with-the-client
 /**
  * One position in a channel and the subscriptions that share it: one, online or not, or the members of a queue
  * group.

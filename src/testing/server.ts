@@ -18,28 +18,34 @@ export type { Refused, Swallowed };
  */
 const PATIENCE = 10;
 
-/** How a server is started. Every option may be left out. */
+/** Options of {@link StreamingServer.start}. All of them may be left out. */
 export interface StreamingServerOptions extends StreamingOptions {
-  /** Default: a free port. */
+  /** The TCP port. Default 0: a free one. */
   port?: number | undefined;
-  /** Default "127.0.0.1". Any address but the loopback interface needs `allowRemote`, too. */
+  /**
+   * The address to listen on. Default "127.0.0.1". What is not loopback needs
+   * {@link StreamingServerOptions.allowRemote}.
+   */
   host?: string | undefined;
-  /** Default false. There is no access control: anybody who reaches the port may do anything. */
+  /**
+   * True: the server may listen on any interface. It has no access control: anybody who reaches the port may do
+   * anything. Default false.
+   */
   allowRemote?: boolean | undefined;
 }
 
-/** A message that a channel holds. The timestamp is by the server's clock. The text is the data as UTF-8. */
+/** A message of {@link StreamingServer.messages}. `timestamp` is by the server's clock. `text` is the data as UTF-8. */
 export type StoredMessage = Stored & { readonly text: string };
 
-/** A subscription, as the server has it. */
+/** A subscription as the server has it, of {@link StreamingServer.subscriptions}. */
 export interface SubscriptionState {
   /** The client ID of the subscriber. */
   readonly clientId: string;
-  /** The names of the durable and of the queue group, or "". */
+  /** The durable name, or "". */
   readonly durable: string;
   /** The name of the queue group, or "". */
   readonly queue: string;
-  /** False: it is closed, and its position is kept for the next subscription of the same name. */
+  /** False: it is closed, and the server keeps its position for the next subscription with its names. */
   readonly online: boolean;
   /** The sequences of the messages that were sent and not acknowledged, ascending. */
   readonly pending: readonly number[];
@@ -83,8 +89,18 @@ export class StreamingServer {
   }
 
   /**
-   * Starts a server. Resolves when clients can connect. Rejects if the port is taken or the address is not
-   * loopback.
+   * Starts a server. Resolves once clients can connect. Rejects with a `TypeError` if
+   * {@link StreamingServerOptions.host} is not the loopback interface, and with the host's own error if the port is
+   * taken.
+   *
+   * @example
+   * ```ts
+   * import { connect } from "nats-streaming-client";
+   * import { StreamingServer } from "nats-streaming-client/testing";
+   *
+   * const server = await StreamingServer.start();
+   * const client = await connect({ clusterId: "test-cluster", clientId: "shop", servers: server.url });
+   * ```
    */
   static async start(options: StreamingServerOptions = {}): Promise<StreamingServer> {
     const { host = "127.0.0.1", port = 0, allowRemote = false } = options;
@@ -97,12 +113,19 @@ export class StreamingServer {
     return server;
   }
 
-  /** The URL that clients connect to. */
+  /** The URL that clients connect to, as `servers`. */
   get url(): string {
     return `nats://${this.host.includes(":") ? `[${this.host}]` : this.host}:${this.port}`;
   }
 
-  /** Ends all connections and stops listening. Leaves no timer and no socket. */
+  /**
+   * Ends all connections and stops listening. No timer and no socket is left when it resolves.
+   *
+   * @example
+   * ```ts
+   * await server.stop();
+   * ```
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#clock.hold(true);
@@ -114,13 +137,27 @@ export class StreamingServer {
     return [...this.#streaming.sessions.keys()];
   }
 
-  /** The messages that a channel holds, oldest first. */
+  /**
+   * Returns the messages that a channel holds, oldest first. Empty if there is no such channel.
+   *
+   * @example
+   * ```ts
+   * expect(server.messages("orders").map(({ text }) => text)).toEqual(["three apples"]);
+   * ```
+   */
   messages(channel: string): StoredMessage[] {
     const stored = [...(this.#streaming.channels.get(channel)?.messages.values() ?? [])];
     return stored.map((message) => ({ ...message, text: textOf(message.data, 0, message.data.length) }));
   }
 
-  /** The subscriptions to a channel, and the closed ones whose position is kept. */
+  /**
+   * Returns the subscriptions to a channel, with the closed ones whose position the server keeps.
+   *
+   * @example
+   * ```ts
+   * expect(server.subscriptions("orders")).toMatchObject([{ durable: "billing", online: true, pending: [] }]);
+   * ```
+   */
   subscriptions(channel: string): SubscriptionState[] {
     const groups = [...(this.#streaming.channels.get(channel)?.groups.values() ?? [])];
     const members = groups.flatMap(({ members, absent }) => (absent === undefined ? members : [absent]));
@@ -130,9 +167,16 @@ export class StreamingServer {
   }
 
   /**
-   * Resolves when nothing is under way: everything that clients sent is handled, everything that they were sent has
-   * reached them, and nothing new came of it. What a handler does later does not count. A client that does not
-   * answer a PING within 100 ms is not waited for.
+   * Resolves once nothing is under way: the server has handled all that clients sent, clients have received all
+   * that the server sent, and nothing new came of it. It does not wait for what a handler does later. It does not
+   * wait longer than 100 ms for a client that does not answer a PING.
+   *
+   * @example
+   * ```ts
+   * server.publish("orders", "three apples");
+   * await server.idle();
+   * expect(server.subscriptions("orders")).toMatchObject([{ pending: [] }]);
+   * ```
    */
   async idle(): Promise<void> {
     for (let before = -1; before !== this.#traffic; ) {
@@ -149,8 +193,14 @@ export class StreamingServer {
   }
 
   /**
-   * Resolves when the client with this ID is registered, for the first time or again, and connected; or after
-   * `stop`.
+   * Resolves once the client with this ID is registered and connected, for the first time or again, or after
+   * {@link StreamingServer.stop}.
+   *
+   * @example
+   * ```ts
+   * server.cut("shop");
+   * await server.present("shop");
+   * ```
    */
   async present(clientId: string): Promise<void> {
     while (!this.#stopped && this.#connectionsOf(clientId).length === 0) await sleep(1);
@@ -158,8 +208,13 @@ export class StreamingServer {
   }
 
   /**
-   * Stores a message as if a client had published it. Returns its sequence. Throws where the server would refuse
-   * it, with the server's text.
+   * Stores a message as if a client had published it. Returns its sequence. Throws an `Error` with the server's
+   * text if the server would refuse it.
+   *
+   * @example
+   * ```ts
+   * const sequence = server.publish("orders", "three apples");
+   * ```
    */
   publish(channel: string, data: string | Uint8Array, reply = ""): number {
     if (typeof data !== "string" && !isBytes(data)) throw new TypeError("data must be a string or a Uint8Array");
@@ -171,8 +226,13 @@ export class StreamingServer {
   }
 
   /**
-   * Moves the server's clock ahead. Redeliveries and heartbeats that become due happen in their order. Between them
-   * clients have the real time that they need to answer (see `idle`).
+   * Moves the server's clock ahead. The redeliveries and heartbeats of that time happen at once, in their order. In
+   * between, clients have the real time that they need to answer, as with {@link StreamingServer.idle}.
+   *
+   * @example
+   * ```ts
+   * await server.advance(30_000); // ackWait: what is not acknowledged comes again
+   * ```
    */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#clock.now() + milliseconds;
@@ -180,12 +240,29 @@ export class StreamingServer {
     this.#clock.moveTo(end);
   }
 
-  /** Cuts the connections of the client with this ID, or all. Clients may connect again at once. */
+  /**
+   * Cuts the connection of the client with this ID, or all connections. Clients may connect again at once.
+   *
+   * @example
+   * ```ts
+   * server.cut("shop");
+   * ```
+   */
   cut(clientId?: string): void {
     for (const connection of this.#connectionsOf(clientId)) connection.cut();
   }
 
-  /** Cuts all connections and stops listening, until `up`. Keeps everything. The clock goes on. */
+  /**
+   * Cuts all connections and stops listening, until {@link StreamingServer.up}. The server keeps everything, and
+   * its clock goes on.
+   *
+   * @example
+   * ```ts
+   * await server.down();
+   * server.publish("orders", "stored during the outage");
+   * await server.up();
+   * ```
+   */
   async down(): Promise<void> {
     const closed = this.#listener?.close();
     this.#listener = undefined;
@@ -206,8 +283,13 @@ export class StreamingServer {
   }
 
   /**
-   * Cuts all connections and starts again without clients and channels. Keeps the faults that have not happened
-   * yet.
+   * Cuts all connections and starts anew with no client and no channel, as a server with a memory store does.
+   * Faults that are yet to happen stay.
+   *
+   * @example
+   * ```ts
+   * server.restart();
+   * ```
    */
   restart(): void {
     this.cut();
@@ -218,46 +300,105 @@ export class StreamingServer {
     this.lead();
   }
 
-  /** Stands still until `resume`, like a suspended process: accepts and keeps connections, but answers nothing. */
+  /**
+   * Stands still, like a suspended process, until {@link StreamingServer.resume}. Connections stay, and new ones
+   * can be made, but nothing is answered.
+   *
+   * @example
+   * ```ts
+   * server.pause();
+   * setTimeout(() => server.resume(), 100);
+   * ```
+   */
   pause(): void {
     this.#stand(true, this.#inCharge);
   }
 
-  /** Continues after `pause`, with everything that has come in meanwhile. */
+  /**
+   * Goes on after {@link StreamingServer.pause}, with all that has come in meanwhile.
+   *
+   * @example
+   * ```ts
+   * server.resume();
+   * ```
+   */
   resume(): void {
     this.#stand(false, this.#inCharge);
   }
 
-  /** Until `lead` there is no streaming server, as between two leaders: NATS stays, and requests get a 503. */
+  /**
+   * Until {@link StreamingServer.lead} no streaming server is in charge, as between two leaders. NATS is there, and
+   * requests get a 503.
+   *
+   * @example
+   * ```ts
+   * server.stepDown();
+   * setTimeout(() => server.lead(), 100);
+   * ```
+   */
   stepDown(): void {
     this.#stand(this.#paused, false);
   }
 
-  /** Serves again after `stepDown`, with everything as it was. */
+  /**
+   * Is in charge again after {@link StreamingServer.stepDown}, with everything as it was.
+   *
+   * @example
+   * ```ts
+   * server.lead();
+   * ```
+   */
   lead(): void {
     this.#stand(this.#paused, true);
   }
 
-  /** Forgets a client, as after missed heartbeats. Its connection stays. Returns false if no client has this ID. */
+  /**
+   * Forgets a client, as after missed heartbeats. Its connection stays. Returns false if there is no client with
+   * this ID.
+   *
+   * @example
+   * ```ts
+   * server.forget("shop");
+   * ```
+   */
   forget(clientId: string): boolean {
     const session = this.#streaming.sessions.get(clientId);
     if (session !== undefined) this.#streaming.forget(session);
     return session !== undefined;
   }
 
-  /** Loses the next `count` (1) of these. */
+  /**
+   * Loses the next `count` of these on their way. Default 1.
+   *
+   * @example
+   * ```ts
+   * server.swallow("PubAck");
+   * ```
+   */
   swallow(what: Swallowed, count = 1): void {
     this.#faults.swallowed.set(what, count);
   }
 
-  /** Refuses the next `count` (1) of these requests with an error of this text. */
+  /**
+   * Refuses the next `count` requests of this kind, with an error of this text. Default 1.
+   *
+   * @example
+   * ```ts
+   * server.refuse("subscribe", "too many subscriptions per channel");
+   * ```
+   */
   refuse(request: Refused, text: string, count = 1): void {
     this.#faults.refused.set(request, { text, left: count });
   }
 
   /**
-   * From now on everything that the streaming server sends, but for heartbeats, leaves this much later by its
-   * clock.
+   * From now on, all that the streaming server sends comes so many milliseconds later, by the server's clock.
+   * Heartbeats do not.
+   *
+   * @example
+   * ```ts
+   * server.delay(200);
+   * ```
    */
   delay(milliseconds: number): void {
     this.#faults.delay = milliseconds;
