@@ -108,14 +108,14 @@ export class Outbox {
    * `written` is called, or the outbox is closed.
    */
   attach(payload: Uint8Array, written?: () => void): void {
-    this.#turnOver(CHUNK);
+    this.#rotate(CHUNK);
     this.#write(payload, undefined, written);
     this.#finish(this.#room(2));
   }
 
   /** Hands everything that was collected to the socket, now. */
   flush(): void {
-    if (this.#end > 0) this.#turnOver(CHUNK);
+    if (this.#end > 0) this.#rotate(CHUNK);
   }
 
   /** Forgets what is not written. What is sent from now on goes nowhere, so `full` stays true. */
@@ -135,7 +135,7 @@ export class Outbox {
 
   /** Makes room for `size` bytes in one piece and returns where they start. */
   #room(size: number): number {
-    if (size > this.bytes.length - this.#end) this.#turnOver(size);
+    if (size > this.bytes.length - this.#end) this.#rotate(size);
     if (!this.#scheduled) {
       this.#scheduled = true;
       // Measured: one publish at a time is 8 % faster than with setImmediate, and the answers to a batch still make one
@@ -152,7 +152,7 @@ export class Outbox {
   };
 
   /** Writes out the buffer and takes another one. */
-  #turnOver(size: number): void {
+  #rotate(size: number): void {
     const bytes = this.bytes;
     const end = this.#end;
     if (end === 0 && size <= bytes.length) return;
