@@ -1,6 +1,6 @@
 import { clearTimeout, setTimeout } from "./clock.ts";
 import { Lifetime } from "./lifetime.ts";
-import type { Ending } from "./lifetime.ts";
+import type { AbortSignalLike } from "./lifetime.ts";
 
 /** A promise and the functions that settle it. */
 export interface Deferred<T> {
@@ -24,35 +24,35 @@ export function deferred<T = void>(): Deferred<T> {
  * Calls `listener` once: when one of these aborts, or now if one has. Returns the function that removes the
  * listener.
  */
-export function onEnd(listener: () => void, ...endings: readonly Ending[]): () => void {
+export function onEnd(listener: () => void, ...signals: readonly AbortSignalLike[]): () => void {
   let listening = true;
   const release = (): void => {
     if (!listening) return;
     listening = false;
-    for (const ending of endings) ending.removeEventListener("abort", ended);
+    for (const signal of signals) signal.removeEventListener("abort", ended);
   };
   function ended(): void {
     release();
     listener();
   }
-  if (endings.some((ending) => ending.aborted)) {
+  if (signals.some((signal) => signal.aborted)) {
     listening = false;
     listener();
   } else {
-    for (const ending of endings) ending.addEventListener("abort", ended);
+    for (const signal of signals) signal.addEventListener("abort", ended);
   }
   return release;
 }
 
 /** Resolves when one of these aborts. Never rejects. Thousands wait with it, so it keeps as little as it can. */
-export function ended(...endings: readonly Ending[]): Promise<void> {
+export function ended(...signals: readonly AbortSignalLike[]): Promise<void> {
   return new Promise((resolve) => {
     function done(): void {
-      for (const ending of endings) ending.removeEventListener("abort", done);
+      for (const signal of signals) signal.removeEventListener("abort", done);
       resolve();
     }
-    if (endings.some((ending) => ending.aborted)) resolve();
-    else for (const ending of endings) ending.addEventListener("abort", done);
+    if (signals.some((signal) => signal.aborted)) resolve();
+    else for (const signal of signals) signal.addEventListener("abort", done);
   });
 }
 
@@ -60,7 +60,7 @@ export function ended(...endings: readonly Ending[]): Promise<void> {
 export const RETRY_DELAY = 250;
 
 /** Resolves after `milliseconds`, or when one of these aborts: the caller looks at them then. Never rejects. */
-export function sleep(milliseconds: number, ...endings: readonly Ending[]): Promise<void> {
+export function sleep(milliseconds: number, ...signals: readonly AbortSignalLike[]): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
       release();
@@ -69,14 +69,14 @@ export function sleep(milliseconds: number, ...endings: readonly Ending[]): Prom
     const release = onEnd(() => {
       clearTimeout(timer);
       resolve();
-    }, ...endings);
+    }, ...signals);
   });
 }
 
 /** Resolves with true when the promise resolves or rejects, or with false when one of these aborts. Never rejects. */
-export function settled(promise: Promise<unknown>, ...endings: readonly Ending[]): Promise<boolean> {
+export function settled(promise: Promise<unknown>, ...signals: readonly AbortSignalLike[]): Promise<boolean> {
   return new Promise((resolve) => {
-    const release = onEnd(() => resolve(false), ...endings);
+    const release = onEnd(() => resolve(false), ...signals);
     const done = (): void => {
       release();
       resolve(true);
@@ -89,19 +89,19 @@ export function settled(promise: Promise<unknown>, ...endings: readonly Ending[]
 export async function settledWithin(
   milliseconds: number,
   promise: Promise<unknown>,
-  ...endings: readonly Ending[]
+  ...signals: readonly AbortSignalLike[]
 ): Promise<boolean> {
   const timeout = new Lifetime();
   const timer = setTimeout(() => timeout.abort(), milliseconds);
-  const done = await settled(promise, timeout, ...endings);
+  const done = await settled(promise, timeout, ...signals);
   clearTimeout(timer);
   return done;
 }
 
 /** Makes a lifetime that aborts when one of these does, with the same reason. `release` removes its listeners. */
-export function within(...endings: readonly Ending[]): { lifetime: Lifetime; release: () => void } {
+export function within(...signals: readonly AbortSignalLike[]): { lifetime: Lifetime; release: () => void } {
   const lifetime = new Lifetime();
-  const release = onEnd(() => lifetime.abort(endings.find((ending) => ending.aborted)?.reason), ...endings);
+  const release = onEnd(() => lifetime.abort(signals.find((signal) => signal.aborted)?.reason), ...signals);
   return { lifetime, release };
 }
 

@@ -8,7 +8,7 @@ import { readInfo } from "./info.ts";
 import type { ServerInfo } from "./info.ts";
 import { KeepAlive } from "./keep-alive.ts";
 import { Lifetime } from "./lifetime.ts";
-import type { Ending } from "./lifetime.ts";
+import type { AbortSignalLike } from "./lifetime.ts";
 import { Outbox } from "./outbox.ts";
 import { Parser } from "./parser.ts";
 import { Requests } from "./requests.ts";
@@ -69,7 +69,7 @@ interface Subscribed {
 export class Connection {
   readonly server: Server;
   /** Aborts when the connection ends. The reason is a `NatsError`. */
-  readonly ended: Ending;
+  readonly ended: AbortSignalLike;
   readonly outbox: Outbox;
   /** Is called when publishes that `outbox.full` held back may go on. */
   writable: () => void = nothing;
@@ -88,7 +88,7 @@ export class Connection {
   readonly #keepAlive: KeepAlive;
   #parser: Parser;
   /** Aborts when opening is given up: by the caller, or because the connection has ended. */
-  #opening!: Ending;
+  #opening!: AbortSignalLike;
   #socket!: Socket;
   /** The TLS options that the socket was dialled with. Undefined: TLS cannot begin on it. */
   #tls: TlsOptions | undefined;
@@ -118,7 +118,7 @@ export class Connection {
    * Dials the server and proves the connection by a PING: when this resolves, the server has accepted TLS and
    * credentials. Rejects with a `NatsError`; with `CLOSED` if the signal aborts.
    */
-  static async open(server: Server, options: ConnectionOptions, signal: Ending): Promise<Connection> {
+  static async open(server: Server, options: ConnectionOptions, signal: AbortSignalLike): Promise<Connection> {
     const connection = new Connection(server, options);
     const timer = setTimeout(() => {
       connection.end(new NatsError("TIMEOUT", `${server.label}: ${connection.#silence(options.timeout)}`));
@@ -212,7 +212,7 @@ export class Connection {
     this.#finish(reason);
   }
 
-  async #open(signal: Ending): Promise<void> {
+  async #open(signal: AbortSignalLike): Promise<void> {
     const { ended } = this;
     const stop = within(signal, ended);
     this.#opening = stop.lifetime;

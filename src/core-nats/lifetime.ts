@@ -1,5 +1,5 @@
 /** What an `AbortSignal` and a `Lifetime` have in common: it aborts once, with a reason. */
-export interface Ending {
+export interface AbortSignalLike {
   readonly aborted: boolean;
   readonly reason: unknown;
   addEventListener(type: "abort", listener: () => void): void;
@@ -12,7 +12,7 @@ export interface Ending {
  * of subscriptions wait for the same end, and an `AbortSignal` warns of a leak from the eleventh listener on and
  * takes 2 KB of memory (measured on Node 20).
  */
-export class Lifetime implements Ending {
+export class Lifetime implements AbortSignalLike {
   #aborted = false;
   #reason: unknown;
   /** Many lifetimes have one listener: a set for each would be half of the memory of an idle subscription. */

@@ -4,7 +4,7 @@ import type { SecureContext, SecureOptions } from "node:tls";
 import { nothing, onEnd } from "./async.ts";
 import { builtin } from "./builtin.ts";
 import { NatsError } from "./errors.ts";
-import type { Ending } from "./lifetime.ts";
+import type { AbortSignalLike } from "./lifetime.ts";
 
 /**
  * How TLS is spoken. Certificates and keys are PEM texts (or their bytes), not paths: the library reads no files.
@@ -124,7 +124,7 @@ export class Socket {
     address: Address,
     tls: TlsOptions | undefined,
     events: SocketEvents,
-    signal: Ending,
+    signal: AbortSignalLike,
   ): Promise<Socket> {
     if (signal.aborted) throw signal.reason;
     const socket = new Socket(address, tls, events);
@@ -251,7 +251,7 @@ export class Socket {
   }
 
   /** Waits until the stream is open, and then lets data flow. */
-  #opened(event: "connect" | "secureConnect", signal?: Ending): Promise<void> {
+  #opened(event: "connect" | "secureConnect", signal?: AbortSignalLike): Promise<void> {
     const stream = this.#stream;
     return new Promise((resolve, reject) => {
       const release = signal && onEnd(() => stream.destroy(), signal);

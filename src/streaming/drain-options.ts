@@ -1,4 +1,4 @@
-import type { Ending } from "../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import { checkNames, milliseconds } from "./checks.ts";
 import { checkSignal } from "./signal.ts";
 import type { Signal } from "./signal.ts";
@@ -15,7 +15,7 @@ export interface DrainOptions {
 export const DRAIN_OPTIONS = ["timeout", "signal"] as const;
 
 /** @internal The time to wait for, and what ends the wait before. @throws TypeError */
-export function checkDrainOptions(options: DrainOptions): { timeout: number; endings: readonly Ending[] } {
+export function checkDrainOptions(options: DrainOptions): { timeout: number; endings: readonly AbortSignalLike[] } {
   checkNames("drain", DRAIN_OPTIONS, options, `drain({ timeout: ${typeof options === "number" ? String(options) : "20_000"} })`);
   const { timeout, signal } = options;
   checkSignal(signal);

@@ -1,4 +1,4 @@
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { StreamingError } from "../errors.ts";
 import type { Session } from "../session/session.ts";
 import type { Channel } from "./publish-template.ts";
@@ -45,7 +45,7 @@ export class Publish {
   previous: Publish | undefined;
   next: Publish | undefined;
   /** The caller's. */
-  signal: Ending | undefined;
+  signal: AbortSignalLike | undefined;
 
   /** The data is what `slabs` was given last. */
   constructor(

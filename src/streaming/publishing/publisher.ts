@@ -3,7 +3,7 @@ import { elapsed } from "../../core-nats/clock.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { NatsError } from "../../core-nats/errors.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { nuid } from "../../core-nats/nuid.ts";
 import { StreamingError, classify } from "../errors.ts";
 import type { StreamingErrorCode } from "../errors.ts";
@@ -112,7 +112,7 @@ export class Publisher implements Dependent, Outgoing, AnswerEvents {
   }
 
   /** Ends when nothing more is taken. */
-  get closing(): Ending {
+  get closing(): AbortSignalLike {
     return this.#closing;
   }
 
@@ -316,7 +316,7 @@ export class Publisher implements Dependent, Outgoing, AnswerEvents {
   }
 
   /** Takes nothing more, and waits until all is settled, but no longer than the timeout, or until one of these ends. */
-  async drain(timeout: number, ...endings: readonly Ending[]): Promise<void> {
+  async drain(timeout: number, ...endings: readonly AbortSignalLike[]): Promise<void> {
     this.#closing.abort();
     await settledWithin(timeout, this.#queue.quiet(), ...endings);
   }

@@ -1,5 +1,5 @@
 import { onEnd } from "../../core-nats/async.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Publish } from "./publish.ts";
 
 // Why: docs/decisions.md#one-listener-for-each-signal-of-a-caller
@@ -9,7 +9,7 @@ import type { Publish } from "./publish.ts";
  * with one signal took 4.3 s in place of 0.25 s).
  */
 export class Signals {
-  readonly #publishes = new Map<Ending, { readonly all: Set<Publish>; readonly release: () => void }>();
+  readonly #publishes = new Map<AbortSignalLike, { readonly all: Set<Publish>; readonly release: () => void }>();
   readonly #aborted: (publishes: Iterable<Publish>, reason: unknown) => void;
 
   /** `aborted` gets all publishes of a signal that has aborted; each must be removed. */
@@ -17,7 +17,7 @@ export class Signals {
     this.#aborted = aborted;
   }
 
-  add(publish: Publish, signal: Ending): void {
+  add(publish: Publish, signal: AbortSignalLike): void {
     let entry = this.#publishes.get(signal);
     if (entry === undefined) {
       const all = new Set<Publish>();

@@ -5,7 +5,7 @@ import { NatsError } from "../../core-nats/errors.ts";
 import type { NatsErrorCode } from "../../core-nats/errors.ts";
 import type { ServerInfo } from "../../core-nats/info.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Server } from "../../core-nats/servers.ts";
 import { StreamingError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
@@ -51,7 +51,7 @@ export class Dialer {
    * has failed is dialled again while others keep silent. Resolves with the connection, or with why there is none: of each server,
    * and nothing of those that `closing` came before.
    */
-  async dial(servers: readonly Server[], closing: Ending): Promise<Connection | readonly NatsError[]> {
+  async dial(servers: readonly Server[], closing: AbortSignalLike): Promise<Connection | readonly NatsError[]> {
     const race: Race = { over: new Lifetime(), pending: new Set(), failures: new Map(), won: undefined, step: new Lifetime() };
     const { lifetime, release } = within(closing, race.over);
     const queue = [...servers];
@@ -75,7 +75,7 @@ export class Dialer {
   }
 
   /** Never rejects. */
-  async #try(server: Server, race: Race, over: Ending): Promise<void> {
+  async #try(server: Server, race: Race, over: AbortSignalLike): Promise<void> {
     const began = elapsed();
     race.pending.add(server);
     race.failures.delete(server);
@@ -95,7 +95,7 @@ export class Dialer {
     }
   }
 
-  async #open(server: Server, over: Ending): Promise<Connection> {
+  async #open(server: Server, over: AbortSignalLike): Promise<Connection> {
     const { clientId, auth, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix, servers, ignoreClusterUpdates } = this.#settings;
     const credentials = await this.#asked("auth", "credentials", "AUTHORIZATION", auth, over);
     return Connection.open(
@@ -119,7 +119,7 @@ export class Dialer {
   }
 
   /** What the caller's function gives: asked at every dial, and not waited for longer than a dial may take. */
-  async #asked<T>(option: string, what: string, code: NatsErrorCode, ask: () => Promise<T>, over: Ending): Promise<T> {
+  async #asked<T>(option: string, what: string, code: NatsErrorCode, ask: () => Promise<T>, over: AbortSignalLike): Promise<T> {
     const { connectTimeout } = this.#settings;
     const asked = ask();
     const answered = await settledWithin(connectTimeout, asked, over);

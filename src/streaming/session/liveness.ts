@@ -2,7 +2,7 @@ import { settled, sleep } from "../../core-nats/async.ts";
 import { now } from "../../core-nats/clock.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import type { Outgoing, Registration } from "./registration.ts";
@@ -33,10 +33,10 @@ export class Liveness {
   readonly #settings: Settings;
   readonly #outgoing: Outgoing;
   /** The end of the client. */
-  readonly #closing: Ending;
+  readonly #closing: AbortSignalLike;
   readonly #events: LivenessEvents;
 
-  constructor(settings: Settings, outgoing: Outgoing, closing: Ending, events: LivenessEvents) {
+  constructor(settings: Settings, outgoing: Outgoing, closing: AbortSignalLike, events: LivenessEvents) {
     this.#settings = settings;
     this.#outgoing = outgoing;
     this.#closing = closing;
@@ -65,7 +65,7 @@ export class Liveness {
   }
 
   /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
-  async watch(registration: Registration, doubt: Ending): Promise<"gone" | undefined> {
+  async watch(registration: Registration, doubt: AbortSignalLike): Promise<"gone" | undefined> {
     const { session, connection } = registration;
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const signals = [doubt, connection.ended, this.#closing];

@@ -1,5 +1,5 @@
 import type { Connection } from "../../core-nats/connection.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { StreamingError } from "../errors.ts";
 import type { Session } from "./session.ts";
 import type { Stopwatch } from "./stopwatch.ts";
@@ -9,7 +9,7 @@ export interface Registration {
   readonly connection: Connection;
   readonly session: Session;
   /** Ends when the connection is lost or the server has forgotten the session. */
-  readonly over: Ending;
+  readonly over: AbortSignalLike;
 }
 
 /** What the supervisor keeps informed: the publisher, and each subscription. */
@@ -32,7 +32,7 @@ export interface Registrar {
   /** How much time has passed. */
   readonly stopwatch: Stopwatch;
   /** Resolves with the registration as soon as there is one; with undefined once `ending` ends. */
-  registered(ending: Ending): Promise<Registration | undefined>;
+  registered(ending: AbortSignalLike): Promise<Registration | undefined>;
   /** Has the session verified before anything more is published; `error` is told, if there is one. */
   verify(error?: StreamingError): void;
 }

@@ -2,7 +2,7 @@ import { settledWithin } from "../../core-nats/async.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import type { Receiver } from "../../core-nats/delivery.ts";
 import { NatsError } from "../../core-nats/errors.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { nuid } from "../../core-nats/nuid.ts";
 import { subjectRule } from "../../core-nats/subject.ts";
 import { encoder } from "../../core-nats/text.ts";
@@ -66,7 +66,7 @@ export class Session {
    * Registers: the heartbeat inbox is open and known to the server before it is asked. Once `ending` has ended nothing is
    * asked. Rejects with a `StreamingError`; the session must then be abandoned, since the request may still be carried out.
    */
-  async register(connection: Connection, ending: Ending): Promise<void> {
+  async register(connection: Connection, ending: AbortSignalLike): Promise<void> {
     const { clientId, clusterId, discoverPrefix, pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const request = encode(ConnectRequest, {
       clientID: clientId,

@@ -4,7 +4,7 @@ import { elapsed, now } from "../../core-nats/clock.ts";
 import { Connection } from "../../core-nats/connection.ts";
 import { NatsError } from "../../core-nats/errors.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Server } from "../../core-nats/servers.ts";
 import type { ClientStatus } from "./client-status.ts";
 import { Dialer, notConnected, problem } from "./dialer.ts";
@@ -126,7 +126,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   }
 
   /** Resolves with the registration as soon as there is one; with undefined once `ending` ends. */
-  async registered(ending: Ending): Promise<Registration | undefined> {
+  async registered(ending: AbortSignalLike): Promise<Registration | undefined> {
     while (!ending.aborted) {
       if (this.registration !== undefined) return this.registration;
       const wait = deferred();

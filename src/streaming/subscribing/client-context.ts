@@ -1,4 +1,4 @@
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Registrar } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { Subscription } from "./message.ts";
@@ -19,7 +19,7 @@ export interface ClientContext {
   readonly shares: Shares;
   readonly watchdog: Watchdog;
   /** The end of the client. */
-  readonly ending: Ending;
+  readonly ending: AbortSignalLike;
   /** Called when the subscription has ended. */
   readonly left: (subscription: Subscription) => void;
 }

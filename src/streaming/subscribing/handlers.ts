@@ -1,6 +1,6 @@
 import { deferred, settledWithin } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { StreamingError } from "../errors.ts";
 import type { Message } from "./message.ts";
 import { Queue } from "./queue.ts";
@@ -139,7 +139,7 @@ export class Handlers {
    * Waits for the handlers that run, but no longer than so long, or until `over` settles, or one of these ends. Returns the
    * messages of those that still run.
    */
-  async finish(milliseconds: number, over: Promise<unknown>, ...endings: readonly Ending[]): Promise<Message[]> {
+  async finish(milliseconds: number, over: Promise<unknown>, ...endings: readonly AbortSignalLike[]): Promise<Message[]> {
     if (this.running > 0) {
       this.#idle ??= deferred();
       await settledWithin(milliseconds, Promise.race([this.#idle.promise, over]), ...endings);

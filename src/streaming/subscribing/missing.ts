@@ -1,5 +1,5 @@
 import { nothing, RETRY_DELAY, sleep } from "../../core-nats/async.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Registration } from "../session/registration.ts";
 import type { ClientContext } from "./client-context.ts";
 import type { Deliveries } from "./deliveries.ts";
@@ -28,14 +28,14 @@ export class Missing {
   readonly #deliveries: Deliveries;
   readonly #peek: Peek;
   /** The end of the subscription. */
-  readonly #leaving: Ending;
+  readonly #leaving: AbortSignalLike;
   #search: Search | undefined;
   /** Nothing has come for long. */
   #silent = false;
   /** How much had been received when the subscription was renewed last. */
   #receivedThen = -1;
 
-  constructor(context: ClientContext, settings: SubscribeSettings, deliveries: Deliveries, peek: Peek, leaving: Ending) {
+  constructor(context: ClientContext, settings: SubscribeSettings, deliveries: Deliveries, peek: Peek, leaving: AbortSignalLike) {
     this.#context = context;
     this.#settings = settings;
     this.#deliveries = deliveries;

@@ -1,6 +1,6 @@
 import { deferred, settled } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 
 /** Lets a limited number in at once; the rest wait in order. */
 export class Slots {
@@ -13,7 +13,7 @@ export class Slots {
   }
 
   /** Resolves when there is a slot, or when one of these ends. Either way, `release` must follow. */
-  async take(...endings: Ending[]): Promise<void> {
+  async take(...endings: AbortSignalLike[]): Promise<void> {
     if (this.#taken < this.#count) {
       this.#taken++;
       return;

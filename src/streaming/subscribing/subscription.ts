@@ -1,5 +1,5 @@
 import { settledWithin } from "../../core-nats/async.ts";
-import type { Ending } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { checkDrainOptions } from "../drain-options.ts";
 import type { DrainOptions } from "../drain-options.ts";
 import { StreamingError } from "../errors.ts";
@@ -77,7 +77,7 @@ export class SubscriptionImpl extends Subscription {
   }
 
   /** Starts no more handlers and waits for those that run, until closed. Resolves with the messages that are not finished. */
-  async finishHandlers(timeout: number, ...endings: readonly Ending[]): Promise<Message[]> {
+  async finishHandlers(timeout: number, ...endings: readonly AbortSignalLike[]): Promise<Message[]> {
     const { deliveries } = this.#resubscriber;
     // Nothing comes again to one that has ended.
     const ended = this.state === "closed";
