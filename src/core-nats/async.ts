@@ -24,7 +24,7 @@ export function deferred<T = void>(): Deferred<T> {
  * Calls `listener` once: when one of these aborts, or now if one has. Returns the function that removes the
  * listener.
  */
-export function onEnd(listener: () => void, ...signals: readonly AbortSignalLike[]): () => void {
+export function onAbort(listener: () => void, ...signals: readonly AbortSignalLike[]): () => void {
   let listening = true;
   const release = (): void => {
     if (!listening) return;
@@ -66,7 +66,7 @@ export function sleep(milliseconds: number, ...signals: readonly AbortSignalLike
       release();
       resolve();
     }, milliseconds);
-    const release = onEnd(() => {
+    const release = onAbort(() => {
       clearTimeout(timer);
       resolve();
     }, ...signals);
@@ -76,7 +76,7 @@ export function sleep(milliseconds: number, ...signals: readonly AbortSignalLike
 /** Resolves with true when the promise resolves or rejects, or with false when one of these aborts. Never rejects. */
 export function settled(promise: Promise<unknown>, ...signals: readonly AbortSignalLike[]): Promise<boolean> {
   return new Promise((resolve) => {
-    const release = onEnd(() => resolve(false), ...signals);
+    const release = onAbort(() => resolve(false), ...signals);
     const done = (): void => {
       release();
       resolve(true);
@@ -101,7 +101,7 @@ export async function settledWithin(
 /** Makes a lifetime that aborts when one of these does, with the same reason. `release` removes its listeners. */
 export function within(...signals: readonly AbortSignalLike[]): { lifetime: Lifetime; release: () => void } {
   const lifetime = new Lifetime();
-  const release = onEnd(() => lifetime.abort(signals.find((signal) => signal.aborted)?.reason), ...signals);
+  const release = onAbort(() => lifetime.abort(signals.find((signal) => signal.aborted)?.reason), ...signals);
   return { lifetime, release };
 }
 

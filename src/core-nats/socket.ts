@@ -1,7 +1,7 @@
 import { clearTimeout, setImmediate, setTimeout } from "./clock.ts";
 import type { ConnectOptions, Socket as Stream, StreamError } from "node:net";
 import type { SecureContext, SecureOptions } from "node:tls";
-import { nothing, onEnd } from "./async.ts";
+import { nothing, onAbort } from "./async.ts";
 import { builtin } from "./builtin.ts";
 import { NatsError } from "./errors.ts";
 import type { AbortSignalLike } from "./lifetime.ts";
@@ -254,7 +254,7 @@ export class Socket {
   #opened(event: "connect" | "secureConnect", signal?: AbortSignalLike): Promise<void> {
     const stream = this.#stream;
     return new Promise((resolve, reject) => {
-      const release = signal && onEnd(() => stream.destroy(), signal);
+      const release = signal && onAbort(() => stream.destroy(), signal);
       this.#fail = (error) => {
         release?.();
         reject(signal?.aborted ? signal.reason : error);

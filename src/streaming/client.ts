@@ -1,4 +1,4 @@
-import { nothing, onEnd, settled, settledWithin, within } from "../core-nats/async.ts";
+import { nothing, onAbort, settled, settledWithin, within } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { bad, checkChannel } from "./checks.ts";
@@ -103,7 +103,7 @@ export class Client {
   static async connect(checked: Connect): Promise<Client> {
     const { signal } = checked;
     const client = new Client(checked);
-    const unlisten = signal === undefined ? undefined : onEnd(() => client.#supervisor.close(), signal);
+    const unlisten = signal === undefined ? undefined : onAbort(() => client.#supervisor.close(), signal);
     try {
       await client.#supervisor.first;
       return client;
@@ -328,7 +328,7 @@ export class Client {
     if (aborted()) throw abortedBy(signal, `subscribe ${subject}`);
     const { subscription, ready } = SubscriptionImpl.start(this.#context, subject, handler, settings);
     this.#subscriptions.add(subscription);
-    const unlisten = signal === undefined ? nothing : onEnd(() => void subscription.close(), signal);
+    const unlisten = signal === undefined ? nothing : onAbort(() => void subscription.close(), signal);
     try {
       await ready;
       return subscription;

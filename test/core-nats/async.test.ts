@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { deferred, ended, onEnd, settled, settledWithin, sleep, within } from "../../src/core-nats/async.ts";
+import { deferred, ended, onAbort, settled, settledWithin, sleep, within } from "../../src/core-nats/async.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 
 /** A lifetime that says how many listen to it. */
@@ -38,20 +38,20 @@ describe("waiting", () => {
   test("a listener to an end is called once, at once if it has come, and not after it was taken away", () => {
     const lifetime = new Lifetime();
     let calls = 0;
-    const release = onEnd(() => calls++, lifetime);
+    const release = onAbort(() => calls++, lifetime);
     release();
-    onEnd(() => (calls += 10), lifetime);
+    onAbort(() => (calls += 10), lifetime);
     lifetime.abort();
     lifetime.abort();
     expect(calls).toBe(10);
-    onEnd(() => (calls += 100), lifetime)();
+    onAbort(() => (calls += 100), lifetime)();
     expect(calls).toBe(110);
   });
 
   test("a listener to several ends is called once, though all of them come", () => {
     const [one, other] = two();
     let calls = 0;
-    onEnd(() => calls++, one, other);
+    onAbort(() => calls++, one, other);
     one.abort();
     other.abort();
     expect(calls).toBe(1);

@@ -1,4 +1,4 @@
-import { deferred, nothing, onEnd } from "../../core-nats/async.ts";
+import { deferred, nothing, onAbort } from "../../core-nats/async.ts";
 import { isBytes } from "../../core-nats/text.ts";
 import { checkChannel } from "../checks.ts";
 import { PublishManyError, StreamingError } from "../errors.ts";
@@ -59,7 +59,7 @@ class Batch {
     const { signal } = this.#options;
     const aborted = (): void => this.#stop(this.#error("ABORTED", "the caller's signal was aborted", signal?.reason));
     const closed = (): void => this.#stop(this.#error("CLOSED", "the client is closed"));
-    const unlisten = [signal === undefined ? nothing : onEnd(aborted, signal), onEnd(closed, this.#publisher.closing)];
+    const unlisten = [signal === undefined ? nothing : onAbort(aborted, signal), onAbort(closed, this.#publisher.closing)];
     try {
       if (Symbol.asyncIterator in source) await this.#drawLater(source);
       else await this.#draw(source);

@@ -1,4 +1,4 @@
-import { onEnd } from "../../core-nats/async.ts";
+import { onAbort } from "../../core-nats/async.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Publish } from "./publish.ts";
 
@@ -21,7 +21,7 @@ export class Signals {
     let entry = this.#publishes.get(signal);
     if (entry === undefined) {
       const all = new Set<Publish>();
-      entry = { all, release: onEnd(() => this.#aborted([...all], signal.reason), signal) };
+      entry = { all, release: onAbort(() => this.#aborted([...all], signal.reason), signal) };
       this.#publishes.set(signal, entry);
     }
     entry.all.add(publish);
