@@ -29,9 +29,9 @@ export function onAbort(listener: () => void, ...signals: readonly AbortSignalLi
   const release = (): void => {
     if (!listening) return;
     listening = false;
-    for (const signal of signals) signal.removeEventListener("abort", ended);
+    for (const signal of signals) signal.removeEventListener("abort", done);
   };
-  function ended(): void {
+  function done(): void {
     release();
     listener();
   }
@@ -39,13 +39,13 @@ export function onAbort(listener: () => void, ...signals: readonly AbortSignalLi
     listening = false;
     listener();
   } else {
-    for (const signal of signals) signal.addEventListener("abort", ended);
+    for (const signal of signals) signal.addEventListener("abort", done);
   }
   return release;
 }
 
 /** Resolves when one of these aborts. Never rejects. Thousands wait with it, so it keeps as little as it can. */
-export function ended(...signals: readonly AbortSignalLike[]): Promise<void> {
+export function aborted(...signals: readonly AbortSignalLike[]): Promise<void> {
   return new Promise((resolve) => {
     function done(): void {
       for (const signal of signals) signal.removeEventListener("abort", done);

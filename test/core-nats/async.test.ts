@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { deferred, ended, onAbort, settled, settledWithin, sleep, within } from "../../src/core-nats/async.ts";
+import { aborted, deferred, onAbort, settled, settledWithin, sleep, within } from "../../src/core-nats/async.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 
 /** A lifetime that says how many listen to it. */
@@ -59,15 +59,15 @@ describe("waiting", () => {
 
   test("takes an AbortSignal of the host for an end, too", async () => {
     const controller = new AbortController();
-    const wait = ended(controller.signal);
+    const wait = aborted(controller.signal);
     controller.abort();
     await wait;
-    await ended(controller.signal);
+    await aborted(controller.signal);
   });
 
   test("for one of several ends: is over with the first, and listens to none any more", async () => {
     const [one, other] = two();
-    const wait = ended(one, other);
+    const wait = aborted(one, other);
     expect([one.listeners, other.listeners]).toEqual([1, 1]);
     other.abort();
     await wait;
@@ -77,8 +77,8 @@ describe("waiting", () => {
   test("for an end that has come already is over at once, and leaves no listener with the others", async () => {
     const [one, other] = two();
     other.abort();
-    await ended(one, other);
-    await ended(other, one);
+    await aborted(one, other);
+    await aborted(other, one);
     await settled(new Promise(() => {}), other, one);
     await sleep(1_000_000, other, one);
     expect(one.listeners).toBe(0);

@@ -1,4 +1,4 @@
-import { deferred, ended, nothing, RETRY_DELAY, sleep, within } from "../../core-nats/async.ts";
+import { deferred, aborted, nothing, RETRY_DELAY, sleep, within } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
@@ -320,7 +320,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
     const { over } = registration;
     const { ending } = this.#context;
     for (;;) {
-      await ended(over, ending, this.#wake);
+      await aborted(over, ending, this.#wake);
       if (ending.aborted) return this.#closed();
       if (over.aborted) return { name: "disconnected" };
       if (this.#leaving.aborted) return this.#takeLeave(registration);
