@@ -99,7 +99,7 @@ export async function settledWithin(
 }
 
 /** Makes a lifetime that aborts when one of these does, with the same reason. `release` removes its listeners. */
-export function within(...signals: readonly AbortSignalLike[]): { lifetime: Lifetime; release: () => void } {
+export function anySignal(...signals: readonly AbortSignalLike[]): { lifetime: Lifetime; release: () => void } {
   const lifetime = new Lifetime();
   const release = onAbort(() => lifetime.abort(signals.find((signal) => signal.aborted)?.reason), ...signals);
   return { lifetime, release };

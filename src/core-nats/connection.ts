@@ -1,4 +1,4 @@
-import { deferred, nothing, settled, within } from "./async.ts";
+import { anySignal, deferred, nothing, settled } from "./async.ts";
 import { authenticate } from "./auth.ts";
 import type { Credentials } from "./auth.ts";
 import { clearTimeout, setTimeout } from "./clock.ts";
@@ -214,7 +214,7 @@ export class Connection {
 
   async #open(signal: AbortSignalLike): Promise<void> {
     const { ended } = this;
-    const stop = within(signal, ended);
+    const stop = anySignal(signal, ended);
     this.#opening = stop.lifetime;
     try {
       await this.#dial();

@@ -1,4 +1,4 @@
-import { nothing, onAbort, settled, settledWithin, within } from "../core-nats/async.ts";
+import { anySignal, nothing, onAbort, settled, settledWithin } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { bad, checkChannel } from "./checks.ts";
@@ -271,7 +271,7 @@ export class Client {
     const end = elapsed() + timeout;
     const left = (): number => Math.max(1, end - elapsed());
     // One listener at the caller's signal, for all subscriptions.
-    const { lifetime: enough, release } = within(this.#ending, ...endings);
+    const { lifetime: enough, release } = anySignal(this.#ending, ...endings);
     const unhandled = await Promise.all([...this.#subscriptions].map((subscription) => subscription.finishHandlers(left(), enough)));
     await this.#publisher.drain(left(), enough);
     if ([...this.#subscriptions].some((subscription) => subscription.owesAcks)) {

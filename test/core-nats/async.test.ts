@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { aborted, deferred, onAbort, settled, settledWithin, sleep, within } from "../../src/core-nats/async.ts";
+import { aborted, anySignal, deferred, onAbort, settled, settledWithin, sleep } from "../../src/core-nats/async.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 
 /** A lifetime that says how many listen to it. */
@@ -116,14 +116,14 @@ describe("waiting", () => {
 
   test("a lifetime within others ends with the reason of the first of them, and can be let go", () => {
     const [one, other] = two();
-    const first = within(one, other);
+    const first = anySignal(one, other);
     other.abort("because");
     expect(first.lifetime.reason).toBe("because");
-    const second = within(one);
+    const second = anySignal(one);
     second.release();
     expect(one.listeners).toBe(0);
     one.abort();
     expect(second.lifetime.aborted).toBe(false);
-    expect(within(one).lifetime.aborted).toBe(true);
+    expect(anySignal(one).lifetime.aborted).toBe(true);
   });
 });

@@ -1,4 +1,4 @@
-import { settledWithin, sleep, within } from "../../core-nats/async.ts";
+import { settledWithin, sleep, anySignal } from "../../core-nats/async.ts";
 import { elapsed } from "../../core-nats/clock.ts";
 import { Connection } from "../../core-nats/connection.ts";
 import { NatsError } from "../../core-nats/errors.ts";
@@ -53,7 +53,7 @@ export class Dialer {
    */
   async dial(servers: readonly Server[], closing: AbortSignalLike): Promise<Connection | readonly NatsError[]> {
     const race: Race = { over: new Lifetime(), pending: new Set(), failures: new Map(), won: undefined, step: new Lifetime() };
-    const { lifetime, release } = within(closing, race.over);
+    const { lifetime, release } = anySignal(closing, race.over);
     const queue = [...servers];
     /** So many milliseconds are left until the next one is dialled. */
     let lead = 0;

@@ -1,4 +1,4 @@
-import { deferred, aborted, nothing, RETRY_DELAY, sleep, within } from "../../core-nats/async.ts";
+import { deferred, aborted, nothing, RETRY_DELAY, sleep, anySignal } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
@@ -200,7 +200,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   async #disconnected(): Promise<State> {
     const { ending, registrar } = this.#context;
     const nothingToUndo = this.deliveries.place === undefined && this.#orphans?.any !== true && !this.#mustForget;
-    const { lifetime, release } = nothingToUndo ? within(ending, this.#leaving) : within(ending);
+    const { lifetime, release } = nothingToUndo ? anySignal(ending, this.#leaving) : anySignal(ending);
     const registration = await registrar.registered(lifetime);
     release();
     if (registration !== undefined) return { name: "connected", registration };
