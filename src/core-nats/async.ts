@@ -106,4 +106,4 @@ export function anySignal(...signals: readonly AbortSignalLike[]): { lifetime: L
 }
 
 /** Does nothing. */
-export function nothing(): void {}
+export function noop(): void {}

@@ -1,4 +1,4 @@
-import { anySignal, deferred, nothing, settled } from "./async.ts";
+import { anySignal, deferred, noop, settled } from "./async.ts";
 import { authenticate } from "./auth.ts";
 import type { Credentials } from "./auth.ts";
 import { clearTimeout, setTimeout } from "./clock.ts";
@@ -72,7 +72,7 @@ export class Connection {
   readonly ended: AbortSignalLike;
   readonly outbox: Outbox;
   /** Is called when publishes that `outbox.full` held back may go on. */
-  writable: () => void = nothing;
+  writable: () => void = noop;
   /** How many PINGs were sent. When a PONG arrives, the server has processed everything before its PING. */
   pings = 0;
   /** How many PINGs were answered. */
@@ -110,7 +110,7 @@ export class Connection {
     const silent = (unanswered: number): void => {
       this.end(new NatsError("STALE", `${server.label}: ${unanswered} PINGs in a row were not answered`));
     };
-    this.#keepAlive = new KeepAlive(options.pingInterval, options.pingMaxOut, () => this.ping(nothing), silent);
+    this.#keepAlive = new KeepAlive(options.pingInterval, options.pingMaxOut, () => this.ping(noop), silent);
     this.#requests = new Requests(options.inboxPrefix, (...message) => this.publish(...message), options.problem);
   }
 
@@ -315,7 +315,7 @@ export class Connection {
       this.pongs++;
       pong();
     },
-    ok: nothing,
+    ok: noop,
     error: (text: string): void => this.#refused(readServerError(text, this.server.label)),
   };
 

@@ -1,4 +1,4 @@
-import { deferred, nothing } from "./async.ts";
+import { deferred, noop } from "./async.ts";
 import { clearTimeout, setTimeout } from "./clock.ts";
 import type { Delivery, Receiver } from "./delivery.ts";
 import { NatsError } from "./errors.ts";
@@ -144,7 +144,7 @@ export class Requests implements Receiver {
 
   #expectLate(request: Request, late: Read<void>): void {
     request.read = late;
-    request.fail = nothing;
+    request.fail = noop;
     request.late = true;
     this.#open.set(request.token, request);
     if (++this.#lateCount <= MOST_LATE) return;

@@ -1,7 +1,7 @@
 import { clearTimeout, setImmediate, setTimeout } from "./clock.ts";
 import type { ConnectOptions, Socket as Stream, StreamError } from "node:net";
 import type { SecureContext, SecureOptions } from "node:tls";
-import { nothing, onAbort } from "./async.ts";
+import { noop, onAbort } from "./async.ts";
 import { builtin } from "./builtin.ts";
 import { NatsError } from "./errors.ts";
 import type { AbortSignalLike } from "./lifetime.ts";
@@ -233,7 +233,7 @@ export class Socket {
     this.#stream.destroy();
     if (this.#ended) return;
     this.#connect(options);
-    this.#opened("connect").catch(nothing);
+    this.#opened("connect").catch(noop);
   }
 
   /** Makes `stream` the current one. Events of the stream that it replaces or wraps count no more. */

@@ -1,4 +1,4 @@
-import { anySignal, nothing, onAbort, settled, settledWithin } from "../core-nats/async.ts";
+import { anySignal, noop, onAbort, settled, settledWithin } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { bad, checkChannel } from "./checks.ts";
@@ -328,7 +328,7 @@ export class Client {
     if (aborted()) throw abortedBy(signal, `subscribe ${subject}`);
     const { subscription, ready } = SubscriptionImpl.start(this.#context, subject, handler, settings);
     this.#subscriptions.add(subscription);
-    const unlisten = signal === undefined ? nothing : onAbort(() => void subscription.close(), signal);
+    const unlisten = signal === undefined ? noop : onAbort(() => void subscription.close(), signal);
     try {
       await ready;
       return subscription;

@@ -1,4 +1,4 @@
-import { nothing } from "../core-nats/async.ts";
+import { noop } from "../core-nats/async.ts";
 import type { ClientStatus } from "./session/client-status.ts";
 import type { SubscriptionStatus } from "./subscribing/subscription-status.ts";
 
@@ -35,7 +35,7 @@ export function teller(clientId: string, onStatus: ((status: Status) => void) | 
   const listener = onStatus ?? printer(clientId);
   return (status) => {
     try {
-      void Promise.resolve(listener(status)).catch(nothing);
+      void Promise.resolve(listener(status)).catch(noop);
     } catch {
       // A broken listener must not break what it listens to.
     }

@@ -1,4 +1,4 @@
-import { deferred, nothing, onAbort } from "../../core-nats/async.ts";
+import { deferred, noop, onAbort } from "../../core-nats/async.ts";
 import { isBytes } from "../../core-nats/text.ts";
 import { checkChannel } from "../checks.ts";
 import { PublishManyError, StreamingError } from "../errors.ts";
@@ -42,7 +42,7 @@ class Batch {
   /** Why it draws no more. */
   #end: { readonly error: unknown } | undefined;
   /** Ends the wait for an item. */
-  #wake = nothing;
+  #wake = noop;
   /** The drawing itself counts as one, so that all is settled only after the last was drawn. */
   #unsettled = 1;
   readonly #done = deferred();
@@ -59,7 +59,7 @@ class Batch {
     const { signal } = this.#options;
     const aborted = (): void => this.#stop(this.#error("ABORTED", "the caller's signal was aborted", signal?.reason));
     const closed = (): void => this.#stop(this.#error("CLOSED", "the client is closed"));
-    const unlisten = [signal === undefined ? nothing : onAbort(aborted, signal), onAbort(closed, this.#publisher.closing)];
+    const unlisten = [signal === undefined ? noop : onAbort(aborted, signal), onAbort(closed, this.#publisher.closing)];
     try {
       if (Symbol.asyncIterator in source) await this.#drawLater(source);
       else await this.#draw(source);
@@ -94,7 +94,7 @@ class Batch {
       if (this.#publisher.crowded) await this.#publisher.roomy();
     }
     // Not waited for: a source that has nothing to yield would not answer before it has.
-    void Promise.resolve(iterator.return?.()).catch(nothing);
+    void Promise.resolve(iterator.return?.()).catch(noop);
   }
 
   #publish(item: PublishItem): void {
@@ -120,7 +120,7 @@ class Batch {
     }
     try {
       const told: unknown = this.#options.onStored?.(this.#stored, this.#unbroken);
-      if (told !== undefined) Promise.resolve(told).catch(nothing);
+      if (told !== undefined) Promise.resolve(told).catch(noop);
     } catch {
       // Its own affair: the messages are stored all the same.
     }

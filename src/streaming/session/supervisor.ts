@@ -1,4 +1,4 @@
-import { deferred, nothing, RETRY_DELAY, settled, sleep } from "../../core-nats/async.ts";
+import { deferred, noop, RETRY_DELAY, settled, sleep } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import { elapsed, now } from "../../core-nats/clock.ts";
 import { Connection } from "../../core-nats/connection.ts";
@@ -94,7 +94,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     });
     this.#liveness = new Liveness(settings, outgoing, this.#closing, this);
     // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
-    this.#first.promise.catch(nothing);
+    this.#first.promise.catch(noop);
   }
 
   get state(): State["name"] {

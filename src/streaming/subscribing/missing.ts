@@ -1,4 +1,4 @@
-import { nothing, RETRY_DELAY, sleep } from "../../core-nats/async.ts";
+import { noop, RETRY_DELAY, sleep } from "../../core-nats/async.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Registration } from "../session/registration.ts";
 import type { ClientContext } from "./client-context.ts";
@@ -100,7 +100,7 @@ export class Missing {
 
   /** Whether the channel has that message or a later one, or that is not known. */
   async #hasAny(registration: Registration, from: number): Promise<boolean> {
-    const last = await this.#peek.one(registration, fromLast, this.#context.settings.requestTimeout, nothing);
+    const last = await this.#peek.one(registration, fromLast, this.#context.settings.requestTimeout, noop);
     return last === undefined || last >= from;
   }
 
@@ -117,7 +117,7 @@ export class Missing {
     // An earlier process may have had all that is there, and so may other members, or all may have been there before.
     const known = durable !== "" && queue === "" ? firstNew > 0 : highest > 0 || startAt === "first";
     if (!known) return;
-    const last = await this.#peek.one(registration, fromLast, PATIENCE, nothing);
+    const last = await this.#peek.one(registration, fromLast, PATIENCE, noop);
     if (last === undefined) this.#context.watchdog.watch(this.#deliveries);
     if (last === undefined || last <= highest) return;
     // The last one may be on its way.

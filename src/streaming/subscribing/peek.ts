@@ -1,4 +1,4 @@
-import { nothing, sleep } from "../../core-nats/async.ts";
+import { noop, sleep } from "../../core-nats/async.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import { MsgProtoView } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
@@ -55,7 +55,7 @@ export class Peek {
         shown(view, bytes);
         if (++count === most) enough.abort();
       },
-      denied: nothing,
+      denied: noop,
     });
     let ackInbox = "";
     const accepted = (answered: string): void => {
@@ -80,10 +80,10 @@ export class Peek {
    * last one still. Resolves with 0 if there is none, with undefined if that is not known yet.
    */
   async lastBefore(registration: Registration, since: Start, patience: number): Promise<number | undefined> {
-    const last = await this.one(registration, fromLast, 0, nothing);
+    const last = await this.one(registration, fromLast, 0, noop);
     // An empty channel is as good as one whose first message is yet to come; many may have one, and none should wait for it.
     if (!last) return last;
-    const next = await this.one(registration, since, patience, nothing);
+    const next = await this.one(registration, since, patience, noop);
     return next === 0 ? last : next && next - 1;
   }
 }

@@ -1,4 +1,4 @@
-import { nothing, RETRY_DELAY, sleep } from "../../core-nats/async.ts";
+import { noop, RETRY_DELAY, sleep } from "../../core-nats/async.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { NatsError } from "../../core-nats/errors.ts";
 import { nuid } from "../../core-nats/nuid.ts";
@@ -82,7 +82,7 @@ export class Requests {
       durableName: this.#settings.durable,
     });
     const { unsubRequests, subCloseRequests } = session.subjects;
-    return this.#request(connection, forget ? unsubRequests : subCloseRequests, request, nothing);
+    return this.#request(connection, forget ? unsubRequests : subCloseRequests, request, noop);
   }
 
   /** Waits before a request that has failed is sent again. */

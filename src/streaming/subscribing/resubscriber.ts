@@ -1,4 +1,4 @@
-import { deferred, aborted, nothing, RETRY_DELAY, sleep, anySignal } from "../../core-nats/async.ts";
+import { deferred, aborted, noop, RETRY_DELAY, sleep, anySignal } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
@@ -92,7 +92,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   /** Starts the loop. Settles when the server has accepted or refused for the first time. */
   start(): Promise<void> {
     this.#ready = deferred();
-    this.#ready.promise.catch(nothing);
+    this.#ready.promise.catch(noop);
     void this.#run();
     return this.#ready.promise;
   }
