@@ -1,6 +1,6 @@
 import { loadavg } from "node:os";
 import { connect } from "../src/index.ts";
-import { StreamingServer } from "../test/support/server.ts";
+import { RealServer } from "../test/support/server.ts";
 import { targetsOf } from "./cases.ts";
 import type { Case } from "./cases.ts";
 import type { ClientProcess } from "./client-process.ts";
@@ -39,7 +39,7 @@ export async function compare(case_: Case, { rounds, share }: Extent): Promise<C
   const messages = Math.max(1, Math.round((template.messages * share) / subscriptions)) * subscriptions;
   const warmUps = Math.ceil((case_.warmUp ?? template.messages) / messages);
 
-  const server = await StreamingServer.start({ args: SERVER_ARGS });
+  const server = await RealServer.start({ args: SERVER_ARGS });
   const running: ClientProcess[] = [];
   try {
     const outcomes = new Map<ClientName, Outcome[]>();

@@ -2,7 +2,7 @@ import { fork, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { StreamingServer } from "../test/support/server.ts";
+import { RealServer } from "../test/support/server.ts";
 import { install, pack } from "../test/support/tarball.ts";
 import { clients } from "./clients.ts";
 import type { Idle } from "./idle.ts";
@@ -122,7 +122,7 @@ async function idle(rounds: number): Promise<Fact[]> {
   const found = names.map((): Idle[] => []);
   for (let round = 0; round < Math.min(rounds, IDLE_ROUNDS); round++) {
     for (const [i, name] of names.entries()) {
-      const server = await StreamingServer.start({ args: ["-msu", "0"] });
+      const server = await RealServer.start({ args: ["-msu", "0"] });
       try {
         const client = name === PACKAGE ? "ours" : name;
         const args = [client, server.url, server.clusterId, String(rounds), String(SUBSCRIPTIONS)];

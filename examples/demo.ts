@@ -14,7 +14,7 @@ import type { Client, Message, PublishItem, Status } from "../src/index.ts";
 import { StreamingServer as EmbeddedServer } from "../src/testing/server.ts";
 import { binaries, findBinary, installBinary } from "../test/support/binaries.ts";
 import { Proxy } from "../test/support/proxy.ts";
-import { StreamingServer as RealServer } from "../test/support/server.ts";
+import { RealServer } from "../test/support/server.ts";
 import { commandLine, mistake, unreadable } from "./command-line.ts";
 import { failed, howFar, interruption, progress, say } from "./terminal.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { binaries } from "../support/binaries.ts";
 import { Random } from "../support/random.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer } from "../support/suite.ts";
 import { scenarios } from "./scenarios.ts";
 import { storm } from "./storm.ts";
@@ -52,7 +52,7 @@ for (const [i, [name, seconds]] of chosen.entries()) {
 
 describeWithServer(`a storm of redeliveries (${binaries.streaming.version})`, () => {
   test("is handled once each, with heartbeats answered and nothing dropped", async () => {
-    const server = await StreamingServer.start({ args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "1"] });
+    const server = await RealServer.start({ args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "1"] });
     try {
       const { again, problems } = await storm(server, `storm-${process.pid}`, 10_000);
       expect(again).toBe(0);

@@ -1,7 +1,7 @@
 import { type Client, connect } from "../../src/index.ts";
 import type { BinaryName } from "../support/binaries.ts";
 import { Proxy } from "../support/proxy.ts";
-import { startCluster, StreamingServer } from "../support/server.ts";
+import { startCluster, RealServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { pause } from "./load.ts";
 import { storm } from "./storm.ts";
@@ -45,7 +45,7 @@ async function untilPublished(client: Client, channel: string): Promise<number> 
 }
 
 /** How often a server of a cluster has begun to serve. */
-function starts(server: StreamingServer): number {
+function starts(server: RealServer): number {
   return server.log().split("STREAM: Streaming Server is ready").length;
 }
 
@@ -57,7 +57,7 @@ function restarts(store: "memory" | "file", target: number): Figure {
     target,
     needs: ["streaming"],
     async measure() {
-      const server = await StreamingServer.start({ store });
+      const server = await RealServer.start({ store });
       const values: number[] = [];
       try {
         const { client: own, channel } = await client(server.url);
@@ -90,7 +90,7 @@ export const figures: readonly Figure[] = [
     target: 100,
     needs: ["streaming"],
     async measure() {
-      const server = await StreamingServer.start();
+      const server = await RealServer.start();
       const proxy = await Proxy.start(server.port);
       const values: number[] = [];
       try {
@@ -126,7 +126,7 @@ export const figures: readonly Figure[] = [
           const leader = await group.leader();
           const served = new Map(group.servers.map((server) => [server, starts(server)]));
           await leader.kill();
-          const serves = (server: StreamingServer): boolean => starts(server) > served.get(server)!;
+          const serves = (server: RealServer): boolean => starts(server) > served.get(server)!;
           await until("another serves", () => group.others(leader).some(serves), 30_000);
           values.push(await untilPublished(own, channel));
           await leader.restart();
@@ -144,7 +144,7 @@ export const figures: readonly Figure[] = [
     target: 1.5,
     needs: ["streaming"],
     async measure() {
-      const server = await StreamingServer.start({ args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "2"] });
+      const server = await RealServer.start({ args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "2"] });
       try {
         const { ratio, again, problems } = await storm(server, `storm-${process.pid}-${++names}`, 50_000);
         if (again > 0 || problems.length > 0) throw new Error(`${again} handled again; ${problems.join("; ")}`);

@@ -10,7 +10,7 @@ import {
 } from "../../src/index.ts";
 import type { Random } from "../support/random.ts";
 import { type SubscriptionPage, subscriptionPages } from "../support/monitor.ts";
-import type { StreamingServer } from "../support/server.ts";
+import type { RealServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { type Entry, Ledger, type Logged, type Verdict, type View } from "./ledger.ts";
 import { Peer, textOf } from "./peer.ts";
@@ -316,7 +316,7 @@ function labelOf(status: Status): string {
  * The server that is in charge, or what finds it: only the leader of a cluster knows what is pending, and it may
  * change.
  */
-type InCharge = StreamingServer | (() => Promise<StreamingServer>);
+type InCharge = RealServer | (() => Promise<RealServer>);
 
 /** What can be brought to rest and judged, wherever it runs. */
 export interface Judged {
@@ -331,7 +331,7 @@ export interface Judged {
 /** The oracle's part, when all is over: what the ledger says, against the log as another client reads it. */
 export async function judge(load: Judged, server: InCharge, port?: number): Promise<Result> {
   const { ledger, channel } = load;
-  const inCharge = async (): Promise<StreamingServer> => (typeof server === "function" ? server() : server);
+  const inCharge = async (): Promise<RealServer> => (typeof server === "function" ? server() : server);
   await load.settle();
   const log = await readLog(port ?? (await inCharge()).port, channel);
   const nothingMissing = (): boolean => ledger.missing(log).length === 0;

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
 import { type Client, connect } from "../../src/index.ts";
 import type { Random } from "../support/random.ts";
-import type { StreamingServer } from "../support/server.ts";
+import type { RealServer } from "../support/server.ts";
 import { type Entry, Ledger } from "./ledger.ts";
 import { bounded, type Course, judge, type Load, type LoadOptions, pause, type Result } from "./load.ts";
 
@@ -85,7 +85,7 @@ export class RemoteLoad {
     await this.#calls.make({ call: "ready" });
   }
 
-  finish(server: StreamingServer): Promise<Result> {
+  finish(server: RealServer): Promise<Result> {
     return judge(this, server);
   }
 

@@ -8,8 +8,8 @@ import {
   NatsServer,
   startCluster,
   startFtPair,
-  StreamingServer,
-  type StreamingServerOptions,
+  RealServer,
+  type RealServerOptions,
 } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { bounded, Load, pause, type Result } from "./load.ts";
@@ -79,9 +79,9 @@ const impatient = { args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "2"] };
 async function proxied(
   random: Random,
   cleanup: Cleanup,
-  options: StreamingServerOptions = {},
-): Promise<{ server: StreamingServer; first: Proxy; second: Proxy; load: Load }> {
-  const server = cleanup.add(await StreamingServer.start(options));
+  options: RealServerOptions = {},
+): Promise<{ server: RealServer; first: Proxy; second: Proxy; load: Load }> {
+  const server = cleanup.add(await RealServer.start(options));
   const first = cleanup.add(await Proxy.start(server.port));
   const second = cleanup.add(await Proxy.start(server.port));
   const load = await cleanup.load(random, { servers: [first.url, second.url] });
@@ -229,7 +229,7 @@ function frozenServer(budget: Budget): Scenario {
 function frozenClient(budget: Budget): Scenario {
   const name = `client frozen (SIGSTOP) for ${budget} than the heartbeat budget`;
   return scenario(name, async (random, seconds, cleanup) => {
-    const server = cleanup.add(await StreamingServer.start(impatient));
+    const server = cleanup.add(await RealServer.start(impatient));
     const load = cleanup.add(await RemoteLoad.start(random, { servers: [server.url, server.url] }));
     const evicted = async (id: string): Promise<boolean> =>
       (await server.monitor(`streaming/clientsz?client=${id}`)) === undefined;
@@ -307,7 +307,7 @@ const natsBounced = scenario(
   async (random, seconds, cleanup) => {
     const [port] = await freePorts(1);
     const nats = cleanup.add(await NatsServer.start({ port: port! }));
-    const server = cleanup.add(await StreamingServer.start({ natsUrl: nats.url }));
+    const server = cleanup.add(await RealServer.start({ natsUrl: nats.url }));
     const load = await cleanup.load(random, { servers: [nats.url, nats.url] });
     await repeat(seconds, async () => {
       await pause(random.int(300, 1_000));
@@ -327,7 +327,7 @@ function streamingRestarted(store: "memory" | "file"): Scenario {
     `streaming server with ${store} store restarted behind a live nats-server`,
     async (random, seconds, cleanup) => {
       const nats = cleanup.add(await NatsServer.start());
-      const server = cleanup.add(await StreamingServer.start({ natsUrl: nats.url, store }));
+      const server = cleanup.add(await RealServer.start({ natsUrl: nats.url, store }));
       const load = await cleanup.load(random, { servers: [nats.url, nats.url] });
       await repeat(seconds, async () => {
         await pause(random.int(300, 1_000));
@@ -468,7 +468,7 @@ const lameDuck = scenario(
       cleanup.add(await member(other!, routes[1]!, routes[0]!)),
     ];
     const urls = pair.map((nats) => nats.url);
-    const server = cleanup.add(await StreamingServer.start({ natsUrl: urls.join(",") }));
+    const server = cleanup.add(await RealServer.start({ natsUrl: urls.join(",") }));
     const load = await cleanup.load(random, { servers: [urls, urls] });
     let round = 0;
     await repeat(seconds, async () => {
@@ -534,7 +534,7 @@ const advertised = scenario(
       }),
     );
     for (const member of members) cleanup.add(member);
-    const server = cleanup.add(await StreamingServer.start({ natsUrl: members[0]!.url }));
+    const server = cleanup.add(await RealServer.start({ natsUrl: members[0]!.url }));
     const first = cleanup.add(await Proxy.start(port!));
     const second = cleanup.add(await Proxy.start(port!));
     const load = await cleanup.load(random, { servers: [first.url, second.url] });

@@ -1,5 +1,5 @@
 import { connect, type ConnectOptions, type Status } from "../../src/index.ts";
-import type { StreamingServer } from "../support/server.ts";
+import type { RealServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 import { pause } from "./load.ts";
 
@@ -18,7 +18,7 @@ export interface Storm {
  * handlers of 10 ms, 100 of them at once, and an ack wait of 3 s: meanwhile the server sends all of them again and
  * again.
  */
-export async function storm(server: StreamingServer, name: string, count: number): Promise<Storm> {
+export async function storm(server: RealServer, name: string, count: number): Promise<Storm> {
   const problems: string[] = [];
   let registrations = 0;
   const onStatus = (status: Status): void => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { StreamingServer as Embedded } from "../../src/testing/server.ts";
-import { StreamingServer as Real } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer } from "../support/suite.ts";
 import { Peer } from "./peer.ts";
 
@@ -35,7 +35,7 @@ export function describeServers(name: string, variant: Variant, tests: (server: 
   });
   describeWithServer(`${name}, nats-streaming-server`, () => {
     suite(describe.concurrent, async () => {
-      const server = await Real.start({ args: argumentsFor(variant) });
+      const server = await RealServer.start({ args: argumentsFor(variant) });
       const pass = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
       return { port: server.port, stop: () => server.stop(), pass };
     }, tests);

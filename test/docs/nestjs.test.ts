@@ -6,7 +6,7 @@ import { allBlocks, compile, makePlace, redirected } from "../support/documents.
 import { channelPage, untilAcknowledged } from "../support/monitor.ts";
 import { installPackage } from "../support/packages.ts";
 import { start } from "../support/program.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer } from "../support/suite.ts";
 
 const NESTJS = "@nestjs/microservices@12.1.1";
@@ -39,7 +39,7 @@ describeWithServer("the NestJS transport in docs/guide.md", () => {
       .replace('startAt: "first" }', 'startAt: "first", ackWait: 1_000 }');
     expect(compile(place, files, { experimentalDecorators: true })).toBe("");
 
-    const server = await StreamingServer.start();
+    const server = await RealServer.start();
     onTestFinished(() => server.stop());
     const program = start(join(place, "main.js"), [], redirected(place, server.port));
     const client = await open(server, { clientId: fresh("client") });

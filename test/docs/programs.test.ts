@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { StreamingServer as EmbeddedServer } from "../../src/testing/server.ts";
 import { allBlocks, compileBlocks, makePlace, redirected } from "../support/documents.ts";
 import { start } from "../support/program.ts";
-import { StreamingServer as RealServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 

@@ -5,7 +5,7 @@ import { drawn, Examples } from "../support/examples.ts";
 import { channelPage } from "../support/monitor.ts";
 import { freePorts } from "../support/ports.ts";
 import type { Ended } from "../support/program.ts";
-import { StreamingServer as RealServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 

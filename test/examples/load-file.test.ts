@@ -7,7 +7,7 @@ import { drawn, Examples } from "../support/examples.ts";
 import { channelPage } from "../support/monitor.ts";
 import type { Program } from "../support/program.ts";
 import { forEachSeed } from "../support/random.ts";
-import { StreamingServer as RealServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 

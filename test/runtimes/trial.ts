@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { user, userSeed } from "../support/nkeys.ts";
 import { Proxy } from "../support/proxy.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { install, pack, root } from "../support/tarball.ts";
 import type { Runtime, Way } from "./runtimes.ts";
 
@@ -33,17 +33,17 @@ const scripts = readdirSync(here).filter((name) => /\.[mc]js$/.test(name));
 export class Trial {
   readonly #folder: string;
   readonly #project: string;
-  readonly #server: StreamingServer;
+  readonly #server: RealServer;
   readonly #proxy: Proxy;
-  readonly #tlsServer: StreamingServer;
+  readonly #tlsServer: RealServer;
   #runs = 0;
 
   private constructor(
     folder: string,
     project: string,
-    server: StreamingServer,
+    server: RealServer,
     proxy: Proxy,
-    tlsServer: StreamingServer,
+    tlsServer: RealServer,
   ) {
     this.#folder = folder;
     this.#project = project;
@@ -60,7 +60,7 @@ export class Trial {
     for (const script of scripts) copyFileSync(join(here, script), join(project, script));
     mkdirSync(join(folder, "bundle"));
     // More than the load has under way, and not all that it leaves behind.
-    const server = await StreamingServer.start({ args: ["-mm", "60000"] });
+    const server = await RealServer.start({ args: ["-mm", "60000"] });
     return new Trial(folder, project, server, await Proxy.start(server.port), await startTls(folder));
   }
 
@@ -139,10 +139,10 @@ export class Trial {
 }
 
 /** A server that demands TLS and an nkey. */
-function startTls(folder: string): Promise<StreamingServer> {
+function startTls(folder: string): Promise<RealServer> {
   const seedFile = join(folder, "streaming.nk");
   writeFileSync(seedFile, userSeed);
-  return StreamingServer.start({
+  return RealServer.start({
     config: `tls { cert_file: ${pem("server")}, key_file: ${pem("server-key")}, timeout: 5 }
       authorization { users: [ { nkey: ${user} } ] }
       streaming { id: test-cluster, nkey_seed_file: ${seedFile},

@@ -5,7 +5,7 @@ import { knowsClient } from "../support/monitor.ts";
 import { freePorts } from "../support/ports.ts";
 import { Proxy } from "../support/proxy.ts";
 import { describeWithServer, forSuite, serverForSuite } from "../support/suite.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
 describeWithServer("connecting", () => {
@@ -234,7 +234,7 @@ describeWithServer("waitOnFirstConnect", () => {
     const opening = open({ url: `nats://127.0.0.1:${port}` }, { waitOnFirstConnect: true, onStatus: statuses.onStatus });
     const [{ error }] = await statuses.until("error");
     expect(error.code).toBe("CONNECT_FAILED");
-    const server = await StreamingServer.start({ port });
+    const server = await RealServer.start({ port });
     try {
       const client = await opening;
       await client.publish(fresh("channel"), "at last");

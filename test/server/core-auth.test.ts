@@ -8,7 +8,7 @@ import { fresh, open, optionsFor, Statuses } from "../support/clients.ts";
 import { listen } from "../support/ports.ts";
 import { creds, jwtConfig, otherSeed, user, userSeed } from "../support/nkeys.ts";
 import { FakeServer } from "../support/raw.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
@@ -43,7 +43,7 @@ async function refused(options: ConnectOptions): Promise<StreamingError> {
 }
 
 describeWithServer("user and password", () => {
-  const server = forSuite(() => StreamingServer.start({ config: passwordConfig(PASSWORD) }));
+  const server = forSuite(() => RealServer.start({ config: passwordConfig(PASSWORD) }));
   const url = (userinfo: string): { servers: string } => ({ servers: `nats://${userinfo}@127.0.0.1:${server().port}` });
 
   test("let in, as an option, from a function, and in the URL", async () => {
@@ -84,7 +84,7 @@ describeWithServer("user and password", () => {
 
 describeWithServer("credentials that change", () => {
   test("are asked for at every dial; while they are refused that is told, and tried again later and later", async () => {
-    const server = await StreamingServer.start({ config: passwordConfig("first") });
+    const server = await RealServer.start({ config: passwordConfig("first") });
     try {
       let password = "first";
       let asked = 0;
@@ -121,7 +121,7 @@ describeWithServer("credentials that change", () => {
 });
 
 describeWithServer("a token", () => {
-  const server = forSuite(() => StreamingServer.start({ args: ["--auth", "t0k/en"] }));
+  const server = forSuite(() => RealServer.start({ args: ["--auth", "t0k/en"] }));
 
   test("lets in, as an option and as all there is before the @ of the URL; another one does not", async () => {
     await open(server(), { auth: { token: "t0k/en" } });
@@ -136,7 +136,7 @@ describeWithServer("an nkey", () => {
     const path = file("user.nk", userSeed);
     const config = `authorization { users: [ { nkey: ${user} } ] }
       streaming { id: test-cluster, nkey_seed_file: ${JSON.stringify(path)} }`;
-    return StreamingServer.start({ config });
+    return RealServer.start({ config });
   });
 
   test("lets in, from its seed; another one does not", async () => {
@@ -149,7 +149,7 @@ describeWithServer("an nkey", () => {
 describeWithServer("a creds text", () => {
   const server = forSuite(() => {
     const path = file("user.creds", creds(userSeed));
-    return StreamingServer.start({ config: `${jwtConfig()}\nstreaming { id: test-cluster, credentials: ${JSON.stringify(path)} }` });
+    return RealServer.start({ config: `${jwtConfig()}\nstreaming { id: test-cluster, credentials: ${JSON.stringify(path)} }` });
   });
 
   test("lets in; one with the seed of another user does not, nor one that has expired", async () => {

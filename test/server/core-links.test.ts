@@ -4,7 +4,7 @@ import { fresh, open, range, read, Statuses } from "../support/clients.ts";
 import { FakeStreaming, pubAck } from "../support/fake-streaming.ts";
 import { freePorts } from "../support/ports.ts";
 import { Proxy } from "../support/proxy.ts";
-import { NatsServer, StreamingServer } from "../support/server.ts";
+import { NatsServer, RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite, serverForSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
@@ -15,7 +15,7 @@ describeWithServer("a link on which nothing comes any more", () => {
   const QUICK = { pingInterval: 1_000, pingMaxOut: 2 };
 
   test("because the server is frozen is ended within seconds, and replaced when it thaws", async () => {
-    const frozen = await StreamingServer.start();
+    const frozen = await RealServer.start();
     try {
       const statuses = new Statuses();
       const client = await open(frozen, { ...QUICK, onStatus: statuses.onStatus, connectTimeout: 500 });
@@ -98,7 +98,7 @@ describeWithServer(
         `lame_duck_duration: "30s", lame_duck_grace_period: "5s"
          cluster { name: c, listen: "127.0.0.1:${port}", routes: [ "nats://127.0.0.1:${other}" ] }`;
       const [one, two] = await Promise.all([NatsServer.start({ config: config(a, b) }), NatsServer.start({ config: config(b, a) })]);
-      const streaming = await StreamingServer.start({ natsUrl: two!.url });
+      const streaming = await RealServer.start({ natsUrl: two!.url });
       const all = [streaming, one!, two!];
       return { one: one!, two: two!, streaming, stop: async () => void (await Promise.all(all.map((server) => server.stop("SIGKILL")))) };
     });

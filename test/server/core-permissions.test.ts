@@ -6,7 +6,7 @@ import { latin1 } from "../support/bytes.ts";
 import { fresh, open, optionsFor, read, Statuses } from "../support/clients.ts";
 import { FakeStreaming, pubAck, subjects } from "../support/fake-streaming.ts";
 import { Random } from "../support/random.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 
 /** The user "stan" is the streaming server itself; the others are denied something each. */
@@ -26,11 +26,11 @@ const CONFIG = configFor({
   unsure: `subscribe: { deny: ["_STAN.acks.>"] }`,
 });
 
-function startOld(): Promise<StreamingServer> {
+function startOld(): Promise<RealServer> {
   const found = findBinary(binaries.oldStreaming);
   // This one does not read its own user from the configuration.
   const args = ["--user", "stan", "--pass", "s"];
-  return StreamingServer.start({ binary: "path" in found ? found.path : undefined, config: CONFIG, args });
+  return RealServer.start({ binary: "path" in found ? found.path : undefined, config: CONFIG, args });
 }
 
 /** What became of each publish: "stored", or the code of the error. */
@@ -67,7 +67,7 @@ async function mixed(client: Client, count: number, seed: number): Promise<void>
 }
 
 describeWithServer("permissions", () => {
-  const server = forSuite(() => StreamingServer.start({ config: CONFIG }));
+  const server = forSuite(() => RealServer.start({ config: CONFIG }));
   const as = (user: string): { auth: { user: string; pass: string } } => ({ auth: { user, pass: "p" } });
 
   test("a publish to a denied channel rejects at once, with the channel and the server's words", async () => {

@@ -8,7 +8,7 @@ import { fresh, open, optionsFor, Statuses } from "../support/clients.ts";
 import { freePorts } from "../support/ports.ts";
 import { Proxy } from "../support/proxy.ts";
 import { FakeServer } from "../support/raw.ts";
-import { NatsServer, StreamingServer } from "../support/server.ts";
+import { NatsServer, RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
@@ -45,7 +45,7 @@ afterEach(() => {
 describeWithServer("TLS after the greeting", () => {
   const server = forSuite(() => {
     const streaming = `streaming { id: test-cluster, tls { client_ca: ${path("ca")}, server_name: localhost } }`;
-    return StreamingServer.start({ config: `${tlsConfig("server")}\n${streaming}`, args: ["-secure"] });
+    return RealServer.start({ config: `${tlsConfig("server")}\n${streaming}`, args: ["-secure"] });
   });
 
   test("is spoken where tls, the URL or the server demands it", async () => {
@@ -134,7 +134,7 @@ describeWithServer("mutual TLS", () => {
     const own = `client_cert: ${path("client")}, client_key: ${path("client-key")}, client_ca: ${path("ca")}, server_name: localhost`;
     const config = `${tlsConfig("server", `ca_file: ${path("ca")}, verify: true`)}
       streaming { id: test-cluster, tls { ${own} } }`;
-    return StreamingServer.start({ config });
+    return RealServer.start({ config });
   });
 
   test("lets in who has a certificate, with an encrypted key too", async () => {
@@ -203,7 +203,7 @@ describeWithServer(
         NatsServer.start({ config: `${tls}\ncluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }` });
       const first = tlsConfig(CERTIFICATE, "handshake_first: true");
       const [one, two, plain] = await Promise.all([start(a, first), start(b, first), start(c, "")]);
-      const streaming = await StreamingServer.start({ natsUrl: plain!.url });
+      const streaming = await RealServer.start({ natsUrl: plain!.url });
       try {
         const urls = async (server: NatsServer): Promise<number> =>
           ((await server.monitor<{ connect_urls?: string[] }>("varz"))?.connect_urls ?? []).length;

@@ -3,7 +3,7 @@ import { connect } from "../../src/index.ts";
 import type { ConnectOptions } from "../../src/index.ts";
 import { fresh, open, optionsFor, proxyTo, range, Statuses } from "../support/clients.ts";
 import { freePorts, listen } from "../support/ports.ts";
-import { NatsServer, StreamingServer } from "../support/server.ts";
+import { NatsServer, RealServer } from "../support/server.ts";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
@@ -97,7 +97,7 @@ describeWithServer(
           return NatsServer.start({ ...(i === 0 ? { port: port! } : {}), args: [...args, "--client_advertise", `127.0.0.1:${address.port}`] });
         }),
       );
-      const server = await StreamingServer.start({ natsUrl: members[0]!.url });
+      const server = await RealServer.start({ natsUrl: members[0]!.url });
       onTestFinished(async () => {
         for (const one of [server, ...members]) await one.stop("SIGKILL");
       });

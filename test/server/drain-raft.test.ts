@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { ConnectOptions, DrainReport, StreamingError } from "../../src/index.ts";
 import { fresh, open, range, read } from "../support/clients.ts";
 import { channelPage } from "../support/monitor.ts";
-import { startCluster, type StreamingServer } from "../support/server.ts";
+import { startCluster, type RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 
 const COUNT = 10_000;
@@ -14,9 +14,9 @@ const NOT_DONE = ["NOT_SENT", "CLOSED", "NO_SERVER", "CONNECT_FAILED"];
 
 describeWithServer("a drain with 10,000 publishes under way, while the leader of a raft cluster dies,", () => {
   const cluster = forSuite(() => startCluster());
-  const another = (leader: StreamingServer): StreamingServer => cluster().others(leader)[0]!;
+  const another = (leader: RealServer): RealServer => cluster().others(leader)[0]!;
 
-  const cases: { what: string; server: (leader: StreamingServer) => StreamingServer; options: Partial<ConnectOptions> }[] = [
+  const cases: { what: string; server: (leader: RealServer) => RealServer; options: Partial<ConnectOptions> }[] = [
     { what: "on a link to it", server: (leader) => leader, options: {} },
     { what: "on a link to another server", server: another, options: {} },
     { what: "most of them waiting for their turn", server: another, options: { maxPubAcksInFlight: 500 } },

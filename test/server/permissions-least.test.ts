@@ -3,7 +3,7 @@ import { connect, StreamingError } from "../../src/index.ts";
 import { fresh, optionsFor, proxyTo, Received, Statuses } from "../support/clients.ts";
 import { textOf } from "../support/documents.ts";
 import { knowsClient, subscriptionPages } from "../support/monitor.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
@@ -20,7 +20,7 @@ interface Use {
 }
 
 /** Makes use of all that a client can do, up to the first thing that does not work; resolves to that. */
-async function firstProblem(server: StreamingServer, { inboxPrefix, heartbeats }: Use = {}): Promise<string | undefined> {
+async function firstProblem(server: RealServer, { inboxPrefix, heartbeats }: Use = {}): Promise<string | undefined> {
   const proxy = await proxyTo(server);
   const clientId = fresh("client");
   const channel = fresh("channel");
@@ -64,8 +64,8 @@ async function firstProblem(server: StreamingServer, { inboxPrefix, heartbeats }
   }
 }
 
-function startWith(config: string): Promise<StreamingServer> {
-  return StreamingServer.start({ config, args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "2"] });
+function startWith(config: string): Promise<RealServer> {
+  return RealServer.start({ config, args: ["-hbi", "1s", "-hbt", "1s", "-hbf", "2"] });
 }
 
 /** Each line of the two lists, and what does not work without it. */

@@ -5,7 +5,7 @@ import { binaries, binaryPath } from "../support/binaries.ts";
 import { Peer } from "../conformance/peer.ts";
 import { fresh, open, proxyTo, publishAll, range } from "../support/clients.ts";
 import { subscriptionPages } from "../support/monitor.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
@@ -63,7 +63,7 @@ async function group(client: Client, count: number, options: SubscribeOptions = 
 }
 
 /** Waits until the server waits for no ack. */
-async function rest(server: StreamingServer, { channel }: Group): Promise<void> {
+async function rest(server: RealServer, { channel }: Group): Promise<void> {
   await until("the server waits for no ack", async () => {
     const pages = await subscriptionPages(server, channel);
     return pages.every((page) => page.pending_count === 0);
@@ -71,7 +71,7 @@ async function rest(server: StreamingServer, { channel }: Group): Promise<void> 
 }
 
 /** Publishes messages that are handled at once, and says who handled how many of these. */
-async function whoWorks(server: StreamingServer, group: Group): Promise<number[]> {
+async function whoWorks(server: RealServer, group: Group): Promise<number[]> {
   const { client, channel, members } = group;
   await rest(server, group);
   const before = members.map(({ handled }) => handled.length);
@@ -85,7 +85,7 @@ async function whoWorks(server: StreamingServer, group: Group): Promise<number[]
 }
 
 /** Each member that is left works, and the server says of none that it is stalled. */
-async function expectAllToWork(server: StreamingServer, group: Group): Promise<void> {
+async function expectAllToWork(server: RealServer, group: Group): Promise<void> {
   const live = { ...group, members: group.members.filter(({ subscription }) => subscription.state !== "closed") };
   const worked = await whoWorks(server, live);
   const pages = await subscriptionPages(server, group.channel);
@@ -107,7 +107,7 @@ for (const name of ["streaming", "oldStreaming"] as const) {
   for (const durable of [undefined, "d"]) {
     const title = `members of a ${durable === undefined ? "" : "durable "}queue group in one client, on ${binaries[name].version}`;
     const suite = (): void => {
-      const server = forSuite(() => StreamingServer.start({ binary: binaryPath(binaries[name]), args: ["-SV"] }));
+      const server = forSuite(() => RealServer.start({ binary: binaryPath(binaries[name]), args: ["-SV"] }));
 
       test("all work after a handler took longer than ackWait", async () => {
         const all = await group(await open(server()), 2, { durable });

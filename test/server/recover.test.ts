@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { binaries, binaryPath } from "../support/binaries.ts";
 import { fresh, open, proxyTo, publishAll, range, read, Received, Statuses } from "../support/clients.ts";
 import { subscriptionPages, untilAcknowledged } from "../support/monitor.ts";
-import { StreamingServer } from "../support/server.ts";
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite, serverForSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
@@ -113,10 +113,10 @@ describeWithServer("after a link that was cut", () => {
 
 for (const name of ["streaming", "oldStreaming"] as const) {
   const title = `after a restart of a server that keeps nothing, of version ${binaries[name].version}`;
-  describeWithServer(title, () => restarts(forSuite(() => StreamingServer.start({ binary: binaryPath(binaries[name]) }))), [name]);
+  describeWithServer(title, () => restarts(forSuite(() => RealServer.start({ binary: binaryPath(binaries[name]) }))), [name]);
 }
 
-function restarts(server: () => StreamingServer): void {
+function restarts(server: () => RealServer): void {
   test("the client registers again, and publishers and every kind of subscription go on", async () => {
     const statuses = new Statuses();
     const client = await open(server(), { onStatus: statuses.onStatus });

@@ -1,4 +1,4 @@
-import type { StreamingServer } from "./server.ts";
+import type { RealServer } from "./server.ts";
 import { until } from "./until.ts";
 
 /** A subscription as the server's monitoring shows it. */
@@ -28,17 +28,17 @@ export interface ChannelPage {
 }
 
 /** A channel; undefined while the server has none of this name. */
-export function channelPage(server: StreamingServer, channel: string): Promise<ChannelPage | undefined> {
+export function channelPage(server: RealServer, channel: string): Promise<ChannelPage | undefined> {
   return server.monitor<ChannelPage>(`streaming/channelsz?channel=${channel}&subs=1`);
 }
 
 /** The subscriptions that the server has of a channel, offline durables too. */
-export async function subscriptionPages(server: StreamingServer, channel: string): Promise<readonly SubscriptionPage[]> {
+export async function subscriptionPages(server: RealServer, channel: string): Promise<readonly SubscriptionPage[]> {
   return (await channelPage(server, channel))?.subscriptions ?? [];
 }
 
 /** Waits until the server has sent up to a sequence to each subscription of a channel, and has heard all acks. */
-export async function untilAcknowledged(server: StreamingServer, channel: string, sequence: number): Promise<void> {
+export async function untilAcknowledged(server: RealServer, channel: string, sequence: number): Promise<void> {
   let pages: readonly SubscriptionPage[] = [];
   const done = (page: SubscriptionPage): boolean => page.last_sent === sequence && page.pending_count === 0;
   try {
@@ -52,6 +52,6 @@ export async function untilAcknowledged(server: StreamingServer, channel: string
 }
 
 /** Whether the server knows a client ID. */
-export async function knowsClient(server: StreamingServer, clientId: string): Promise<boolean> {
+export async function knowsClient(server: RealServer, clientId: string): Promise<boolean> {
   return (await server.monitor(`streaming/clientsz?client=${clientId}`)) !== undefined;
 }

@@ -20,7 +20,7 @@ export interface ServerOptions {
 }
 
 /** What a streaming server can be started with. */
-export interface StreamingServerOptions extends ServerOptions {
+export interface RealServerOptions extends ServerOptions {
   /** Where messages are kept: "memory" by default. */
   readonly store?: "memory" | "file" | undefined;
   /** The folder of a file store. By default one of its own, removed by `stop`. */
@@ -108,24 +108,24 @@ abstract class Server {
 }
 
 /** A nats-streaming-server. */
-export class StreamingServer extends Server {
+export class RealServer extends Server {
   readonly clusterId: string;
   readonly #natsUrl: string | undefined;
 
-  private constructor(launched: Launched, options: StreamingServerOptions) {
+  private constructor(launched: Launched, options: RealServerOptions) {
     super(launched);
     this.clusterId = options.clusterId ?? defaultClusterId;
     this.#natsUrl = options.natsUrl;
   }
 
   /** Starts a server on 127.0.0.1 and resolves once it serves clients. */
-  static async start(options: StreamingServerOptions = {}): Promise<StreamingServer> {
-    return new StreamingServer(await launchStreaming(options, serves), options);
+  static async start(options: RealServerOptions = {}): Promise<RealServer> {
+    return new RealServer(await launchStreaming(options, serves), options);
   }
 
   /** Starts a server that may have to wait for others; resolves once it has said that it is `ready` for its part. */
-  static async startMember(options: StreamingServerOptions, ready: string): Promise<StreamingServer> {
-    return new StreamingServer(await launchStreaming(options, ready), options);
+  static async startMember(options: RealServerOptions, ready: string): Promise<RealServer> {
+    return new RealServer(await launchStreaming(options, ready), options);
   }
 
   override get url(): string {
@@ -163,11 +163,11 @@ export class NatsServer extends Server {
 
 /** Several streaming servers of which one at a time is in charge. Clients may connect to any of them. */
 export class StreamingGroup {
-  readonly servers: readonly StreamingServer[];
+  readonly servers: readonly RealServer[];
   readonly clusterId: string;
   readonly #folder: string;
 
-  constructor(servers: readonly StreamingServer[], folder: string) {
+  constructor(servers: readonly RealServer[], folder: string) {
     this.servers = servers;
     this.clusterId = servers[0]!.clusterId;
     this.#folder = folder;
@@ -182,7 +182,7 @@ export class StreamingGroup {
    * Waits until one of the running servers says that it is in charge, and is none of `old`. If none does, says of each server how
    * it is, since a cluster that has lost its majority by another fault looks like one that elects nobody.
    */
-  async leader(old: readonly StreamingServer[] = [], timeout = 30_000): Promise<StreamingServer> {
+  async leader(old: readonly RealServer[] = [], timeout = 30_000): Promise<RealServer> {
     const servers = this.servers.filter((server) => !old.includes(server));
     try {
       return await until(old.length === 0 ? "one server leads" : "another leads", async () => {
@@ -199,7 +199,7 @@ export class StreamingGroup {
   }
 
   /** The servers other than the given one. */
-  others(server: StreamingServer): StreamingServer[] {
+  others(server: RealServer): RealServer[] {
     return this.servers.filter((other) => other !== server);
   }
 
@@ -211,7 +211,7 @@ export class StreamingGroup {
 }
 
 /** Starts a raft cluster of three, with election times shorter than the defaults, and waits until its leader serves. */
-export async function startCluster(options: StreamingServerOptions = {}): Promise<StreamingGroup> {
+export async function startCluster(options: RealServerOptions = {}): Promise<StreamingGroup> {
   const names = ["a", "b", "c"];
   return startGroup(names.length, raftRuns, (folder, member) => ({
     ...options,
@@ -230,7 +230,7 @@ streaming { cluster {
 }
 
 /** Starts an active server and a standby that share a file store, and waits until the active one serves. */
-export async function startFtPair(options: StreamingServerOptions = {}): Promise<StreamingGroup> {
+export async function startFtPair(options: RealServerOptions = {}): Promise<StreamingGroup> {
   return startGroup(2, standsBy, (folder) => ({
     ...options,
     store: "file",
@@ -242,7 +242,7 @@ export async function startFtPair(options: StreamingServerOptions = {}): Promise
 async function startGroup(
   size: number,
   ready: string,
-  optionsOf: (folder: string, member: number) => StreamingServerOptions,
+  optionsOf: (folder: string, member: number) => RealServerOptions,
 ): Promise<StreamingGroup> {
   const folder = ownFolder();
   const routes = (await freePorts(size)).map((port) => `nats://127.0.0.1:${port}`);
@@ -251,7 +251,7 @@ async function startGroup(
       const options = optionsOf(folder, member);
       const others = routes.filter((other) => other !== route).join(",");
       const args = [...(options.args ?? []), "-cluster", route, "-routes", others];
-      return StreamingServer.startMember({ ...options, args }, ready);
+      return RealServer.startMember({ ...options, args }, ready);
     }),
   );
   const servers = started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
@@ -284,7 +284,7 @@ interface Launched extends Place {
   readonly daemon: Daemon;
 }
 
-function launchStreaming(options: StreamingServerOptions, ready: string): Promise<Launched> {
+function launchStreaming(options: RealServerOptions, ready: string): Promise<Launched> {
   const binary = options.binary ?? binaryPath(binaries.streaming);
   return launch(binary, ready, options, (place) => [
     ...["-cid", options.clusterId ?? defaultClusterId, "-a", "127.0.0.1", "-m", String(place.monitorPort)],

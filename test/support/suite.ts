@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, inject, test } from "vitest";
 import type {} from "./setup.ts";
 import { type BinaryName, binaries, findBinary } from "./binaries.ts";
-import { StreamingServer, type StreamingServerOptions } from "./server.ts";
+import { RealServer, type RealServerOptions } from "./server.ts";
 
 /**
  * `describe` for tests that need a real server, by default nats-streaming-server 0.25.6. Where one is missing its tests
@@ -24,8 +24,8 @@ export function describeWithServer(name: string, tests: () => void, needs: reado
 }
 
 /** A streaming server that runs for all tests of the enclosing suite. Call the result inside tests to get it. */
-export function serverForSuite(options: StreamingServerOptions = {}): () => StreamingServer {
-  return forSuite(() => StreamingServer.start(options));
+export function serverForSuite(options: RealServerOptions = {}): () => RealServer {
+  return forSuite(() => RealServer.start(options));
 }
 
 /** Anything that can be stopped (a server, a cluster, a proxy), started before and stopped after the enclosing suite. */
