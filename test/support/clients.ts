@@ -12,18 +12,18 @@ export function fresh(kind: string): string {
 }
 
 /** What a client can connect to: a server, or a proxy in front of one. */
-export interface Place {
+export interface Target {
   readonly url: string;
   /** By default "test-cluster". */
   readonly clusterId?: string;
 }
 
-/** The options that connect to a place with a client ID of its own, at once after an outage, and tell nobody of statuses. */
-export function optionsFor(place: Place, options: Partial<ConnectOptions> = {}): ConnectOptions {
+/** The options that connect to a target with a client ID of its own, at once after an outage, and notify nobody. */
+export function optionsFor(target: Target, options: Partial<ConnectOptions> = {}): ConnectOptions {
   return {
-    clusterId: place.clusterId ?? "test-cluster",
+    clusterId: target.clusterId ?? "test-cluster",
     clientId: fresh("client"),
-    servers: place.url,
+    servers: target.url,
     reconnectDelay: () => 20,
     onStatus: () => undefined,
     ...options,
@@ -31,8 +31,8 @@ export function optionsFor(place: Place, options: Partial<ConnectOptions> = {}):
 }
 
 /** Connects a client, which is closed when the test ends. */
-export async function open(place: Place, options: Partial<ConnectOptions> = {}): Promise<Client> {
-  const client = await connect(optionsFor(place, options));
+export async function open(target: Target, options: Partial<ConnectOptions> = {}): Promise<Client> {
+  const client = await connect(optionsFor(target, options));
   onTestFinished(() => client.close());
   return client;
 }

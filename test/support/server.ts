@@ -154,8 +154,8 @@ export class NatsServer extends Server {
   /** Starts a server on 127.0.0.1 and resolves once it serves clients. */
   static async start(options: ServerOptions = {}): Promise<NatsServer> {
     const binary = options.binary ?? binaryPath(binaries.nats);
-    const launched = await launch(binary, natsServes, options, (place) => [
-      ...["-a", "127.0.0.1", "-p", String(place.port), "-m", String(place.monitorPort)],
+    const launched = await launch(binary, natsServes, options, (location) => [
+      ...["-a", "127.0.0.1", "-p", String(location.port), "-m", String(location.monitorPort)],
     ]);
     return new NatsServer(launched);
   }
@@ -274,22 +274,23 @@ const raftRuns = "STREAM: Message store is";
 /** It waits for the store's lock, which it may have at once. */
 const standsBy = "STREAM: Starting in standby mode";
 
-interface Place {
+/** Where a process runs. */
+interface Location {
   readonly port: number;
   readonly monitorPort: number;
   readonly folder: string;
 }
 
-interface Launched extends Place {
+interface Launched extends Location {
   readonly daemon: Daemon;
 }
 
 function launchStreaming(options: RealServerOptions, ready: string): Promise<Launched> {
   const binary = options.binary ?? binaryPath(binaries.streaming);
-  return launch(binary, ready, options, (place) => [
-    ...["-cid", options.clusterId ?? defaultClusterId, "-a", "127.0.0.1", "-m", String(place.monitorPort)],
-    ...(options.natsUrl === undefined ? ["-p", String(place.port)] : ["-ns", options.natsUrl]),
-    ...(options.store === "file" ? ["-st", "FILE", "-dir", options.dir ?? join(place.folder, "store")] : []),
+  return launch(binary, ready, options, (location) => [
+    ...["-cid", options.clusterId ?? defaultClusterId, "-a", "127.0.0.1", "-m", String(location.monitorPort)],
+    ...(options.natsUrl === undefined ? ["-p", String(location.port)] : ["-ns", options.natsUrl]),
+    ...(options.store === "file" ? ["-st", "FILE", "-dir", options.dir ?? join(location.folder, "store")] : []),
   ]);
 }
 
@@ -298,23 +299,23 @@ async function launch(
   binary: string,
   ready: string,
   options: ServerOptions,
-  argsFor: (place: Place) => string[],
+  argsFor: (location: Location) => string[],
 ): Promise<Launched> {
   for (let attempt = 1; ; attempt++) {
     const [freePort, monitorPort] = await freePorts(2);
-    const place = { port: options.port ?? freePort!, monitorPort: monitorPort!, folder: ownFolder() };
-    const args = [...argsFor(place), ...(options.args ?? [])];
+    const location = { port: options.port ?? freePort!, monitorPort: monitorPort!, folder: ownFolder() };
+    const args = [...argsFor(location), ...(options.args ?? [])];
     if (options.config !== undefined) {
-      const file = join(place.folder, "server.conf");
+      const file = join(location.folder, "server.conf");
       writeFileSync(file, options.config);
       args.push("-c", file);
     }
     const daemon = new Daemon({ binary, args, ready });
     try {
       await daemon.start();
-      return { daemon, ...place };
+      return { daemon, ...location };
     } catch (error) {
-      rmSync(place.folder, { recursive: true, force: true });
+      rmSync(location.folder, { recursive: true, force: true });
       const taken = String(error).includes("address already in use");
       if (!taken || options.port !== undefined || attempt === 5) throw error;
     }
