@@ -47,12 +47,9 @@ export interface ConnectionOptions {
   /** The connection ends when this many PINGs in a row went unanswered and nothing else came either. */
   readonly pingMaxOut: number;
   readonly inboxPrefix: string;
-  /**
-   * Is told of errors after which the connection goes on: a denied subject that nobody waits for, a refused
-   * subscription.
-   */
+  /** Gets each error after which the connection goes on: a denied subject that nobody waits for, a refused subscription. */
   readonly problem: (error: NatsError) => void;
-  /** Is told of each INFO that can be trusted: with TLS only of those that came encrypted. */
+  /** Gets each INFO that can be trusted: with TLS only those that came encrypted. */
   readonly informed: (info: ServerInfo) => void;
 }
 
@@ -77,7 +74,7 @@ export class Connection {
   pings = 0;
   /** How many PINGs were answered. */
   pongs = 0;
-  /** Is told that the server denied a publish to a subject. Returns false when nobody waits for such a publish. */
+  /** Is called when the server denies a publish to a subject. Returns false when nobody waits for such a publish. */
   publishDenied: (subject: string, error: NatsError) => boolean = () => false;
 
   readonly #options: ConnectionOptions;

@@ -4,10 +4,10 @@ import type { Delivery, Receiver } from "./delivery.ts";
 import { NatsError } from "./errors.ts";
 import { nuid } from "./nuid.ts";
 
-/** How many late answers are waited for. Most never come, so the oldest request is forgotten first. */
+/** How many requests may wait for a late answer. Most answers never come, so the oldest request is forgotten first. */
 const MOST_LATE = 1_000;
 
-/** Reads what lies from `start` to `end`, and keeps none of the bytes. Throws if they are not what they should be. */
+/** Reads the bytes from `start` to `end`, and keeps none of them. Throws if they make no sense. */
 export type Read<T> = (bytes: Uint8Array, start: number, end: number) => T;
 
 interface Request {
@@ -17,7 +17,7 @@ interface Request {
   /** Reads the answer, which settles the request. */
   read: Read<void>;
   fail: (error: NatsError) => void;
-  /** Timed out: the caller knows that, and still wants the answer. */
+  /** True once it has timed out. The caller knows, and still wants the answer. */
   late: boolean;
 }
 
@@ -29,14 +29,14 @@ export class Requests implements Receiver {
   readonly #inbox: string;
   readonly #publish: (subject: string, payload: Uint8Array, reply: string) => void;
   readonly #problem: (error: NatsError) => void;
-  /** By their tokens. Those that timed out are in the order in which they did. */
+  /** By token. Those that have timed out are in the order in which they did. */
   readonly #open = new Map<string, Request>();
   #lateCount = 0;
   #lastToken = 0;
   /** Why no answer can come any more. */
   #refusal: NatsError | undefined;
 
-  /** `publish` may throw. `problem` is told of answers that cannot be read, and of a denied inbox. */
+  /** `publish` may throw. `problem` gets an error for an answer that cannot be read, and for a denied inbox. */
   constructor(
     inboxPrefix: string,
     publish: (subject: string, payload: Uint8Array, reply: string) => void,
@@ -132,7 +132,7 @@ export class Requests implements Receiver {
     for (const request of this.#waiting()) this.#fail(request, error);
   }
 
-  /** Those that have not timed out, in the order in which they were sent. */
+  /** The requests that have not timed out, in the order in which they were sent. */
   #waiting(): Request[] {
     return [...this.#open.values()].filter(({ late }) => !late);
   }

@@ -158,7 +158,7 @@ export class Streaming {
     });
   }
 
-  /** Sends an empty request. Tells `done` whether it was answered: at once if nobody listens. */
+  /** Sends an empty request. Calls `done` with whether it was answered: at once if nobody listens. */
   #ask(inbox: string, timeout: number, done: (answered: boolean) => void): void {
     const settle = (answered: boolean): void => {
       this.#ignore(interest);

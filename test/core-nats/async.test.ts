@@ -96,7 +96,7 @@ describe("waiting", () => {
     expect(timers()).toBe(before);
   });
 
-  test("for a promise is over however that is settled, or with an end, or after a time; tells which, and never rejects", async () => {
+  test("for a promise ends when it settles, a signal aborts, or time is up; never rejects", async () => {
     const [lifetime] = two();
     const before = timers();
     for (const promise of [Promise.resolve(1), Promise.reject(new Error("no"))]) {

@@ -101,7 +101,7 @@ function messageOf(action: () => unknown): string {
 describe("the fields of CONNECT", () => {
   const plain: [string, Credentials | undefined, AuthFields][] = [
     ["no credentials give none", undefined, {}],
-    ["a user and a password go as they are", { user: "ü", pass: " p:\"@" }, { user: "ü", pass: " p:\"@" }],
+    ["a user and a password go as they are", { user: "ü", pass: ' p:"@' }, { user: "ü", pass: ' p:"@' }],
     ["a password may be empty", { user: "u", pass: "" }, { user: "u", pass: "" }],
     ["a token is called auth_token", { token: "t" }, { auth_token: "t" }],
   ];
@@ -145,8 +145,7 @@ describe("the fields of CONNECT", () => {
       expect(fields.nkey).toBe(nkeyText(user, key));
       const spki = Uint8Array.from([...spkiHeader, ...key]);
       const publicKey = createPublicKey({ key: spki, format: "der", type: "spki" });
-      const verifies = (text: string) =>
-        verify(null, new TextEncoder().encode(text), publicKey, bytesOf(fields.sig!));
+      const verifies = (text: string) => verify(null, new TextEncoder().encode(text), publicKey, bytesOf(fields.sig!));
       expect(verifies(nonce)).toBe(true);
       expect(verifies(`${nonce}.`)).toBe(false);
     });

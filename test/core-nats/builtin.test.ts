@@ -25,5 +25,6 @@ test.each(names)("%s is the host's module, asked for whenever it is used", (name
 });
 
 test.each(names)("%s is required where the host has no other way to it", (name) => {
-  for (const process of [{}, { getBuiltinModule: () => undefined }, undefined]) expect(gets(name, process)).toBe(modules[name]);
+  for (const process of [{}, { getBuiltinModule: () => undefined }, undefined])
+    expect(gets(name, process)).toBe(modules[name]);
 });

@@ -26,16 +26,19 @@ test("listeners are called in their order, before abort returns, once, and not a
   expect(calls).toEqual(["first", "second"]);
 });
 
-test.each([1, 3])("a listener that an earlier one takes away while the lifetime ends is not called (%i of them)", (others) => {
-  const lifetime = new Lifetime();
-  const calls: string[] = [];
-  const away = Array.from({ length: others }, (_, i) => (): void => void calls.push(`away ${i}`));
-  lifetime.addEventListener("abort", () => {
-    calls.push("first");
-    for (const listener of away) lifetime.removeEventListener("abort", listener);
-  });
-  for (const listener of away) lifetime.addEventListener("abort", listener);
-  lifetime.addEventListener("abort", () => void calls.push("last"));
-  lifetime.abort();
-  expect(calls).toEqual(["first", "last"]);
-});
+test.each([1, 3])(
+  "a listener that an earlier one takes away while the lifetime ends is not called (%i of them)",
+  (others) => {
+    const lifetime = new Lifetime();
+    const calls: string[] = [];
+    const away = Array.from({ length: others }, (_, i) => (): void => void calls.push(`away ${i}`));
+    lifetime.addEventListener("abort", () => {
+      calls.push("first");
+      for (const listener of away) lifetime.removeEventListener("abort", listener);
+    });
+    for (const listener of away) lifetime.addEventListener("abort", listener);
+    lifetime.addEventListener("abort", () => void calls.push("last"));
+    lifetime.abort();
+    expect(calls).toEqual(["first", "last"]);
+  },
+);

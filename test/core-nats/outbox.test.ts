@@ -90,13 +90,15 @@ describe("the outbox", () => {
     }
   });
 
-  test("writes the same bytes for any sizes and any turns, while written-out buffers are reused late or soon", async () => {
+  test("writes the same bytes for any sizes and any turns, while written buffers are reused late or soon", async () => {
     await forEachSeed(20, async (random) => {
       const sink = new SlowSink();
       const outbox = new Outbox(sink, nothing);
       const expected: Uint8Array[] = [];
       for (let i = 0; i < 200; i++) {
-        const payload = new Uint8Array(random.int(0, random.pick([8, 200, 20 * KIB, 40 * KIB]))).fill(random.int(32, 126));
+        const payload = new Uint8Array(random.int(0, random.pick([8, 200, 20 * KIB, 40 * KIB]))).fill(
+          random.int(32, 126),
+        );
         switch (random.int(0, 3)) {
           case 0:
             outbox.line("PING");
@@ -115,7 +117,11 @@ describe("the outbox", () => {
               outbox.bytes.set(payload.subarray(0, 10), at);
               outbox.attach(payload.subarray(10));
             }
-            expected.push(bytesOf(`PUB s a.${i.toString(16).padStart(2, "0")} ${payload.length}\r\n`), payload, bytesOf("\r\n"));
+            expected.push(
+              bytesOf(`PUB s a.${i.toString(16).padStart(2, "0")} ${payload.length}\r\n`),
+              payload,
+              bytesOf("\r\n"),
+            );
             break;
           default:
             if (random.bool()) await turn();

@@ -17,7 +17,10 @@ function find(servers: Servers, label: string): Server {
 }
 
 function labels(servers: Servers): string[] {
-  return servers.round().map((server) => server.label).sort();
+  return servers
+    .round()
+    .map((server) => server.label)
+    .sort();
 }
 
 function single(url: string, tlsDemanded = false): Server {
@@ -105,11 +108,20 @@ describe("URLs", () => {
     [["nats://a,tls://b:1", "c"]],
   ])("%j are three", (urls) => {
     expect(labels(pool(urls))).toEqual(["a:4222", "b:1", "c:4222"]);
-    expect(pool(urls).round().filter((server) => server.tls).map((server) => server.label)).toEqual(["b:1"]);
+    expect(
+      pool(urls)
+        .round()
+        .filter((server) => server.tls)
+        .map((server) => server.label),
+    ).toEqual(["b:1"]);
   });
 
   test("TLS can be demanded of every server, whatever the scheme", () => {
-    expect(pool("nats://a,tls://b,c", true).round().map((server) => server.tls)).toEqual([true, true, true]);
+    expect(
+      pool("nats://a,tls://b,c", true)
+        .round()
+        .map((server) => server.tls),
+    ).toEqual([true, true, true]);
   });
 
   test("the dot that ends an absolute name is dialled, but is not in the name of the certificate", () => {
@@ -219,7 +231,10 @@ describe("a round", () => {
     const servers = pool("a,b,c");
     const counts = new Map<string, number>();
     for (let i = 0; i < 6000; i++) {
-      const order = servers.round().map((server) => server.host).join("");
+      const order = servers
+        .round()
+        .map((server) => server.host)
+        .join("");
       counts.set(order, (counts.get(order) ?? 0) + 1);
     }
     expect(counts.size).toBe(6);
@@ -230,7 +245,13 @@ describe("a round", () => {
     const servers = pool("a,b,c");
     const last = find(servers, "b:4222");
     const orders = new Set<string>();
-    for (let i = 0; i < 50; i++) orders.add(servers.round(last).map((server) => server.host).join(""));
+    for (let i = 0; i < 50; i++)
+      orders.add(
+        servers
+          .round(last)
+          .map((server) => server.host)
+          .join(""),
+      );
     expect([...orders].sort()).toEqual(["acb", "cab"]);
   });
 
@@ -263,10 +284,13 @@ describe("discovered servers", () => {
     const a = find(servers, "a:4222");
     servers.discovered(["a:4222", "10.0.0.1:4222", "10.0.0.2:4222"], a);
     expect(labels(servers)).toEqual(["10.0.0.1:4222", "10.0.0.2:4222", "a:4222", "b:4222"]);
-    expect(servers.round().filter((server) => server.discovered).map((server) => server.host).sort()).toEqual([
-      "10.0.0.1",
-      "10.0.0.2",
-    ]);
+    expect(
+      servers
+        .round()
+        .filter((server) => server.discovered)
+        .map((server) => server.host)
+        .sort(),
+    ).toEqual(["10.0.0.1", "10.0.0.2"]);
     servers.discovered(["10.0.0.2:4222", "10.0.0.3:4222"], a);
     expect(labels(servers)).toEqual(["10.0.0.2:4222", "10.0.0.3:4222", "a:4222", "b:4222"]);
   });
@@ -361,10 +385,12 @@ describe("discovered servers", () => {
         );
         servers.discovered(random.bool(0.1) ? random.pick(values) : list, random.pick(servers.round()));
         const round = servers.round();
-        expect(round.filter((server) => !server.discovered).map((server) => server.label).sort()).toEqual([
-          "[::1]:1",
-          "a:4222",
-        ]);
+        expect(
+          round
+            .filter((server) => !server.discovered)
+            .map((server) => server.label)
+            .sort(),
+        ).toEqual(["[::1]:1", "a:4222"]);
         expect(new Set(round.map((server) => server.label)).size).toBe(round.length);
         for (const { host, port, label } of round) {
           expect(host).toMatch(/^[^\s/@%[\]]+$/);

@@ -1,155 +1,43 @@
 import { spawn, spawnSync } from "node:child_process";
 import dns from "node:dns";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net, { createServer } from "node:net";
-import type { Server, Socket as Stream } from "node:net";
+import type { Socket as Stream } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createServer as createTlsServer, TLSSocket } from "node:tls";
-import type { ServerOptions } from "node:tls";
+import { TLSSocket } from "node:tls";
 import { inspect } from "node:util";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { deferred } from "../../src/core-nats/async.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
 import { Socket } from "../../src/core-nats/socket.ts";
 import type { SocketEvents, TlsOptions } from "../../src/core-nats/socket.ts";
 import { bytesOf, latin1 } from "../support/bytes.ts";
 import { sendsAtOnce } from "../support/nodelay.ts";
+import {
+  accepted,
+  CA,
+  CLIENT,
+  dial,
+  dialled,
+  echo,
+  expectSendsAtOnce,
+  failure,
+  identity,
+  ignore,
+  listening,
+  Owner,
+  pem,
+  resolveTo,
+  serve,
+  SERVER,
+  serveTls,
+  serveUpgrade,
+  unusedPort,
+  servers,
+} from "../support/sockets.ts";
+import type { Dialling } from "../support/sockets.ts";
 import { until } from "../support/until.ts";
-
-const pem = (name: string): string => readFileSync(join(__dirname, `../fixtures/tls/${name}.pem`), "utf8");
-const identity = (name: string): { cert: string; key: string } => ({ cert: pem(name), key: pem(`${name}-key`) });
-const SERVER = identity("server");
-const CLIENT = identity("client");
-const CA = pem("ca");
-
-const dialled = net.connect;
-const servers: Server[] = [];
-const accepted: Stream[] = [];
-
-/** Listens until the test ends. */
-async function listening(server: Server): Promise<number> {
-  servers.push(server);
-  server.on("connection", (stream) => accepted.push(stream.on("error", () => {})));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server.address()!.port;
-}
-
-function serve(accept: (stream: Stream) => void, options: { allowHalfOpen?: boolean } = {}): Promise<number> {
-  const server = createServer({ noDelay: true, ...options });
-  server.on("connection", accept);
-  return listening(server);
-}
-
-function serveTls(options: ServerOptions, accept: (stream: Stream) => void): Promise<number> {
-  return listening(createTlsServer(options, (stream) => accept(stream.on("error", () => {}))));
-}
-
-/** Greets in clear, and speaks TLS from then on. */
-function serveUpgrade(options: ServerOptions, accept: (stream: Stream) => void): Promise<number> {
-  return serve((plain) => {
-    plain.write("HELLO\r\n");
-    const stream = new TLSSocket(plain, { ...options, isServer: true, rejectUnauthorized: true });
-    accept(stream.on("error", () => {}));
-  });
-}
-
-function echo(stream: Stream): void {
-  stream.on("data", (bytes) => stream.write(bytes));
-}
-
-function ignore(stream: Stream): void {
-  stream.on("data", () => {});
-}
-
-/** Keeps what a socket tells, and sees to it that nothing is told after the end. */
-class Owner implements SocketEvents {
-  received = "";
-  readonly ends: (NatsError | undefined)[] = [];
-  readonly #ended = deferred();
-  readonly #heard: ((text: string) => void) | undefined;
-
-  constructor(heard?: (text: string) => void) {
-    this.#heard = heard;
-  }
-
-  data(bytes: Uint8Array): void {
-    if (this.ends.length > 0) this.received += "<after the end>";
-    const text = latin1(bytes);
-    this.received += text;
-    this.#heard?.(text);
-  }
-
-  closed(error: NatsError | undefined): void {
-    this.ends.push(error);
-    this.#ended.resolve();
-  }
-
-  /** What `closed` was told, once it cannot be told anything more. */
-  async end(): Promise<NatsError | undefined> {
-    await this.#ended.promise;
-    for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(() => resolve()));
-    expect(this.ends).toHaveLength(1);
-    return this.ends[0];
-  }
-}
-
-interface Dialling {
-  tls?: TlsOptions;
-  host?: string;
-  servername?: string;
-  signal?: AbortSignal;
-}
-
-function dial(port: number, owner: Owner, options: Dialling = {}): Promise<Socket> {
-  const { tls, host = "127.0.0.1", servername = host, signal = new AbortController().signal } = options;
-  return Socket.dial({ host, port, servername }, tls, owner, signal);
-}
-
-async function failure(attempt: Promise<unknown>): Promise<NatsError> {
-  const error: unknown = await attempt.then(
-    () => "no failure",
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(NatsError);
-  return error as NatsError;
-}
-
-/** A port that nothing listens on. */
-async function unusedPort(): Promise<number> {
-  const server = createServer({});
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address()!;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
-}
-
-/** The host's socket that `connect` has opened, which nobody else shows. */
-async function streamOf(connecting: () => Promise<Socket>): Promise<{ socket: Socket; stream: Stream }> {
-  const connects = vi.spyOn(net.Socket.prototype, "connect");
-  const socket = await connecting();
-  const [stream] = connects.mock.contexts as unknown as Stream[];
-  return { socket, stream: stream! };
-}
-
-/** Without it a second small write waits until the peer has confirmed the first: with a peer that takes its time, for 40 ms. */
-async function expectSendsAtOnce(skip: (reason: string) => void, connecting: () => Promise<Socket>): Promise<void> {
-  const { socket, stream } = await streamOf(connecting);
-  const answer = sendsAtOnce(stream);
-  socket.destroy();
-  if (answer === undefined && process.env["CI"] !== "true") skip("no perl to ask the kernel by");
-  else expect(answer).toBe(true);
-}
-
-function resolveTo(...addresses: { address: string; family: 4 | 6 }[]): void {
-  vi.spyOn(dns, "lookup").mockImplementation((_host, _options, found) => setImmediate(() => found(null, addresses)));
-}
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  for (const stream of accepted.splice(0)) stream.destroy();
-  await Promise.all(servers.splice(0).map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
-});
 
 describe("a plain socket", () => {
   test("carries bytes both ways", async () => {
@@ -210,7 +98,9 @@ describe("a plain socket", () => {
     const owner = new Owner();
     const error = await failure(dial(port, owner, { host: "several.example" }));
     expect(error.code).toBe("CONNECT");
-    expect(error.reason).toMatch(/^cannot connect to several\.example:\d+ \(connect E\w+ ::1:\d+.*, connect E\w+ 127\..*\)$/);
+    expect(error.reason).toMatch(
+      /^cannot connect to several\.example:\d+ \(connect E\w+ ::1:\d+.*, connect E\w+ 127\..*\)$/,
+    );
     expect(owner.ends).toEqual([]);
   });
 
@@ -387,7 +277,8 @@ describe("the memory that is read into", () => {
   test("is one piece for all reads, but where TLS may begin", async () => {
     const { socket, reused } = await fresh();
     const port = await serve(echo);
-    for (const tls of [undefined, {}, { ca: CA }, undefined]) (await socket.dial(address(port), tls, new Owner(), never)).destroy();
+    for (const tls of [undefined, {}, { ca: CA }, undefined])
+      (await socket.dial(address(port), tls, new Owner(), never)).destroy();
     expect(reused).toEqual([true, false, false, true]);
   });
 
@@ -407,7 +298,7 @@ describe("the memory that is read into", () => {
     return taken;
   }
 
-  test("is asked for anew from a host that takes it away: the peer is dialled again, and from then on such memory is not given", async () => {
+  test("is not given again to a host that takes it away: the peer is dialled once more", async () => {
     const { socket, reused } = await fresh();
     const taken = takeAway(reused);
     const port = await serve((stream) => {

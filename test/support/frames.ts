@@ -37,8 +37,8 @@ const longestLine = 1024 * 1024;
 const newline = 10;
 
 /**
- * Cuts a stream of NATS protocol bytes of either direction into frames. Written for tests, on its own: it shares nothing
- * with the library's parser, and takes any order of verbs. Throws at a line that is not of the protocol.
+ * Cuts a stream of NATS protocol bytes of either direction into frames. Written for tests, on its own: it shares
+ * nothing with the library's parser, and takes any order of verbs. Throws at a line that is not of the protocol.
  */
 export class Framer {
   #pieces: Uint8Array[] = [];
@@ -51,7 +51,10 @@ export class Framer {
     return this.#length;
   }
 
-  /** The bytes of the frame that is not complete; after an error, all bytes since the last `push` that succeeded too. */
+  /**
+   * The bytes of the frame that is not complete; after an error, all bytes since the last `push` that succeeded
+   * too.
+   */
   unfinished(): Uint8Array {
     return concat(this.#pieces);
   }

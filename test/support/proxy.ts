@@ -75,8 +75,8 @@ export class Proxy {
   }
 
   /**
-   * Swallows what comes from now on, in one direction or both, on all links: bytes and, as a cable that is cut does, the
-   * end of a link.
+   * Swallows what comes from now on, in one direction or both, on all links: bytes and, as a cable that is cut
+   * does, the end of a link.
    */
   blackHole(direction: Direction | "both" = "both"): void {
     if (direction !== "down") this.#state.deaf.add("up");
@@ -97,8 +97,8 @@ export class Proxy {
   }
 
   /**
-   * Back to normal: forwards, accepts, does not delay, and eats nothing more. A link that has lost bytes in a black hole
-   * is cut, since what follows would not be the protocol.
+   * Back to normal: forwards, accepts, does not delay, and eats nothing more. A link that has lost bytes in a black
+   * hole is cut, since what follows would not be the protocol.
    */
   heal(): void {
     const state = this.#state;

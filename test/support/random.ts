@@ -56,7 +56,7 @@ export class Random {
   /** The bytes cut into consecutive pieces of 1 to `longest` bytes. */
   pieces(bytes: Uint8Array, longest: number): Uint8Array[] {
     const pieces: Uint8Array[] = [];
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const end = Math.min(bytes.length, at + this.int(1, longest));
       pieces.push(bytes.subarray(at, end));
       at = end;

@@ -4,7 +4,6 @@ import type { Frame } from "./frames.ts";
 import { Link } from "./link.ts";
 import { listen } from "./ports.ts";
 
-
 /** A minimal NATS client that shares nothing with the library. It answers PINGs by itself. */
 export class RawClient extends Link {
   #sid = 0;

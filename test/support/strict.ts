@@ -14,10 +14,10 @@ export interface Said {
 }
 
 /**
- * Reads all bytes that a client wrote on one link and throws at the first deviation from the strictest reading of the
- * NATS client protocol: upper-case verbs, single blanks, CRLF, sizes in plain digits, publish subjects without wildcards,
- * lines of at most 4096 bytes, CONNECT once and first, no sid used twice, no UNSUB of an unknown one. The bytes must end
- * where a frame ends, unless `cut` says that the link was cut.
+ * Reads all bytes that a client wrote on one link and throws at the first deviation from the strictest reading of
+ * the NATS client protocol: upper-case verbs, single blanks, CRLF, sizes in plain digits, publish subjects without
+ * wildcards, lines of at most 4096 bytes, CONNECT once and first, no sid used twice, no UNSUB of an unknown one.
+ * The bytes must end where a frame ends, unless `cut` says that the link was cut.
  */
 export function readStrictly(bytes: Uint8Array, cut = false): Said[] {
   const said: Said[] = [];
@@ -113,7 +113,10 @@ function readFrame(line: string, bytes: Uint8Array, body: number): { next: numbe
 function words(args: string, least: number, most: number): string[] {
   demand(args.startsWith(" "), "no blank behind the verb");
   const all = args.slice(1).split(" ");
-  demand(all.every((word) => word !== ""), "more than one blank");
+  demand(
+    all.every((word) => word !== ""),
+    "more than one blank",
+  );
   demand(all.length >= least && all.length <= most, `${all.length} arguments`);
   return all;
 }

@@ -16,12 +16,16 @@ function missing(): string {
 /** What the program prints to standard output. */
 function output(program: string, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(folder, program), String(port)], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [join(folder, program), String(port)], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     let text = "";
     child.stdout!.setEncoding("utf8");
     child.stdout!.on("data", (more) => (text += more));
     child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve(text) : reject(new Error(`${program}: exit code ${code}: ${text}`))));
+    child.on("close", (code) =>
+      code === 0 ? resolve(text) : reject(new Error(`${program}: exit code ${code}: ${text}`)),
+    );
   });
 }
 

@@ -25,7 +25,11 @@ interface Watched {
   subscribe(channel: string, options?: SubscribeOptions): Promise<unknown>;
 }
 
-async function watched(server: StreamingServer, clientId: string, options: { requestTimeout?: number } = {}): Promise<Watched> {
+async function watched(
+  server: StreamingServer,
+  clientId: string,
+  options: { requestTimeout?: number } = {},
+): Promise<Watched> {
   const statuses: Status[] = [];
   const got: string[] = [];
   const client = await connect({
@@ -34,7 +38,10 @@ async function watched(server: StreamingServer, clientId: string, options: { req
   });
   ending.push(() => client.close());
   const subscribe = (channel: string, options: SubscribeOptions = {}) =>
-    client.subscribe(channel, (m) => got.push(`${m.text()} ${m.sequence} ${m.redeliveryCount}`), { startAt: "first", ...options });
+    client.subscribe(channel, (m) => got.push(`${m.text()} ${m.sequence} ${m.redeliveryCount}`), {
+      startAt: "first",
+      ...options,
+    });
   return { client, statuses, got, subscribe };
 }
 
@@ -55,7 +62,9 @@ describe("to look at", () => {
       bytes.fill(0);
     }
     expect(server.messages("c").map(({ text }) => text)).toEqual(["hi", "hi"]);
-    expect(() => server.publish("c", 5 as unknown as string)).toThrow(new TypeError("data must be a string or a Uint8Array"));
+    expect(() => server.publish("c", 5 as unknown as string)).toThrow(
+      new TypeError("data must be a string or a Uint8Array"),
+    );
   });
 
   test("messages, clients and subscriptions, those of closed durables included", async () => {
@@ -79,7 +88,9 @@ describe("to look at", () => {
     ]);
     await client.close();
     expect(server.clients).toEqual([]);
-    expect(server.subscriptions("c")).toEqual([{ clientId: "me", durable: "d", queue: "q", online: false, pending: [] }]);
+    expect(server.subscriptions("c")).toEqual([
+      { clientId: "me", durable: "d", queue: "q", online: false, pending: [] },
+    ]);
   });
 
   test("idle waits until what was published has been delivered and acknowledged", async () => {
@@ -231,7 +242,8 @@ describe("faults", () => {
     const channel = unique("channel");
     server.swallow("PubAck", 2);
     one.raw.subscribe("_INBOX.lost");
-    for (const text of ["1", "2"]) one.raw.publish(`_STAN.pub.test-cluster.${channel}`, one.message(channel, text), "_INBOX.lost");
+    for (const text of ["1", "2"])
+      one.raw.publish(`_STAN.pub.test-cluster.${channel}`, one.message(channel, text), "_INBOX.lost");
     await one.publishAll(channel, "3");
     expect(one.raw.collect().filter((frame) => frame.subject === "_INBOX.lost")).toEqual([]);
     expect(server.messages(channel)).toHaveLength(3);
@@ -274,14 +286,19 @@ describe("faults", () => {
     const server = await start();
     server.refuse("connect", "stan: invalid connection request");
     const refused = connect({ clusterId: "test-cluster", clientId: "me", servers: server.url });
-    await expect(refused).rejects.toMatchObject({ code: "REFUSED", message: "register me: stan: invalid connection request" });
+    await expect(refused).rejects.toMatchObject({
+      code: "REFUSED",
+      message: "register me: stan: invalid connection request",
+    });
     const one = await peer(server);
     server.refuse("publish", "p", 2);
     server.refuse("subscribe", "s");
     server.refuse("unsubscribe", "u");
     server.refuse("close", "c");
     const channel = unique("channel");
-    const errors = [await one.publish(channel), await one.publish(channel), await one.publish(channel)].map((ack) => ack.error);
+    const errors = [await one.publish(channel), await one.publish(channel), await one.publish(channel)].map(
+      (ack) => ack.error,
+    );
     expect(errors).toEqual(["p", "p", ""]);
     expect((await one.subscribe(channel)).error).toBe("s");
     const subscribed = await one.subscribe(channel);
