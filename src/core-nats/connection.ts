@@ -47,7 +47,10 @@ export interface ConnectionOptions {
   /** The connection ends when this many PINGs in a row went unanswered and nothing else came either. */
   readonly pingMaxOut: number;
   readonly inboxPrefix: string;
-  /** Gets each error after which the connection goes on: a denied subject that nobody waits for, a refused subscription. */
+  /**
+   * Gets each error after which the connection goes on: a denied subject that nobody waits for, a refused
+   * subscription.
+   */
   readonly problem: (error: NatsError) => void;
   /** Gets each INFO that can be trusted: with TLS only those that came encrypted. */
   readonly informed: (info: ServerInfo) => void;
