@@ -22,7 +22,7 @@ import { Framer } from "../../support/frames.ts";
 import { forEachSeed } from "../../support/random.ts";
 import type { Random } from "../../support/random.ts";
 
-vi.mock("../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
+vi.mock("../../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
 
 /** What the publisher sees of a connection, with a hand on both ends and no socket, so that nothing happens by itself. */
 class Wire {
