@@ -146,11 +146,6 @@ export class Connection {
     return this.#info.maxPayload;
   }
 
-  /** Whether the server answers a publish that nobody listens to with a 503 (NATS 2.2 and later). */
-  get noResponders(): boolean {
-    return this.#info.headers;
-  }
-
   /** Sends SUB and returns the sid. Wildcards are allowed. Throws a `TypeError` for a bad subject. */
   subscribe(subject: string, receiver: Receiver): number {
     checkSubject(subject, true);
@@ -358,7 +353,8 @@ export class Connection {
   // Why: docs/decisions.md#secrets-are-shown-nowhere
   /** All fields of CONNECT. Nothing else of what is sent has the credentials. */
   #connectFields(): Record<string, string | number | boolean> {
-    const headers = this.noResponders;
+    // A server with headers answers a publish that nobody listens to with a 503 (NATS 2.2 and later).
+    const { headers, nonce } = this.#info;
     return {
       verbose: false,
       pedantic: false,
@@ -370,7 +366,7 @@ export class Connection {
       echo: true,
       headers,
       no_responders: headers,
-      ...authenticate(this.#options.credentials, this.#info.nonce),
+      ...authenticate(this.#options.credentials, nonce),
     };
   }
 

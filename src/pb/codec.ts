@@ -1,16 +1,5 @@
-import {
-  Reader,
-  sizeOfBool,
-  sizeOfInt,
-  sizeOfInt64,
-  sizeOfLength,
-  sizeOfText,
-  writeBool,
-  writeBytes,
-  writeInt,
-  writeInt64,
-  writeText,
-} from "./wire.ts";
+import { Reader, sizeOfInt, sizeOfInt64, sizeOfLength, sizeOfText } from "./wire.ts";
+import { writeBytes, writeInt, writeInt64, writeText } from "./wire.ts";
 
 /** How a message of type `M` is written and read. */
 export interface Codec<M> {
@@ -52,14 +41,8 @@ export const bytes: Type<Uint8Array> = {
   read: (reader) => reader.copy(),
 };
 
-/** A boolean. */
-export const bool: Type<boolean> = { zero: false, size: sizeOfBool, write: writeBool, read: (reader) => reader.bool() };
-
 /** An int32, or an enum. */
 export const int32: Type<number> = { zero: 0, size: sizeOfInt, write: writeInt, read: (reader) => reader.int32() };
-
-/** A uint32. */
-export const uint32: Type<number> = { ...int32, read: (reader) => reader.uint32() };
 
 /** An int64. */
 export const int64: Type<bigint> = { zero: 0n, size: sizeOfInt64, write: writeInt64, read: (reader) => reader.int64() };

@@ -43,11 +43,6 @@ export function sizeOfInt64(field: number, value: bigint): number {
   return size;
 }
 
-/** Size of a boolean. */
-export function sizeOfBool(field: number, value: boolean): number {
-  return sizeOfInt(field, value ? 1 : 0);
-}
-
 /** Size of a field of `length` bytes. */
 export function sizeOfLength(field: number, length: number): number {
   return length === 0 ? 0 : sizeOfTag(field) + sizeOfVarint(length) + length;
@@ -88,11 +83,6 @@ export function writeInt64(bytes: Uint8Array, at: number, field: number, value: 
   for (; rest >= 0x80n; rest >>= 7n) bytes[at++] = Number(rest & 0x7fn) | 0x80;
   bytes[at++] = Number(rest);
   return at;
-}
-
-/** Writes a boolean. */
-export function writeBool(bytes: Uint8Array, at: number, field: number, value: boolean): number {
-  return writeInt(bytes, at, field, value ? 1 : 0);
 }
 
 /** Writes the tag and the length of a field of `length` bytes. The caller writes the bytes behind them. */

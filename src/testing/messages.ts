@@ -1,9 +1,20 @@
-import { bool, bytes, int64, message, text, uint32, uint64 } from "../pb/codec.ts";
+import { bytes, int32, int64, message, text, type Type, uint64 } from "../pb/codec.ts";
 import type { PubMsgEnvelope } from "../pb/data.ts";
 
 // The four messages of src/pb/data.ts, each as a whole and in both directions: the server reads what the client
 // writes, and writes what the client reads. Every field is always there; a field that is absent on the wire has its
 // zero value.
+
+/** A boolean. */
+export const bool: Type<boolean> = {
+  zero: false,
+  size: (field, value) => int32.size(field, Number(value)),
+  write: (bytes, at, field, value) => int32.write(bytes, at, field, Number(value)),
+  read: (reader) => reader.bool(),
+};
+
+/** A uint32. */
+export const uint32: Type<number> = { ...int32, read: (reader) => reader.uint32() };
 
 /** A message to be stored. The server answers with a PubAck. */
 export interface PubMsg extends PubMsgEnvelope {

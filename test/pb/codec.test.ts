@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { bool, bytes, encode, int32, int64, message, text, uint32, uint64 } from "../../src/pb/codec.ts";
+import { bytes, encode, int32, int64, message, text, uint64 } from "../../src/pb/codec.ts";
 import { DecodeError } from "../../src/pb/wire.ts";
+import { bool, uint32 } from "../../src/testing/messages.ts";
 import { hex, unhex } from "../support/hex.ts";
 
 interface Sample {

@@ -2,11 +2,9 @@ import { describe, expect, test } from "vitest";
 import {
   DecodeError,
   Reader,
-  sizeOfBool,
   sizeOfInt,
   sizeOfInt64,
   sizeOfText,
-  writeBool,
   writeBytes,
   writeInt,
   writeInt64,
@@ -70,10 +68,9 @@ describe("writing", () => {
     const none = new Uint8Array(0);
     expect(written((into) => writeInt(into, 0, 1, 0))).toBe("");
     expect(written((into) => writeInt64(into, 0, 1, 0n))).toBe("");
-    expect(written((into) => writeBool(into, 0, 1, false))).toBe("");
     expect(written((into) => writeText(into, 0, 1, ""))).toBe("");
     expect(written((into) => writeBytes(into, 0, 1, none))).toBe("");
-    expect(sizeOfInt(1, 0) + sizeOfInt64(1, 0n) + sizeOfBool(1, false) + sizeOfText(1, "")).toBe(0);
+    expect(sizeOfInt(1, 0) + sizeOfInt64(1, 0n) + sizeOfText(1, "")).toBe(0);
   });
 
   test("fields from 16 on have a tag of two bytes", () => {
