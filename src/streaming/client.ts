@@ -23,7 +23,7 @@ import type { DrainReport, Subscription } from "./subscribing/message.ts";
 import { Messages } from "./subscribing/messages.ts";
 import { Room } from "./subscribing/room.ts";
 import { Shares } from "./subscribing/share.ts";
-import { Slots } from "./subscribing/slots.ts";
+import { Semaphore } from "./subscribing/semaphore.ts";
 import { checkMessagesOptions, checkSubscribeOptions } from "./subscribing/subscribe-options.ts";
 import type { SubscribeOptions, SubscribeSettings } from "./subscribing/subscribe-options.ts";
 import { SubscriptionImpl } from "./subscribing/subscription.ts";
@@ -89,7 +89,7 @@ export class Client {
       settings,
       registrar: this.#supervisor,
       tell,
-      slots: new Slots(RESUBSCRIBES_AT_ONCE),
+      semaphore: new Semaphore(RESUBSCRIBES_AT_ONCE),
       room: new Room(settings.maxWaitingBytes),
       ending: this.#ending,
       shares: new Shares(),

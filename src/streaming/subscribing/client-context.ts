@@ -4,7 +4,7 @@ import type { Settings } from "../settings.ts";
 import type { Subscription } from "./message.ts";
 import type { Room } from "./room.ts";
 import type { Shares } from "./share.ts";
-import type { Slots } from "./slots.ts";
+import type { Semaphore } from "./semaphore.ts";
 import type { SubscriptionStatus } from "./subscription-status.ts";
 import type { Watchdog } from "./watchdog.ts";
 
@@ -14,7 +14,7 @@ export interface ClientContext {
   readonly registrar: Registrar;
   readonly tell: (status: SubscriptionStatus) => void;
   /** Limits how many subscriptions ask the server at once. */
-  readonly slots: Slots;
+  readonly semaphore: Semaphore;
   readonly room: Room;
   readonly shares: Shares;
   readonly watchdog: Watchdog;

@@ -210,7 +210,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
 
   async #connected({ registration }: State & { name: "connected" }): Promise<State> {
     const { session, over } = registration;
-    const { ending, slots } = this.#context;
+    const { ending, semaphore } = this.#context;
     const { place } = this.deliveries;
     if (place !== undefined && place.session === session && place.ackInbox !== "") {
       return { name: "subscribed", registration, resumed: true, from: undefined };
@@ -218,11 +218,12 @@ export class Resubscriber implements Dependent, DeliveryEvents {
     place?.shut();
     this.deliveries.place = undefined;
     this.#orphans?.enter(session);
-    await slots.take(over, ending);
+    const mayAsk = await semaphore.acquire(over, ending);
+    if (!mayAsk) return ending.aborted ? this.#closed() : { name: "disconnected" };
     try {
       return await this.#subscribe(registration);
     } finally {
-      slots.release();
+      semaphore.release();
     }
   }
 
