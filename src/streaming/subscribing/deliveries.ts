@@ -9,7 +9,7 @@ import { Handlers } from "./handlers.ts";
 import type { HandlerEvents, MessageHandler } from "./handlers.ts";
 import { Message } from "./message.ts";
 import type { Acker, Subscription } from "./message.ts";
-import type { Occupant, Place } from "./place.ts";
+import type { EndpointEvents, Endpoint } from "./endpoint.ts";
 import { Progress, timeOf } from "./progress.ts";
 import type { ProgressEvents } from "./progress.ts";
 import { RecentAcks } from "./recent-acks.ts";
@@ -38,13 +38,13 @@ const NO_MESSAGE = 0;
 const view = new MsgProtoView();
 
 /** What the server delivers to a subscription: on to the handlers, and their acks back. */
-export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvents, Member, Watched {
+export class Deliveries implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, Member, Watched {
   readonly subscription: Subscription;
   readonly subject: string;
   readonly handlers: Handlers;
   readonly share: Share;
   /** Where messages come from and acks go to; undefined while the server is not asked for the subscription. */
-  place: Place | undefined;
+  endpoint: Endpoint | undefined;
   /** A message contradicts what was received: nothing is taken until the resubscriber has looked into it. */
   isDoubtful = false;
   readonly #context: ClientContext;
@@ -106,16 +106,16 @@ export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvent
   }
 
   get idle(): boolean {
-    return this.place?.isOpen === true && this.handlers.running === 0 && this.handlers.waiting === 0;
+    return this.endpoint?.isOpen === true && this.handlers.running === 0 && this.handlers.waiting === 0;
   }
 
   get patience(): number {
     return this.share.progress.patience;
   }
 
-  deliver(delivery: Delivery, place: Place): void {
+  deliver(delivery: Delivery, endpoint: Endpoint): void {
     // In doubt about the channel nothing is taken. It comes again.
-    if (place !== this.place || this.handlers.stopped || this.isDoubtful) return;
+    if (endpoint !== this.endpoint || this.handlers.stopped || this.isDoubtful) return;
     try {
       view.read(delivery.bytes, delivery.start, delivery.end);
     } catch (error) {
@@ -200,7 +200,7 @@ export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvent
 
   /** Sends an ack that is for no message, after which the server sends what it may. */
   poke(): void {
-    this.place?.acknowledge(this.subject, NO_MESSAGE);
+    this.endpoint?.acknowledge(this.subject, NO_MESSAGE);
   }
 
   #sendAck(sequence: number): void {
@@ -208,7 +208,7 @@ export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvent
     // The server waits for no more of this subscription; but messages may move from one member of a group to another.
     const most = this.#settings.maxInFlight * (this.share.members?.count ?? 1);
     (this.#recentAcks ??= new RecentAcks()).add(sequence, most);
-    if (this.place?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
+    if (this.endpoint?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
 
   /** True while there are acks that the server may not have. */
@@ -220,12 +220,12 @@ export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvent
   /** Acks that were sent into a dying link, or while there was none, are sent now. Doubles do no harm. */
   repeatAcks(): void {
     this.#owesAcks = false;
-    for (const sequence of this.#recentAcks ?? []) this.place?.acknowledge(this.subject, sequence);
+    for (const sequence of this.#recentAcks ?? []) this.endpoint?.acknowledge(this.subject, sequence);
   }
 
   /** The server is asked for the subscription, which is there from now on. */
-  enter(place: Place): void {
-    this.place = place;
+  enter(endpoint: Endpoint): void {
+    this.endpoint = endpoint;
     this.isDoubtful = false;
     // Those before may be of a channel that is no more; what is still pending comes again, and is acknowledged then.
     this.#recentAcks = undefined;
@@ -233,7 +233,7 @@ export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvent
 
   /** The connection is gone. */
   lost(): void {
-    if (this.place?.lost() === true) this.#owesAcks = true;
+    if (this.endpoint?.lost() === true) this.#owesAcks = true;
     this.share.interrupted();
   }
 
@@ -246,8 +246,8 @@ export class Deliveries implements Acker, Occupant, HandlerEvents, ProgressEvent
   end(): void {
     this.#ended = true;
     this.stop("it is closed");
-    this.place?.shut();
-    this.place = undefined;
+    this.endpoint?.close();
+    this.endpoint = undefined;
     this.#context.shares.leave(this, this.share);
     this.#context.watchdog.forget(this);
   }

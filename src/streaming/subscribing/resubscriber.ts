@@ -14,7 +14,7 @@ import type { Subscription } from "./message.ts";
 import { Missing } from "./missing.ts";
 import { Orphans } from "./orphans.ts";
 import { Peek } from "./peek.ts";
-import { Place } from "./place.ts";
+import { Endpoint } from "./endpoint.ts";
 import { denied, Requests } from "./requests.ts";
 import type { Failure } from "./requests.ts";
 import { fromFirst, fromSequence, fromStart } from "./start-position.ts";
@@ -107,13 +107,13 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   }
 
   open(connection: Connection, session: Session | undefined): void {
-    const { place } = this.deliveries;
-    if (place !== undefined && place.session === session) place.open(connection);
+    const { endpoint } = this.deliveries;
+    if (endpoint !== undefined && endpoint.session === session) endpoint.open(connection);
   }
 
   resume(registration: Registration): void {
-    const { place, share } = this.deliveries;
-    if (place?.session !== registration.session) return;
+    const { endpoint, share } = this.deliveries;
+    if (endpoint?.session !== registration.session) return;
     this.deliveries.repeatAcks();
     share.progress.established();
     share.members?.resumed();
@@ -199,7 +199,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
 
   async #disconnected(): Promise<State> {
     const { ending, registrar } = this.#context;
-    const nothingToUndo = this.deliveries.place === undefined && this.#orphans?.any !== true && !this.#mustForget;
+    const nothingToUndo = this.deliveries.endpoint === undefined && this.#orphans?.any !== true && !this.#mustForget;
     const { lifetime, release } = nothingToUndo ? anySignal(ending, this.#leaving) : anySignal(ending);
     const registration = await registrar.registered(lifetime);
     release();
@@ -211,12 +211,12 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   async #connected({ registration }: State & { name: "connected" }): Promise<State> {
     const { session, over } = registration;
     const { ending, semaphore } = this.#context;
-    const { place } = this.deliveries;
-    if (place !== undefined && place.session === session && place.ackInbox !== "") {
+    const { endpoint } = this.deliveries;
+    if (endpoint !== undefined && endpoint.session === session && endpoint.ackInbox !== "") {
       return { name: "subscribed", registration, resumed: true, from: undefined };
     }
-    place?.shut();
-    this.deliveries.place = undefined;
+    endpoint?.close();
+    this.deliveries.endpoint = undefined;
     this.#orphans?.enter(session);
     const mayAsk = await semaphore.acquire(over, ending);
     if (!mayAsk) return ending.aborted ? this.#closed() : { name: "disconnected" };
@@ -252,7 +252,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
       const failure = await this.#ask(registration, from);
       if (failure === undefined && this.#forgetFirst) {
         this.#forgetFirst = false;
-        this.#giveUpPlace(true);
+        this.#giveUpEndpoint(true);
         continue;
       }
       if (failure === undefined) {
@@ -287,24 +287,24 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   async #ask(registration: Registration, from: number | undefined): Promise<Failure | undefined> {
     const { connection, session } = registration;
     const { deliveries } = this;
-    const place = new Place(deliveries, session, this.#requests.inbox());
+    const endpoint = new Endpoint(deliveries, session, this.#requests.inbox());
     if (!this.#leaving.aborted) this.#wake = new Lifetime();
-    deliveries.enter(place);
-    place.open(connection);
+    deliveries.enter(endpoint);
+    endpoint.open(connection);
     const { stopwatch } = this.#context.registrar;
     // Whole: a fraction takes 16 bytes more, in each of thousands.
     const since = Math.trunc(stopwatch.now);
-    const failure = await this.#requests.subscribe(registration, place.inbox, this.#start(session, from), (ackInbox) => {
+    const failure = await this.#requests.subscribe(registration, endpoint.inbox, this.#start(session, from), (ackInbox) => {
       // In the turn in which the answer came: messages may follow in the very same bytes.
-      place.ackInbox = ackInbox;
+      endpoint.ackInbox = ackInbox;
       if (this.#since !== undefined) this.#context.watchdog.watch(deliveries);
       this.#since ??= since;
       deliveries.share.progress.established();
       deliveries.repeatAcks();
     });
-    if (failure === undefined && place.deniedBy === undefined) return undefined;
-    this.#giveUpPlace(false);
-    return place.deniedBy === undefined ? failure : denied(place.deniedBy);
+    if (failure === undefined && endpoint.denial === undefined) return undefined;
+    this.#giveUpEndpoint(false);
+    return endpoint.denial === undefined ? failure : denied(endpoint.denial);
   }
 
   /** Where the server is to begin, if it does not know better: a durable, or a group that exists, goes on where it was. */
@@ -336,7 +336,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
     this.#wake = new Lifetime();
     await this.#missing?.lookFor(registration);
     if (this.#missing?.renewal === undefined) return undefined;
-    this.#giveUpPlace(false);
+    this.#giveUpEndpoint(false);
     return { name: "connected", registration };
   }
 
@@ -348,16 +348,16 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   async #lookIntoDoubt(registration: Registration): Promise<State | undefined> {
     const { deliveries } = this;
     const { share } = deliveries;
-    const refused = deliveries.place?.deniedBy;
+    const refused = deliveries.endpoint?.denial;
     if (refused !== undefined) {
-      this.#giveUpPlace(false);
+      this.#giveUpEndpoint(false);
       return { name: "closed", error: this.deliveries.error("NOT_PERMITTED", refused.reason, refused) };
     }
     const { progress } = share;
     const known = await this.#lookForReset(registration);
     if (progress !== share.progress) {
       this.#forgetFirst = false;
-      this.#giveUpPlace(this.#settings.durable !== "");
+      this.#giveUpEndpoint(this.#settings.durable !== "");
       return { name: "connected", registration };
     }
     if (!known) return undefined;
@@ -370,7 +370,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
       return undefined;
     }
     // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
-    this.#giveUpPlace(false);
+    this.#giveUpEndpoint(false);
     return { name: "connected", registration };
   }
 
@@ -390,7 +390,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   /** Tells the server that the subscription is over, until it has answered. */
   async #takeLeave(registration: Registration): Promise<State> {
     const { ending, registrar } = this.#context;
-    const { ackInbox } = this.deliveries.place!;
+    const { ackInbox } = this.deliveries.endpoint!;
     while (!ending.aborted) {
       if (registration.over.aborted) return { name: "disconnected" };
       const failure = await this.#requests.close(registration, ackInbox, this.#wish === "unsubscribe");
@@ -425,12 +425,12 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   }
 
   /** Lets go of the place; the server is told before anything else is asked of it. */
-  #giveUpPlace(forget: boolean): void {
-    const { place } = this.deliveries;
-    if (place === undefined) return;
-    place.shut();
-    this.deliveries.place = undefined;
-    this.#orphaned.add(place.session, place.inbox, place.ackInbox, forget);
+  #giveUpEndpoint(forget: boolean): void {
+    const { endpoint } = this.deliveries;
+    if (endpoint === undefined) return;
+    endpoint.close();
+    this.deliveries.endpoint = undefined;
+    this.#orphaned.add(endpoint.session, endpoint.inbox, endpoint.ackInbox, forget);
   }
 
   #tellSubscribed(resumed: boolean, from: number | undefined): void {

@@ -7,8 +7,8 @@ import { Ack } from "../../pb/data.ts";
 import type { Session } from "../session/session.ts";
 
 /** Who takes what arrives at a place. */
-export interface Occupant {
-  deliver(delivery: Delivery, place: Place): void;
+export interface EndpointEvents {
+  deliver(delivery: Delivery, endpoint: Endpoint): void;
   /** The server denied the inbox. */
   disturb(): void;
 }
@@ -18,14 +18,14 @@ export interface Occupant {
  * A subscription as the server has it: an inbox of ours in one session, and once the server has answered, its ack
  * inbox. Acks go here whatever session or link a message came by: the server ignores those to a former ack inbox (seen).
  */
-export class Place implements Receiver {
+export class Endpoint implements Receiver {
   readonly session: Session;
   readonly inbox: string;
   /** "" until the server has answered. */
   ackInbox = "";
   /** Why the inbox is deaf. */
-  deniedBy: NatsError | undefined;
-  readonly #occupant: Occupant;
+  denial: NatsError | undefined;
+  readonly #occupant: EndpointEvents;
   #connection: Connection | undefined;
   #sid = 0;
   /** How many PINGs were sent on the connection before the last ack. */
@@ -34,7 +34,7 @@ export class Place implements Receiver {
   #head: Uint8Array | undefined;
   #subject: Uint8Array | undefined;
 
-  constructor(occupant: Occupant, session: Session, inbox: string) {
+  constructor(occupant: EndpointEvents, session: Session, inbox: string) {
     this.#occupant = occupant;
     this.session = session;
     this.inbox = inbox;
@@ -60,7 +60,7 @@ export class Place implements Receiver {
   }
 
   /** Listens no more. */
-  shut(): void {
+  close(): void {
     this.#connection?.unsubscribe(this.#sid);
     this.#connection = undefined;
   }
@@ -70,7 +70,7 @@ export class Place implements Receiver {
   }
 
   denied(error: NatsError): void {
-    this.deniedBy = error;
+    this.denial = error;
     this.#occupant.disturb();
   }
 
