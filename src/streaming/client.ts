@@ -22,7 +22,7 @@ import type { MessageHandler } from "./subscribing/handlers.ts";
 import type { DrainReport, Subscription } from "./subscribing/message.ts";
 import { Messages } from "./subscribing/messages.ts";
 import { Room } from "./subscribing/room.ts";
-import { Shares } from "./subscribing/share.ts";
+import { QueueGroups } from "./subscribing/shared-progress.ts";
 import { Semaphore } from "./subscribing/semaphore.ts";
 import { checkMessagesOptions, checkSubscribeOptions } from "./subscribing/subscribe-options.ts";
 import type { SubscribeOptions, SubscribeSettings } from "./subscribing/subscribe-options.ts";
@@ -92,7 +92,7 @@ export class Client {
       semaphore: new Semaphore(RESUBSCRIBES_AT_ONCE),
       room: new Room(settings.maxWaitingBytes),
       ending: this.#ending,
-      shares: new Shares(),
+      queueGroups: new QueueGroups(),
       watchdog,
       left: (subscription) => (this.#subscriptions as Set<Subscription>).delete(subscription),
     };

@@ -3,7 +3,7 @@ import type { Registrar } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { Subscription } from "./message.ts";
 import type { Room } from "./room.ts";
-import type { Shares } from "./share.ts";
+import type { QueueGroups } from "./shared-progress.ts";
 import type { Semaphore } from "./semaphore.ts";
 import type { SubscriptionStatus } from "./subscription-status.ts";
 import type { Watchdog } from "./watchdog.ts";
@@ -16,7 +16,7 @@ export interface ClientContext {
   /** Limits how many subscriptions ask the server at once. */
   readonly semaphore: Semaphore;
   readonly room: Room;
-  readonly shares: Shares;
+  readonly queueGroups: QueueGroups;
   readonly watchdog: Watchdog;
   /** The end of the client. */
   readonly ending: AbortSignalLike;

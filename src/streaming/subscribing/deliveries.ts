@@ -13,7 +13,7 @@ import type { EndpointEvents, Endpoint } from "./endpoint.ts";
 import { Progress, timeOf } from "./progress.ts";
 import type { ProgressEvents } from "./progress.ts";
 import { RecentAcks } from "./recent-acks.ts";
-import type { Member, Share } from "./share.ts";
+import type { GroupMember, SharedProgress } from "./shared-progress.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 import type { Watched } from "./watchdog.ts";
 
@@ -38,11 +38,11 @@ const NO_MESSAGE = 0;
 const view = new MsgProtoView();
 
 /** What the server delivers to a subscription: on to the handlers, and their acks back. */
-export class Deliveries implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, Member, Watched {
+export class Deliveries implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, GroupMember, Watched {
   readonly subscription: Subscription;
   readonly subject: string;
   readonly handlers: Handlers;
-  readonly share: Share;
+  readonly shared: SharedProgress;
   /** Where messages come from and acks go to; undefined while the server is not asked for the subscription. */
   endpoint: Endpoint | undefined;
   /** A message contradicts what was received: nothing is taken until the resubscriber has looked into it. */
@@ -71,7 +71,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     settings: SubscribeSettings,
     events: DeliveryEvents,
   ) {
-    const { room, shares } = context;
+    const { room, queueGroups } = context;
     const { concurrency, queue, durable } = settings;
     this.#context = context;
     this.subscription = subscription;
@@ -80,7 +80,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.#events = events;
     // Members of a group need not get again what has failed.
     this.handlers = new Handlers(handler, concurrency, concurrency === 1 && queue === "", room, this);
-    this.share = shares.join(this, subject, queue, durable, () => this.#newProgress());
+    this.shared = queueGroups.join(this, subject, queue, durable, () => this.#newProgress());
   }
 
   /** See `Subscription.stats`. */
@@ -93,7 +93,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
       acknowledged: this.#acknowledged,
       running: this.handlers.running,
       waiting: this.handlers.waiting,
-      highest: this.share.progress.highest,
+      highest: this.shared.progress.highest,
     };
   }
 
@@ -110,7 +110,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   get patience(): number {
-    return this.share.progress.patience;
+    return this.shared.progress.patience;
   }
 
   deliver(delivery: Delivery, endpoint: Endpoint): void {
@@ -137,15 +137,15 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     const { sequence } = view;
     this.#received++;
     if (view.redelivered) this.#redelivered++;
-    if (!view.redelivered && this.share.shared) this.share.members!.given();
-    const { progress } = this.share;
+    if (!view.redelivered && this.shared.isGroup) this.shared.members!.given();
+    const { progress } = this.shared;
     if (!progress.receive(sequence, timeOf(view))) {
       this.disturb();
     } else if (progress.isFinished(sequence)) {
       this.#sendAck(sequence);
     } else if (!progress.isActive(sequence)) {
       this.handlers.take(Message.from(this, progress, view, bytes));
-    } else if (this.share.shared) {
+    } else if (this.shared.isGroup) {
       progress.move(sequence);
     }
   }
@@ -157,7 +157,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   mustWait(message: Message): boolean {
-    return this.share.progress.isBehind(message.sequence);
+    return this.shared.progress.isBehind(message.sequence);
   }
 
   begins(message: Message): void {
@@ -186,9 +186,9 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   acknowledge(sequence: number, progress: Progress<Message>): boolean {
-    if (this.#ended || progress !== this.share.progress) return false;
+    if (this.#ended || progress !== this.shared.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
-    if (progress.wasMoved(sequence)) this.share.members?.finished(sequence, this);
+    if (progress.wasMoved(sequence)) this.shared.members?.finished(sequence, this);
     // It may have been the one for whose return others wait.
     if (this.handlers.waiting > 0) this.handlers.next();
     return true;
@@ -206,7 +206,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   #sendAck(sequence: number): void {
     this.#acknowledged++;
     // The server waits for no more of this subscription; but messages may move from one member of a group to another.
-    const most = this.#settings.maxInFlight * (this.share.members?.count ?? 1);
+    const most = this.#settings.maxInFlight * (this.shared.members?.count ?? 1);
     (this.#recentAcks ??= new RecentAcks()).add(sequence, most);
     if (this.endpoint?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
@@ -234,7 +234,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   /** The connection is gone. */
   lost(): void {
     if (this.endpoint?.lost() === true) this.#owesAcks = true;
-    this.share.interrupted();
+    this.shared.interrupted();
   }
 
   /** No handler starts from now on. */
@@ -248,17 +248,17 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.stop("it is closed");
     this.endpoint?.close();
     this.endpoint = undefined;
-    this.#context.shares.leave(this, this.share);
+    this.#context.queueGroups.leave(this, this.shared);
     this.#context.watchdog.forget(this);
   }
 
   /** The channel has begun anew: what was finished says nothing about the messages that now have these numbers. */
-  beginAnew(session: Session): void {
-    const { share } = this;
-    const old = share.progress;
+  reset(session: Session): void {
+    const { shared } = this;
+    const old = shared.progress;
     old.stop();
-    share.progress = this.#newProgress();
-    share.anewIn = session;
+    shared.progress = this.#newProgress();
+    shared.resetIn = session;
     this.handlers.abort(this.error("CLOSED", "the channel began anew"));
     this.#firstNew = 1;
     const from = old.next ?? 1;
@@ -307,7 +307,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   tellGapOfGroup(from: number): void {
     if (this.#settings.queue === "" || this.#settings.durable !== "") return;
     const reason = "what members of the group in other processes had and did not finish comes again only if the group outlived the outage";
-    const { next = from, highest } = this.share.progress;
+    const { next = from, highest } = this.shared.progress;
     if (next <= highest) this.#tellGap(next, highest, reason);
   }
 

@@ -73,14 +73,14 @@ export class Missing {
    * then is gone.
    */
   async #find(registration: Registration, search: Search): Promise<void> {
-    const { share, handlers } = this.#deliveries;
-    const { progress } = share;
+    const { shared, handlers } = this.#deliveries;
+    const { progress } = shared;
     const { over } = registration;
     const most = Math.min(this.#settings.maxInFlight, MOST_FOUND);
     for (let next = search.from; next <= search.to; ) {
       const { waiting } = handlers;
       const last = await this.#peek.some(registration, fromSequence(next), most, PATIENCE, (found, bytes) => {
-        if (found.sequence > search.to || progress !== share.progress) return;
+        if (found.sequence > search.to || progress !== shared.progress) return;
         found.redelivered = true;
         this.#deliveries.take(found, bytes);
       });
@@ -110,9 +110,9 @@ export class Missing {
    */
   async #lookIntoSilence(registration: Registration): Promise<void> {
     this.#silent = false;
-    const { share, received, firstNew } = this.#deliveries;
-    if (share.members !== undefined) this.#deliveries.poke();
-    const { highest } = share.progress;
+    const { shared, received, firstNew } = this.#deliveries;
+    if (shared.members !== undefined) this.#deliveries.poke();
+    const { highest } = shared.progress;
     const { queue, durable, startAt, maxInFlight } = this.#settings;
     // An earlier process may have had all that is there, and so may other members, or all may have been there before.
     const known = durable !== "" && queue === "" ? firstNew > 0 : highest > 0 || startAt === "first";

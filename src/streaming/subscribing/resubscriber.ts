@@ -112,18 +112,18 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   }
 
   resume(registration: Registration): void {
-    const { endpoint, share } = this.deliveries;
+    const { endpoint, shared } = this.deliveries;
     if (endpoint?.session !== registration.session) return;
     this.deliveries.repeatAcks();
-    share.progress.established();
-    share.members?.resumed();
+    shared.progress.established();
+    shared.members?.resumed();
     this.#context.watchdog.watch(this.deliveries);
   }
 
   /** Whoever was in charge may be gone, with what was on the way from there. */
   suspend(): void {
     this.#missing?.interrupted();
-    this.deliveries.share.interrupted();
+    this.deliveries.shared.interrupted();
   }
 
   lost(): void {
@@ -230,7 +230,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
   async #subscribe(registration: Registration): Promise<State> {
     const { connection, session, over } = registration;
     const { ending, registrar, settings } = this.#context;
-    const { share } = this.deliveries;
+    const { shared } = this.deliveries;
     for (let duplicates = 0; ; ) {
       if (ending.aborted) return this.#closed();
       if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
@@ -238,12 +238,12 @@ export class Resubscriber implements Dependent, DeliveryEvents {
       if (this.#leaving.aborted && !this.#mustForget) return this.#closed(true);
 
       const again = this.#since !== undefined;
-      if (again && share.anewIn !== session && share.progress.highest > 0) {
+      if (again && shared.resetIn !== session && shared.progress.highest > 0) {
         const asked = await this.#lookForReset(registration);
         if (!asked) return { name: "connected", registration };
       }
-      const goesOn = again && share.anewIn !== session;
-      let from = goesOn ? share.progress.cursor : undefined;
+      const goesOn = again && shared.resetIn !== session;
+      let from = goesOn ? shared.progress.cursor : undefined;
       if (goesOn && from === undefined && this.#settings.startAt === "lastReceived" && this.#settings.durable === "") {
         const last = await this.#peek.lastBefore(registration, this.#start(session, undefined), settings.requestTimeout);
         if (last === undefined) return { name: "connected", registration };
@@ -299,7 +299,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
       endpoint.ackInbox = ackInbox;
       if (this.#since !== undefined) this.#context.watchdog.watch(deliveries);
       this.#since ??= since;
-      deliveries.share.progress.established();
+      deliveries.shared.progress.established();
       deliveries.repeatAcks();
     });
     if (failure === undefined && endpoint.denial === undefined) return undefined;
@@ -309,7 +309,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
 
   /** Where the server is to begin, if it does not know better: a durable, or a group that exists, goes on where it was. */
   #start(session: Session, from: number | undefined): Start {
-    if (this.deliveries.share.anewIn === session) return fromFirst;
+    if (this.deliveries.shared.resetIn === session) return fromFirst;
     if (from !== undefined) return fromSequence(from);
     const { settings, registrar } = this.#context;
     const elapsed = this.#since === undefined ? undefined : registrar.stopwatch.now - this.#since;
@@ -347,15 +347,15 @@ export class Resubscriber implements Dependent, DeliveryEvents {
    */
   async #lookIntoDoubt(registration: Registration): Promise<State | undefined> {
     const { deliveries } = this;
-    const { share } = deliveries;
+    const { shared } = deliveries;
     const refused = deliveries.endpoint?.denial;
     if (refused !== undefined) {
       this.#giveUpEndpoint(false);
       return { name: "closed", error: this.deliveries.error("NOT_PERMITTED", refused.reason, refused) };
     }
-    const { progress } = share;
+    const { progress } = shared;
     const known = await this.#lookForReset(registration);
-    if (progress !== share.progress) {
+    if (progress !== shared.progress) {
       this.#forgetFirst = false;
       this.#giveUpEndpoint(this.#settings.durable !== "");
       return { name: "connected", registration };
@@ -366,7 +366,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
     if (!suspected) {
       deliveries.isDoubtful = false;
       // What came meanwhile was not taken, nor was it noted whom it came to.
-      if (share.shared) progress.moveAll();
+      if (shared.isGroup) progress.moveAll();
       return undefined;
     }
     // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
@@ -376,14 +376,14 @@ export class Resubscriber implements Dependent, DeliveryEvents {
 
   /** Looks whether the channel has begun anew, and if so begins anew as well. False: not known yet. */
   async #lookForReset(registration: Registration): Promise<boolean> {
-    const { share, isDoubtful } = this.deliveries;
-    const { progress } = share;
+    const { shared, isDoubtful } = this.deliveries;
+    const { progress } = shared;
     const { durable, queue } = this.#settings;
     const finding = await detectReset(registration, this.#peek, progress, queue !== "" || isDoubtful);
     // Another member of the group may have found out meanwhile, and finished what is in the new channel.
-    if (finding !== "reset" || share.progress !== progress) return finding !== "unknown";
+    if (finding !== "reset" || shared.progress !== progress) return finding !== "unknown";
     this.#forgetFirst = durable !== "" && queue === "";
-    this.deliveries.beginAnew(registration.session);
+    this.deliveries.reset(registration.session);
     return true;
   }
 

@@ -83,7 +83,7 @@ export class SubscriptionImpl extends Subscription {
     const ended = this.state === "closed";
     deliveries.stop("it is drained");
     const running = await deliveries.handlers.finish(timeout, this.closed, ...endings);
-    const released = ended ? [] : [...deliveries.share.progress.released()].filter((message) => message.subscription === this);
+    const released = ended ? [] : [...deliveries.shared.progress.released()].filter((message) => message.subscription === this);
     return [...running.filter((message) => !message.finished), ...released].sort((a, b) => a.sequence - b.sequence);
   }
 

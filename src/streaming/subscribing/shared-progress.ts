@@ -4,7 +4,7 @@ import type { Progress } from "./progress.ts";
 import type { Session } from "../session/session.ts";
 
 /** A subscription as its share sees it. */
-export interface Member {
+export interface GroupMember {
   /** How many messages it was given. */
   readonly received: number;
   /** In place, with nothing in hand. */
@@ -25,23 +25,23 @@ const ROUND = 256;
 const SHORTEST_ROUND = 1_000;
 
 /** The members of a queue group in one client. */
-export class Members {
-  readonly #all = new Set<Member>();
+export class GroupMembers {
+  readonly #all = new Set<GroupMember>();
   #timer: Timer | undefined;
   #given = 0;
   #roundBegan = 0;
   /** What each member had received at the end of the last round, and whether it was poked then. */
-  readonly #seen = new Map<Member, { readonly received: number; readonly poked: boolean }>();
+  readonly #seen = new Map<GroupMember, { readonly received: number; readonly poked: boolean }>();
 
   get count(): number {
     return this.#all.size;
   }
 
-  add(member: Member): void {
+  add(member: GroupMember): void {
     this.#all.add(member);
   }
 
-  delete(member: Member): void {
+  delete(member: GroupMember): void {
     this.#all.delete(member);
     this.#seen.delete(member);
   }
@@ -78,53 +78,53 @@ export class Members {
    * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
    * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member acknowledges it.
    */
-  finished(sequence: number, by: Member): void {
+  finished(sequence: number, by: GroupMember): void {
     for (const member of this.#all) if (member !== by) member.acknowledgeToo(sequence);
   }
 }
 
 /** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
-export class Share {
+export class SharedProgress {
   progress: Progress<Message>;
   /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
-  anewIn: Session | undefined;
+  resetIn: Session | undefined;
   /** Of a queue group. */
-  readonly members: Members | undefined;
+  readonly members: GroupMembers | undefined;
 
-  constructor(progress: Progress<Message>, members: Members | undefined) {
+  constructor(progress: Progress<Message>, members: GroupMembers | undefined) {
     this.progress = progress;
     this.members = members;
   }
 
   /** True where messages can be moved from one member to another. */
-  get shared(): boolean {
+  get isGroup(): boolean {
     return this.members !== undefined && this.members.count > 1;
   }
 
   /** The link was lost, or nobody was in charge. */
   interrupted(): void {
-    if (this.progress.interrupted() && this.shared) this.progress.moveAll();
+    if (this.progress.interrupted() && this.isGroup) this.progress.moveAll();
   }
 }
 
 /** The shares of a client's queue groups. */
-export class Shares {
-  readonly #groups = new Map<string, Share>();
+export class QueueGroups {
+  readonly #groups = new Map<string, SharedProgress>();
 
   /** The share of a queue group (by channel, queue and durable), or one of its own if `queue` is "". */
-  join(member: Member, subject: string, queue: string, durable: string, begin: () => Progress<Message>): Share {
-    if (queue === "") return new Share(begin(), undefined);
+  join(member: GroupMember, subject: string, queue: string, durable: string, begin: () => Progress<Message>): SharedProgress {
+    if (queue === "") return new SharedProgress(begin(), undefined);
     const key = JSON.stringify([subject, queue, durable]);
-    const share = this.#groups.get(key) ?? new Share(begin(), new Members());
-    this.#groups.set(key, share);
-    share.members!.add(member);
-    return share;
+    const shared = this.#groups.get(key) ?? new SharedProgress(begin(), new GroupMembers());
+    this.#groups.set(key, shared);
+    shared.members!.add(member);
+    return shared;
   }
 
-  leave(member: Member, share: Share): void {
-    share.members?.delete(member);
-    if (share.members !== undefined && share.members.count > 0) return;
-    share.progress.stop();
-    for (const [key, other] of this.#groups) if (other === share) this.#groups.delete(key);
+  leave(member: GroupMember, shared: SharedProgress): void {
+    shared.members?.delete(member);
+    if (shared.members !== undefined && shared.members.count > 0) return;
+    shared.progress.stop();
+    for (const [key, other] of this.#groups) if (other === shared) this.#groups.delete(key);
   }
 }
