@@ -13,9 +13,9 @@ export const Stage = {
   /** Answered with a 503 although the session is alive: to be sent again after a while. Keeps its place among those in flight. */
   unheard: 3,
   /** Answered with "invalid publish request": either the message is bad, or the session is gone; a ping will tell. */
-  doubted: 4,
+  suspect: 4,
   /** The same, and the session has been in question from the answer on: what the ping says is about it. */
-  asked: 5,
+  verifying: 5,
   settled: 6,
 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];

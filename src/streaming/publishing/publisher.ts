@@ -184,7 +184,7 @@ export class Publisher implements Dependent, Outgoing, AnswerEvents {
       // The client could not be registered anew, so this session is gone.
       if (this.#refusal !== undefined) return this.#sendAgain(publish);
       this.#unsend(publish);
-      publish.stage = this.#sender.registration === undefined ? Stage.doubted : Stage.asked;
+      publish.stage = this.#sender.registration === undefined ? Stage.suspect : Stage.verifying;
       this.#verify();
       return;
     }
@@ -246,22 +246,22 @@ export class Publisher implements Dependent, Outgoing, AnswerEvents {
   resume(registration: Registration, sent = this.#inFlight.last): void {
     this.#refusal = this.#deaf;
     this.#sender.registration = registration;
-    let doubts = false;
+    let suspects = false;
     for (const publish of this.#queue) {
       const { stage } = publish;
-      if (stage !== Stage.doubted && stage !== Stage.asked) continue;
+      if (stage !== Stage.suspect && stage !== Stage.verifying) continue;
       if (publish.session !== registration.session) {
         this.#sendAgain(publish);
-      } else if (stage === Stage.asked) {
+      } else if (stage === Stage.verifying) {
         this.#fail(publish, "REFUSED", "stan: invalid publish request");
       } else {
-        publish.stage = Stage.asked;
-        doubts = true;
+        publish.stage = Stage.verifying;
+        suspects = true;
       }
     }
     if (this.#inFlight.count > 0) void this.#giveUpSoon(registration, sent);
     this.#pump();
-    if (doubts) this.#verify();
+    if (suspects) this.#verify();
   }
 
   // Why: docs/decisions.md#publishes-that-a-successor-does-not-know

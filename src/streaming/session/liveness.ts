@@ -65,10 +65,10 @@ export class Liveness {
   }
 
   /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
-  async watch(registration: Registration, doubt: AbortSignalLike): Promise<"gone" | undefined> {
+  async watch(registration: Registration, suspicion: AbortSignalLike): Promise<"gone" | undefined> {
     const { session, connection } = registration;
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
-    const signals = [doubt, connection.ended, this.#closing];
+    const signals = [suspicion, connection.ended, this.#closing];
     let missed = 0;
     while (!signals.some((signal) => signal.aborted)) {
       // The wall clock, not the monotonic one, which stands still while a machine is suspended.

@@ -66,7 +66,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   #resumptions = 0;
   #registeredAt = 0;
   #pongAt = 0;
-  #doubt = new Lifetime();
+  #suspicion = new Lifetime();
   /** A server that has said it is about to shut down. */
   #lameDuck: Server | undefined;
   /** The last server was well when the link to it was lost: it is dialled first. */
@@ -139,10 +139,10 @@ export class Supervisor implements Registrar, LivenessEvents {
   // Why: docs/decisions.md#verify-before-giving-up-a-session
   /** Has the session verified before anything more is published; `error` is told, if there is one. */
   verify(error?: StreamingError): void {
-    if (this.#state.name !== "registered" || this.#doubt.aborted) return;
+    if (this.#state.name !== "registered" || this.#suspicion.aborted) return;
     for (const dependent of this.#dependents()) dependent.suspend();
     if (error !== undefined) this.#tell({ type: "error", error });
-    this.#doubt.abort();
+    this.#suspicion.abort();
   }
 
   /** Ends the loop; takes leave of the server if the session is known to be alive. */
@@ -265,9 +265,9 @@ export class Supervisor implements Registrar, LivenessEvents {
     const { connection, session } = registration;
     const closing = this.#closing;
     const since = elapsed();
-    this.#doubt = new Lifetime();
-    const doubt = this.#doubt;
-    if (this.#lameDuck === connection.server) doubt.abort();
+    this.#suspicion = new Lifetime();
+    const suspicion = this.#suspicion;
+    if (this.#lameDuck === connection.server) suspicion.abort();
     this.#everRegistered = true;
     this.#registeredAt = this.#pongAt = now();
     if (resumed) this.#resumptions++;
@@ -280,7 +280,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     for (const dependent of this.#dependents()) dependent.resume(registration);
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
-    const verdict = await this.#liveness.watch(registration, doubt);
+    const verdict = await this.#liveness.watch(registration, suspicion);
     if (elapsed() - since >= STEADY) this.#attempt = 0;
     if (closing.aborted && !connection.ended.aborted) {
       // A successor that we have not heard of yet would lose its session: asked first, since the request names no session.
@@ -320,7 +320,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     const elsewhere = this.#settings.servers.round().length > 1;
     if (!elsewhere) return;
     this.#lameDuck = server;
-    if (this.#state.name === "registered" && this.#state.registration.connection.server === server) this.#doubt.abort();
+    if (this.#state.name === "registered" && this.#state.registration.connection.server === server) this.#suspicion.abort();
   }
 
   /** After the connection has ended, or when it is to end because the client does. */

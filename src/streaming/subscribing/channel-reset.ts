@@ -34,9 +34,9 @@ export async function detectReset(
   if (last === undefined) return "unknown";
   if (last === 0) {
     // A message had an old number, so there is one: the server is busy.
-    if (matters && progress.suspected) return "unknown";
+    if (matters && progress.suspect) return "unknown";
     // For the first message that could be of both, should the clock of a new one be behind.
-    progress.suspected = !matters;
+    progress.suspect = !matters;
     return matters ? "reset" : "same";
   }
   // Nothing shown proves nothing here: the channel has a later message.

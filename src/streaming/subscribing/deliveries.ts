@@ -20,7 +20,7 @@ import type { Watched } from "./watchdog.ts";
 /** What deliveries give reason to look into. */
 export interface DeliveryEvents {
   /** A message contradicts what was received, or the server denied the inbox: nothing is taken until that is looked into. */
-  doubtful(): void;
+  suspected(): void;
   /** Messages are missing. Returns true if the channel was searched for them; else it will be. */
   searched(from: number, to: number): boolean;
   /** Nothing came for long. */
@@ -46,7 +46,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   /** Where messages come from and acks go to; undefined while the server is not asked for the subscription. */
   endpoint: Endpoint | undefined;
   /** A message contradicts what was received: nothing is taken until the resubscriber has looked into it. */
-  isDoubtful = false;
+  isSuspect = false;
   readonly #context: ClientContext;
   readonly #settings: SubscribeSettings;
   readonly #events: DeliveryEvents;
@@ -115,7 +115,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
 
   deliver(delivery: Delivery, endpoint: Endpoint): void {
     // In doubt about the channel nothing is taken. It comes again.
-    if (endpoint !== this.endpoint || this.handlers.stopped || this.isDoubtful) return;
+    if (endpoint !== this.endpoint || this.handlers.stopped || this.isSuspect) return;
     try {
       view.read(delivery.bytes, delivery.start, delivery.end);
     } catch (error) {
@@ -140,7 +140,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     if (!view.redelivered && this.shared.isGroup) this.shared.members!.given();
     const { progress } = this.shared;
     if (!progress.receive(sequence, timeOf(view))) {
-      this.disturb();
+      this.suspect();
     } else if (progress.isFinished(sequence)) {
       this.#sendAck(sequence);
     } else if (!progress.isActive(sequence)) {
@@ -151,9 +151,9 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   /** The server denied the inbox, or a message contradicts what was received. */
-  disturb(): void {
-    this.isDoubtful = true;
-    this.#events.doubtful();
+  suspect(): void {
+    this.isSuspect = true;
+    this.#events.suspected();
   }
 
   mustWait(message: Message): boolean {
@@ -226,7 +226,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   /** The server is asked for the subscription, which is there from now on. */
   enter(endpoint: Endpoint): void {
     this.endpoint = endpoint;
-    this.isDoubtful = false;
+    this.isSuspect = false;
     // Those before may be of a channel that is no more; what is still pending comes again, and is acknowledged then.
     this.#recentAcks = undefined;
   }

@@ -10,7 +10,7 @@ import type { Session } from "../session/session.ts";
 export interface EndpointEvents {
   deliver(delivery: Delivery, endpoint: Endpoint): void;
   /** The server denied the inbox. */
-  disturb(): void;
+  suspect(): void;
 }
 
 // Why: docs/decisions.md#acks-go-to-the-current-ack-inbox
@@ -71,7 +71,7 @@ export class Endpoint implements Receiver {
 
   denied(error: NatsError): void {
     this.denial = error;
-    this.#occupant.disturb();
+    this.#occupant.suspect();
   }
 
   /** Sends an ack. Returns false if that cannot be done now. */

@@ -86,7 +86,7 @@ export class Missing {
       });
       // Nothing shown proves nothing, while the channel has something there.
       const unclear = last === 0 && (await this.#hasAny(registration, next));
-      if (last === undefined || unclear || this.#deliveries.isDoubtful || handlers.stopped) {
+      if (last === undefined || unclear || this.#deliveries.isSuspect || handlers.stopped) {
         // It will be asked for again.
         this.#search = undefined;
         return;

@@ -52,7 +52,7 @@ export interface ProgressEvents {
  */
 export class Progress<M extends Released = Released> {
   /** The channel showed nothing, so it may be another one, whose clock may be behind; until something tells that it is the same. */
-  suspected = false;
+  suspect = false;
   #finished = new Intervals();
   /** Made when it is needed: many a subscription is idle. */
   #unfinished: Map<number, typeof ACTIVE | Kept<M>> | undefined;
@@ -73,7 +73,7 @@ export class Progress<M extends Released = Released> {
   #highest = 0;
   #timeOfHighest = 0;
   #latest = 0;
-  #doubted = 0;
+  #suspectTime = 0;
   /** Up to this one some were finished that are not remembered as such. */
   #forgotten = 0;
   #timer: Timer | undefined;
@@ -127,9 +127,9 @@ export class Progress<M extends Released = Released> {
    * nanoseconds, roughly.
    */
   receive(sequence: number, time: number): boolean {
-    if (sequence === this.#highest && time === this.#timeOfHighest) this.suspected = false;
-    else if (sequence <= this.#highest && (time > this.#latest || this.suspected)) {
-      this.#doubted = Math.max(this.#doubted, time);
+    if (sequence === this.#highest && time === this.#timeOfHighest) this.suspect = false;
+    else if (sequence <= this.#highest && (time > this.#latest || this.suspect)) {
+      this.#suspectTime = Math.max(this.#suspectTime, time);
       return false;
     }
     if (sequence > this.#highest) {
@@ -147,8 +147,8 @@ export class Progress<M extends Released = Released> {
 
   /** The channel is the one it was after all: what made `receive` doubt it was stored by another clock than the rest. */
   confirm(): void {
-    this.#latest = Math.max(this.#latest, this.#doubted);
-    this.suspected = false;
+    this.#latest = Math.max(this.#latest, this.#suspectTime);
+    this.suspect = false;
   }
 
   isFinished(sequence: number): boolean {

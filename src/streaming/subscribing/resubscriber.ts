@@ -131,7 +131,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
     this.deliveries.lost();
   }
 
-  doubtful(): void {
+  suspected(): void {
     this.#wake.abort();
   }
 
@@ -332,7 +332,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
 
   /** Looks into what has woken the loop. Resolves with undefined if the subscription stays as it is. */
   async #lookInto(registration: Registration): Promise<State | undefined> {
-    if (this.deliveries.isDoubtful) return this.#lookIntoDoubt(registration);
+    if (this.deliveries.isSuspect) return this.#verifyChannel(registration);
     this.#wake = new Lifetime();
     await this.#missing?.lookFor(registration);
     if (this.#missing?.renewal === undefined) return undefined;
@@ -345,7 +345,7 @@ export class Resubscriber implements Dependent, DeliveryEvents {
    * The inbox was denied, or a message contradicts what was received: of another channel, or stored by a leader whose clock is
    * behind. Resolves with undefined if the subscription stays as it is.
    */
-  async #lookIntoDoubt(registration: Registration): Promise<State | undefined> {
+  async #verifyChannel(registration: Registration): Promise<State | undefined> {
     const { deliveries } = this;
     const { shared } = deliveries;
     const refused = deliveries.endpoint?.denial;
@@ -361,10 +361,10 @@ export class Resubscriber implements Dependent, DeliveryEvents {
       return { name: "connected", registration };
     }
     if (!known) return undefined;
-    const { suspected } = progress;
+    const { suspect } = progress;
     progress.confirm();
-    if (!suspected) {
-      deliveries.isDoubtful = false;
+    if (!suspect) {
+      deliveries.isSuspect = false;
       // What came meanwhile was not taken, nor was it noted whom it came to.
       if (shared.isGroup) progress.moveAll();
       return undefined;
@@ -376,10 +376,10 @@ export class Resubscriber implements Dependent, DeliveryEvents {
 
   /** Looks whether the channel has begun anew, and if so begins anew as well. False: not known yet. */
   async #lookForReset(registration: Registration): Promise<boolean> {
-    const { shared, isDoubtful } = this.deliveries;
+    const { shared, isSuspect } = this.deliveries;
     const { progress } = shared;
     const { durable, queue } = this.#settings;
-    const finding = await detectReset(registration, this.#peek, progress, queue !== "" || isDoubtful);
+    const finding = await detectReset(registration, this.#peek, progress, queue !== "" || isSuspect);
     // Another member of the group may have found out meanwhile, and finished what is in the new channel.
     if (finding !== "reset" || shared.progress !== progress) return finding !== "unknown";
     this.#forgetFirst = durable !== "" && queue === "";

@@ -170,7 +170,7 @@ describe("a lost link", () => {
   });
 });
 
-describe("a session in doubt", () => {
+describe("a session in suspicion", () => {
   test("after a 503 for a publish is verified before anything more is sent", async () => {
     const client = await open(fake, { onStatus: statuses.onStatus });
     fake.onPublish = (ask) => ask.unheard();
@@ -275,7 +275,7 @@ describe("the end", () => {
     expect(fake.registrations.length).toBe(tries);
   });
 
-  test("while the session is in doubt sends no close, and does not wait for the answer", async () => {
+  test("while the session is in suspicion sends no close, and does not wait for the answer", async () => {
     const client = await open(fake);
     fake.onPing = () => {};
     fake.link.destroy();
