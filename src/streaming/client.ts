@@ -82,7 +82,7 @@ export class Client {
       for (const { watched } of this.#subscriptions) if (watched.subject === subject) watchdog.suspect(watched);
     });
     this.#supervisor = new Supervisor(settings, tell, this.#publisher, () => [
-      ...[...this.#subscriptions].map(({ dependent }) => dependent),
+      ...[...this.#subscriptions].map(({ listener }) => listener),
       this.#publisher,
     ]);
     this.#context = {

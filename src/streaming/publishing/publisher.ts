@@ -8,7 +8,7 @@ import { nuid } from "../../core-nats/nuid.ts";
 import { StreamingError, classify } from "../errors.ts";
 import type { StreamingErrorCode } from "../errors.ts";
 import type { ClientStatus } from "../session/client-status.ts";
-import type { Dependent, Outgoing, Registration } from "../session/registration.ts";
+import type { SessionListener, PublishState, Registration } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { ClientStats } from "../stats.ts";
 import { Answers } from "./answers.ts";
@@ -38,7 +38,7 @@ const NOT_NOW = "refused until its cause has passed";
  *
  * Out: `publish`, `#send`, and on through the encoder. Back: the answers, `acknowledged`, and the promise is settled.
  */
-export class Publisher implements Dependent, Outgoing, AnswerEvents {
+export class Publisher implements SessionListener, PublishState, AnswerEvents {
   readonly #settings: Settings;
   readonly #tell: (status: ClientStatus) => void;
   readonly #verify: (error?: StreamingError) => void;
@@ -282,7 +282,7 @@ export class Publisher implements Dependent, Outgoing, AnswerEvents {
   }
 
   /** Publishes that are sent and not yet answered, and would have an unknown outcome if the connection ended. */
-  get underWay(): number {
+  get unanswered(): number {
     return this.#inFlight.count;
   }
 

@@ -5,7 +5,7 @@ import { Lifetime } from "../../core-nats/lifetime.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
-import type { Outgoing, Registration } from "./registration.ts";
+import type { PublishState, Registration } from "./registration.ts";
 import type { Session } from "./session.ts";
 
 /** What pings tell, beyond their verdict. */
@@ -31,14 +31,14 @@ const UNHEARD = 2_000;
 /** Asks the streaming server whether it knows the session, by pings. */
 export class Liveness {
   readonly #settings: Settings;
-  readonly #outgoing: Outgoing;
+  readonly #publishes: PublishState;
   /** The end of the client. */
   readonly #closing: AbortSignalLike;
   readonly #events: LivenessEvents;
 
-  constructor(settings: Settings, outgoing: Outgoing, closing: AbortSignalLike, events: LivenessEvents) {
+  constructor(settings: Settings, publishes: PublishState, closing: AbortSignalLike, events: LivenessEvents) {
     this.#settings = settings;
-    this.#outgoing = outgoing;
+    this.#publishes = publishes;
     this.#closing = closing;
     this.#events = events;
   }
@@ -79,7 +79,7 @@ export class Liveness {
         this.#events.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
         return undefined;
       }
-      const { sent } = this.#outgoing;
+      const { sent } = this.#publishes;
       const asked = session.ping(connection, requestTimeout);
       await settled(asked, ...signals);
       if (signals.some((signal) => signal.aborted)) continue;

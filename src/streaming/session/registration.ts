@@ -13,7 +13,7 @@ export interface Registration {
 }
 
 /** What the supervisor keeps informed: the publisher, and each subscription. */
-export interface Dependent {
+export interface SessionListener {
   /** A new connection: open what must be heard on it before the session is verified. */
   open(connection: Connection, session: Session | undefined): void;
   /**
@@ -38,9 +38,9 @@ export interface Registrar {
 }
 
 /** The client's publishes, as the one who registers it sees them. */
-export interface Outgoing {
+export interface PublishState {
   /** Publishes that are sent and not yet answered, and would have an unknown outcome if the connection ended. */
-  readonly underWay: number;
+  readonly unanswered: number;
   /** The number of the publish that was sent last. */
   readonly sent: number;
   /** There is no knowing when it will be possible to send again, and why: nothing waits for it. */

@@ -10,7 +10,7 @@ import type { ClientStatus } from "./client-status.ts";
 import { Dialer, notConnected, problem } from "./dialer.ts";
 import { Liveness } from "./liveness.ts";
 import type { LivenessEvents } from "./liveness.ts";
-import type { Dependent, Outgoing, Registrar, Registration } from "./registration.ts";
+import type { SessionListener, PublishState, Registrar, Registration } from "./registration.ts";
 import { StreamingError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import { Session } from "./session.ts";
@@ -50,8 +50,8 @@ export class Supervisor implements Registrar, LivenessEvents {
   readonly stopwatch = new Stopwatch();
   readonly #settings: Settings;
   readonly #tell: (status: ClientStatus) => void;
-  readonly #outgoing: Outgoing;
-  readonly #dependents: () => Iterable<Dependent>;
+  readonly #publishes: PublishState;
+  readonly #listeners: () => Iterable<SessionListener>;
   readonly #closing = new Lifetime();
   readonly #first = deferred();
   readonly #waiting: Deferred<void>[] = [];
@@ -78,13 +78,13 @@ export class Supervisor implements Registrar, LivenessEvents {
   constructor(
     settings: Settings,
     tell: (status: ClientStatus) => void,
-    outgoing: Outgoing,
-    dependents: () => Iterable<Dependent>,
+    publishes: PublishState,
+    listeners: () => Iterable<SessionListener>,
   ) {
     this.#settings = settings;
     this.#tell = tell;
-    this.#outgoing = outgoing;
-    this.#dependents = dependents;
+    this.#publishes = publishes;
+    this.#listeners = listeners;
     this.#dialer = new Dialer(settings, {
       problem: (error) => tell({ type: "error", error: problem(error) }),
       informed: (info, from) => {
@@ -92,7 +92,7 @@ export class Supervisor implements Registrar, LivenessEvents {
         else if (this.#lameDuck === from) this.#lameDuck = undefined;
       },
     });
-    this.#liveness = new Liveness(settings, outgoing, this.#closing, this);
+    this.#liveness = new Liveness(settings, publishes, this.#closing, this);
     // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
     this.#first.promise.catch(noop);
   }
@@ -140,7 +140,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   /** Has the session verified before anything more is published; `error` is told, if there is one. */
   verify(error?: StreamingError): void {
     if (this.#state.name !== "registered" || this.#suspicion.aborted) return;
-    for (const dependent of this.#dependents()) dependent.suspend();
+    for (const listener of this.#listeners()) listener.suspend();
     if (error !== undefined) this.#tell({ type: "error", error });
     this.#suspicion.abort();
   }
@@ -200,7 +200,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   async #connected({ connection, session, registration }: State & { name: "connected" }): Promise<State> {
     if (registration === undefined) {
       session?.open(connection);
-      for (const dependent of this.#dependents()) dependent.open(connection, session);
+      for (const listener of this.#listeners()) listener.open(connection, session);
     }
     if (session !== undefined) {
       const verdict = session.canPing ? await this.#liveness.verdict(session, connection, registration === undefined) : "gone";
@@ -239,7 +239,7 @@ export class Supervisor implements Registrar, LivenessEvents {
       }
       const delay = this.#registerDelay(error, tries);
       if (delay === HOPELESS_DELAY) {
-        this.#outgoing.refuse(error);
+        this.#publishes.refuse(error);
         this.#told = undefined;
       }
       this.#tellOnce(error);
@@ -277,7 +277,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#told = undefined;
     this.#first.resolve();
     this.#tell({ type: "registered", resumed });
-    for (const dependent of this.#dependents()) dependent.resume(registration);
+    for (const listener of this.#listeners()) listener.resume(registration);
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
     const verdict = await this.#liveness.watch(registration, suspicion);
@@ -290,7 +290,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     }
     if (connection.ended.aborted) return this.#unconnected(connection, session, registration);
     if (this.#lameDuck === connection.server) return this.#move(registration);
-    for (const dependent of this.#dependents()) dependent.suspend();
+    for (const listener of this.#listeners()) listener.suspend();
     if (verdict === "gone") {
       this.#tell({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
       session.abandon();
@@ -303,13 +303,13 @@ export class Supervisor implements Registrar, LivenessEvents {
   /** The server is about to shut down: go before it does, and take along what is under way. */
   async #move(registration: Registering): Promise<State> {
     const { connection, session } = registration;
-    for (const dependent of this.#dependents()) dependent.suspend();
+    for (const listener of this.#listeners()) listener.suspend();
     const endings = [connection.ended, this.#closing];
     // What was sent before, acks of messages included, has arrived with this one.
     await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
     // What is stored late is acknowledged late, but after a while there is no waiting for it.
     const enough = elapsed() + this.#settings.requestTimeout;
-    while (this.#outgoing.underWay > 0 && elapsed() < enough && !endings.some((ending) => ending.aborted)) {
+    while (this.#publishes.unanswered > 0 && elapsed() < enough && !endings.some((ending) => ending.aborted)) {
       await sleep(MOVE_INTERVAL, ...endings);
     }
     connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));
@@ -332,7 +332,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     const code = reason instanceof NatsError && reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
     const text = reason instanceof NatsError ? reason.reason : "lost";
     const error = new StreamingError(code, `connection: ${text}`, reason);
-    for (const dependent of this.#dependents()) dependent.lost(error);
+    for (const listener of this.#listeners()) listener.lost(error);
     if (closing) return { name: "closed", error: undefined };
     if (this.#givesUp(error)) return { name: "closed", error };
     this.#tell({ type: "disconnected", error });
@@ -357,7 +357,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   }
 
   answersAgain(registration: Registration, sent: number): void {
-    for (const dependent of this.#dependents()) dependent.resume(registration, sent);
+    for (const listener of this.#listeners()) listener.resume(registration, sent);
   }
 
   unheard(error: StreamingError): void {

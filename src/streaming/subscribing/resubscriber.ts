@@ -3,7 +3,7 @@ import type { Deferred } from "../../core-nats/async.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
-import type { Dependent, Registration } from "../session/registration.ts";
+import type { SessionListener, Registration } from "../session/registration.ts";
 import type { Session } from "../session/session.ts";
 import { detectReset } from "./channel-reset.ts";
 import type { ClientContext } from "./client-context.ts";
@@ -35,7 +35,7 @@ const REFUSED_DELAY = 1_000;
 const DUPLICATE_TRIES = 5;
 
 /** Keeps one subscription in place: disconnected, connected, subscribed, and again, for as long as it takes. */
-export class Resubscriber implements Dependent, DeliveryEvents {
+export class Resubscriber implements SessionListener, DeliveryEvents {
   readonly deliveries: Deliveries;
   readonly #context: ClientContext;
   readonly #subscription: Subscription;

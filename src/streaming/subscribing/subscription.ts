@@ -4,7 +4,7 @@ import { checkDrainOptions } from "../drain-options.ts";
 import type { DrainOptions } from "../drain-options.ts";
 import { StreamingError } from "../errors.ts";
 import { inspectable } from "../inspect.ts";
-import type { Dependent } from "../session/registration.ts";
+import type { SessionListener } from "../session/registration.ts";
 import type { SubscriptionStats } from "../stats.ts";
 import type { ClientContext } from "./client-context.ts";
 import type { MessageHandler } from "./handlers.ts";
@@ -106,7 +106,7 @@ export class SubscriptionImpl extends Subscription {
   }
 
   /** What the supervisor keeps informed. */
-  get dependent(): Dependent {
+  get listener(): SessionListener {
     return this.#resubscriber;
   }
 

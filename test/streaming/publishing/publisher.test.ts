@@ -381,7 +381,7 @@ describe("an ack", () => {
     for (const message of sent) rig.ack(message);
     expect(await Promise.all(early)).toEqual(["stored", "stored", "stored"]);
     await rig.publisher.drain(1);
-    expect(rig.publisher.underWay).toBe(0);
+    expect(rig.publisher.unanswered).toBe(0);
   });
 
   test("that cannot be read is dropped and told, and the true one still counts", async () => {
@@ -412,7 +412,7 @@ describe("an ack", () => {
     const settled = await Promise.all(outcomes);
     expect(settled.flatMap((outcome, i) => (outcome === "stored" ? [] : [[i, outcome.code]]))).toEqual([[lost, "UNCONFIRMED"]]);
     await rig.publisher.drain(1);
-    expect(rig.publisher.underWay).toBe(0);
+    expect(rig.publisher.unanswered).toBe(0);
   });
 
   test.each([
@@ -621,7 +621,7 @@ describe("a 503", () => {
       refused.rig.publisher.refuse(new StreamingError("CLIENT_ID_IN_USE", "in use"));
       const codes = (await Promise.all([aborted.outcome, closed.outcome, refused.outcome])).map(code);
       expect(codes).toEqual(["ABORTED", "CLOSED", "CLIENT_ID_IN_USE"]);
-      expect(aborted.rig.publisher.underWay).toBe(0);
+      expect(aborted.rig.publisher.unanswered).toBe(0);
     });
 
     test("is sent on the next connection where the link is lost", async () => {
@@ -866,7 +866,7 @@ describe("the end", () => {
     const quiet = rig.publisher.drain(1_000);
     rig.ack(sent);
     await quiet;
-    expect(rig.publisher.underWay).toBe(0);
+    expect(rig.publisher.unanswered).toBe(0);
     expect(await outcome).toBe("stored");
 
     const other = new Rig().register();
@@ -874,7 +874,7 @@ describe("the end", () => {
     const left = other.publisher.drain(1_000);
     vi.advanceTimersByTime(1_001);
     await left;
-    expect(other.publisher.underWay).toBe(1);
+    expect(other.publisher.unanswered).toBe(1);
     other.publisher.close();
     expect(code(await open)).toBe("UNCONFIRMED");
   });
@@ -1075,7 +1075,7 @@ class HardDays {
     }
     vi.advanceTimersByTime(1_001);
     await this.rig.publisher.drain(1);
-    expect(this.rig.publisher.underWay).toBe(0);
+    expect(this.rig.publisher.unanswered).toBe(0);
     this.rig.publisher.close();
     expect(this.order).toEqual(this.order && [...this.order].sort((a, b) => a - b));
   }
