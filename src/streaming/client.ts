@@ -16,7 +16,7 @@ import type { Settings } from "./settings.ts";
 import { abortedBy } from "./signal.ts";
 import type { Signal } from "./signal.ts";
 import type { ClientStats } from "./stats.ts";
-import { teller } from "./status.ts";
+import { notifier } from "./status.ts";
 import type { ClientContext } from "./subscribing/client-context.ts";
 import type { MessageHandler } from "./subscribing/handlers.ts";
 import type { DrainReport, Subscription } from "./subscribing/message.ts";
@@ -75,20 +75,20 @@ export class Client {
 
   private constructor({ settings, onStatus }: Connect) {
     this.#settings = settings;
-    const tell = teller(settings.clientId, onStatus);
+    const notify = notifier(settings.clientId, onStatus);
     const watchdog = new Watchdog();
     const verify = (error?: StreamingError): void => this.#supervisor.verify(error);
-    this.#publisher = new Publisher(settings, tell, verify, (subject) => {
+    this.#publisher = new Publisher(settings, notify, verify, (subject) => {
       for (const { watched } of this.#subscriptions) if (watched.subject === subject) watchdog.suspect(watched);
     });
-    this.#supervisor = new Supervisor(settings, tell, this.#publisher, () => [
+    this.#supervisor = new Supervisor(settings, notify, this.#publisher, () => [
       ...[...this.#subscriptions].map(({ listener }) => listener),
       this.#publisher,
     ]);
     this.#context = {
       settings,
       registrar: this.#supervisor,
-      tell,
+      notify,
       semaphore: new Semaphore(RESUBSCRIBES_AT_ONCE),
       room: new Room(settings.maxWaitingBytes),
       ending: this.#ending,

@@ -28,10 +28,10 @@ import type { SubscriptionStatus } from "./subscribing/subscription-status.ts";
 export type Status = ClientStatus | SubscriptionStatus;
 
 /** @internal Tells a status. Never throws. */
-export type Tell = (status: Status) => void;
+export type Notify = (status: Status) => void;
 
 /** @internal Wraps the caller's `onStatus`, whose failures are its own and end nothing here; without one, problems are printed. */
-export function teller(clientId: string, onStatus: ((status: Status) => void) | undefined): Tell {
+export function notifier(clientId: string, onStatus: ((status: Status) => void) | undefined): Notify {
   const listener = onStatus ?? printer(clientId);
   return (status) => {
     try {
@@ -43,10 +43,10 @@ export function teller(clientId: string, onStatus: ((status: Status) => void) | 
 }
 
 /** Prints problems as lines, and that an outage is over. */
-function printer(clientId: string): Tell {
+function printer(clientId: string): Notify {
   let outage = false;
   return (status) => {
-    let line = complaint(status);
+    let line = warningOf(status);
     if (status.type === "disconnected") outage = true;
     if (status.type === "registered" && outage) {
       outage = false;
@@ -57,7 +57,7 @@ function printer(clientId: string): Tell {
 }
 
 /** The problem in words, or undefined for what is only news. */
-function complaint(status: Status): string | undefined {
+function warningOf(status: Status): string | undefined {
   switch (status.type) {
     case "disconnected":
       return `disconnected: ${reasonOf(status.error)}`;

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { StreamingError } from "../../src/streaming/errors.ts";
 import type { Message, Subscription } from "../../src/streaming/subscribing/message.ts";
-import { teller } from "../../src/streaming/status.ts";
+import { notifier } from "../../src/streaming/status.ts";
 import type { Status } from "../../src/streaming/status.ts";
 
 const error = new StreamingError("NO_SERVER", "ping: nobody\r\nis there");
@@ -40,13 +40,13 @@ afterEach(() => vi.restoreAllMocks());
 describe("without a listener", () => {
   test.each(problems)("a problem is one line on console.warn: %#", (status, line) => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
-    teller("me", undefined)(status);
+    notifier("me", undefined)(status);
     expect(warn.mock.calls).toEqual([[`nats-streaming-client ${line}`]]);
   });
 
   test.each(news)("news are not printed: $type", (status) => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
-    teller("me", undefined)(status);
+    notifier("me", undefined)(status);
     expect(warn).not.toHaveBeenCalled();
   });
 
@@ -54,12 +54,12 @@ describe("without a listener", () => {
     vi.spyOn(console, "warn").mockImplementation(() => {
       throw new Error("closed");
     });
-    expect(() => teller("me", undefined)({ type: "disconnected", error })).not.toThrow();
+    expect(() => notifier("me", undefined)({ type: "disconnected", error })).not.toThrow();
   });
 
   test("what a handler threw may be anything, also what cannot be text: there is a line for each", () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
-    const tell = teller("me", undefined);
+    const notify = notifier("me", undefined);
     const spiteful = {
       get message(): string {
         throw new Error("no");
@@ -74,7 +74,7 @@ describe("without a listener", () => {
       [{ toString: 1 }, "something that has no text"],
       [spiteful, "something that has no text"],
     ];
-    for (const [error] of thrown) tell({ type: "handler-failed", subscription, message, error });
+    for (const [error] of thrown) notify({ type: "handler-failed", subscription, message, error });
     const lines = thrown.map(([, text]) => [`nats-streaming-client me: orders: the handler of message 7 failed: ${text}`]);
     expect(warn.mock.calls).toEqual(lines);
   });
@@ -82,7 +82,7 @@ describe("without a listener", () => {
   test("what a handler threw is printed with its stack, in which nothing reaches the terminal as a command", () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const thrown = new TypeError("\x1b[2Jno\u009bdata");
-    teller("me", undefined)({ type: "handler-failed", subscription, message, error: thrown });
+    notifier("me", undefined)({ type: "handler-failed", subscription, message, error: thrown });
     const [first, ...stack] = (warn.mock.calls[0]![0] as string).split("\n");
     expect(first).toBe("nats-streaming-client me: orders: the handler of message 7 failed: TypeError:  [2Jno data");
     expect(stack[0]).toMatch(/^ at .*status\.test\.ts:\d+:\d+/);
@@ -90,10 +90,10 @@ describe("without a listener", () => {
 
   test("that an outage is over is printed once; a first registration is not", () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
-    const tell = teller("me", undefined);
-    tell({ type: "registered", resumed: false });
-    tell({ type: "disconnected", error });
-    for (const resumed of [true, false]) tell({ type: "registered", resumed });
+    const notify = notifier("me", undefined);
+    notify({ type: "registered", resumed: false });
+    notify({ type: "disconnected", error });
+    for (const resumed of [true, false]) notify({ type: "registered", resumed });
     expect(warn.mock.calls.map(([line]) => line as string)).toEqual([
       "nats-streaming-client me: disconnected: ping: nobody is there",
       "nats-streaming-client me: registered again",
@@ -105,9 +105,9 @@ describe("with a listener", () => {
   test("everything goes to it as it is, and nothing is printed", () => {
     const warn = vi.spyOn(console, "warn").mockImplementation(() => {});
     const told: Status[] = [];
-    const tell = teller("me", (status) => void told.push(status));
+    const notify = notifier("me", (status) => void told.push(status));
     const all = [...problems.map(([status]) => status), ...news];
-    for (const status of all) tell(status);
+    for (const status of all) notify(status);
     expect(told).toEqual(all);
     expect(told[0]).toBe(all[0]);
     expect(warn).not.toHaveBeenCalled();
@@ -117,10 +117,10 @@ describe("with a listener", () => {
     const unhandled = vi.fn();
     process.on("unhandledRejection", unhandled);
     try {
-      teller("me", () => {
+      notifier("me", () => {
         throw new Error("mine");
       })({ type: "closed" });
-      teller("me", async () => {
+      notifier("me", async () => {
         throw new Error("mine");
       })({ type: "closed" });
       await new Promise<void>((resolve) => setTimeout(resolve, 1));

@@ -40,7 +40,7 @@ const NOT_NOW = "refused until its cause has passed";
  */
 export class Publisher implements SessionListener, PublishState, AnswerEvents {
   readonly #settings: Settings;
-  readonly #tell: (status: ClientStatus) => void;
+  readonly #notify: (status: ClientStatus) => void;
   readonly #verify: (error?: StreamingError) => void;
   readonly #storedMany: (subject: string) => void;
   readonly #acks = `${ACKS}.${nuid()}`;
@@ -66,12 +66,12 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   /** `storedMany` is told of a channel now and then, when many messages more are stored there. */
   constructor(
     settings: Settings,
-    tell: (status: ClientStatus) => void,
+    notify: (status: ClientStatus) => void,
     verify: (error?: StreamingError) => void,
     storedMany: (subject: string) => void,
   ) {
     this.#settings = settings;
-    this.#tell = tell;
+    this.#notify = notify;
     this.#verify = verify;
     this.#storedMany = storedMany;
     this.#queue = new PublishQueue(settings.publishTimeout, (publish) => this.#expired(publish));
@@ -225,13 +225,13 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   unreadable(error: unknown): void {
-    this.#tell({ type: "error", error: new StreamingError("REFUSED", "publish: an ack that cannot be read was dropped", error) });
+    this.#notify({ type: "error", error: new StreamingError("REFUSED", "publish: an ack that cannot be read was dropped", error) });
   }
 
   /** No publish could be confirmed, so none is sent on this connection. */
   acksDenied(error: NatsError): void {
     this.#deaf = new StreamingError("NOT_PERMITTED", `publish: acks cannot be received: ${error.reason}`, error);
-    this.#tell({ type: "error", error: this.#deaf });
+    this.#notify({ type: "error", error: this.#deaf });
     this.refuse(this.#deaf);
   }
 

@@ -49,7 +49,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   /** How much time has passed. */
   readonly stopwatch = new Stopwatch();
   readonly #settings: Settings;
-  readonly #tell: (status: ClientStatus) => void;
+  readonly #notify: (status: ClientStatus) => void;
   readonly #publishes: PublishState;
   readonly #listeners: () => Iterable<SessionListener>;
   readonly #closing = new Lifetime();
@@ -60,7 +60,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   /** Dials of this outage, so that a server that takes us and drops us again is not dialled without a pause. */
   #attempt = 0;
   /** What was told last of this outage: it is told once, not at each attempt. */
-  #told: string | undefined;
+  #lastError: string | undefined;
   #connections = 0;
   #registrations = 0;
   #resumptions = 0;
@@ -77,16 +77,16 @@ export class Supervisor implements Registrar, LivenessEvents {
   /** `dependents` are told in their order, at each change. */
   constructor(
     settings: Settings,
-    tell: (status: ClientStatus) => void,
+    notify: (status: ClientStatus) => void,
     publishes: PublishState,
     listeners: () => Iterable<SessionListener>,
   ) {
     this.#settings = settings;
-    this.#tell = tell;
+    this.#notify = notify;
     this.#publishes = publishes;
     this.#listeners = listeners;
     this.#dialer = new Dialer(settings, {
-      problem: (error) => tell({ type: "error", error: problem(error) }),
+      problem: (error) => notify({ type: "error", error: problem(error) }),
       informed: (info, from) => {
         if (info.lameDuck) this.#leave(from);
         else if (this.#lameDuck === from) this.#lameDuck = undefined;
@@ -141,7 +141,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   verify(error?: StreamingError): void {
     if (this.#state.name !== "registered" || this.#suspicion.aborted) return;
     for (const listener of this.#listeners()) listener.suspend();
-    if (error !== undefined) this.#tell({ type: "error", error });
+    if (error !== undefined) this.#notify({ type: "error", error });
     this.#suspicion.abort();
   }
 
@@ -159,13 +159,13 @@ export class Supervisor implements Registrar, LivenessEvents {
         this.#state = await this.#live(state);
       } catch (error) {
         // Not expected. Ending the client for it would break the one promise that counts.
-        this.#tell({ type: "error", error: new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error) });
+        this.#notify({ type: "error", error: new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error) });
         await sleep(RETRY_DELAY, this.#closing);
         this.#state = this.#startOver(state);
       }
     }
     this.#first.reject(this.#state.error ?? new StreamingError("CLOSED", "connect: closed"));
-    this.#tell({ type: "closed" });
+    this.#notify({ type: "closed" });
   }
 
   #live(state: State): Promise<State> | State {
@@ -193,7 +193,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     if (closing.aborted) return { name: "closed", error: undefined };
     const error = notConnected(dialled);
     if (this.#givesUp(error)) return { name: "closed", error };
-    this.#tellOnce(error);
+    this.#notifyOnce(error);
     return { name: "disconnected", session, last };
   }
 
@@ -240,9 +240,9 @@ export class Supervisor implements Registrar, LivenessEvents {
       const delay = this.#registerDelay(error, tries);
       if (delay === HOPELESS_DELAY) {
         this.#publishes.refuse(error);
-        this.#told = undefined;
+        this.#lastError = undefined;
       }
-      this.#tellOnce(error);
+      this.#notifyOnce(error);
       await sleep(delay, connection.ended, closing);
     }
     return this.#unconnected(connection, undefined, undefined);
@@ -274,9 +274,9 @@ export class Supervisor implements Registrar, LivenessEvents {
     else this.#registrations++;
     if (resumed) this.stopwatch.alive();
     else this.stopwatch.renewed();
-    this.#told = undefined;
+    this.#lastError = undefined;
     this.#first.resolve();
-    this.#tell({ type: "registered", resumed });
+    this.#notify({ type: "registered", resumed });
     for (const listener of this.#listeners()) listener.resume(registration);
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
@@ -292,7 +292,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     if (this.#lameDuck === connection.server) return this.#move(registration);
     for (const listener of this.#listeners()) listener.suspend();
     if (verdict === "gone") {
-      this.#tell({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
+      this.#notify({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
       session.abandon();
       registration.over.abort();
       return { name: "connected", connection, session: undefined, registration: registration };
@@ -335,7 +335,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     for (const listener of this.#listeners()) listener.lost(error);
     if (closing) return { name: "closed", error: undefined };
     if (this.#givesUp(error)) return { name: "closed", error };
-    this.#tell({ type: "disconnected", error });
+    this.#notify({ type: "disconnected", error });
     this.#lastIsWell = reason instanceof NatsError && reason.code === "CONNECTION_LOST";
     if (this.#lameDuck === connection.server) this.#lameDuck = undefined;
     return { name: "disconnected", session, last: connection.server };
@@ -361,18 +361,18 @@ export class Supervisor implements Registrar, LivenessEvents {
   }
 
   unheard(error: StreamingError): void {
-    this.#tellOnce(error);
+    this.#notifyOnce(error);
   }
 
   /** Not the end of it: heartbeats keep the session alive, but its loss will be noticed by a publish alone. */
   pingDenied(session: Session): void {
     const text = `ping: the NATS server does not permit ${session.subjects.pingRequests}: a lost session is not noticed soon`;
-    this.#tellOnce(new StreamingError("NOT_PERMITTED", text));
+    this.#notifyOnce(new StreamingError("NOT_PERMITTED", text));
   }
 
-  #tellOnce(error: StreamingError): void {
-    if (this.#told !== error.message) this.#tell({ type: "error", error });
-    this.#told = error.message;
+  #notifyOnce(error: StreamingError): void {
+    if (this.#lastError !== error.message) this.#notify({ type: "error", error });
+    this.#lastError = error.message;
   }
 
   /** Before the first registration failures end the client, unless it was told to wait and waiting may help. */

@@ -12,7 +12,7 @@ import type { Watchdog } from "./watchdog.ts";
 export interface ClientContext {
   readonly settings: Settings;
   readonly registrar: Registrar;
-  readonly tell: (status: SubscriptionStatus) => void;
+  readonly notify: (status: SubscriptionStatus) => void;
   /** Limits how many subscriptions ask the server at once. */
   readonly semaphore: Semaphore;
   readonly room: Room;

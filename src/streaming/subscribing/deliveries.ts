@@ -162,7 +162,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
 
   begins(message: Message): void {
     if (message.redeliveryCount < OFTEN - 1) return;
-    this.#context.tell({ type: "redelivered-often", subscription: this.subscription, message });
+    this.#context.notify({ type: "redelivered-often", subscription: this.subscription, message });
   }
 
   handled(message: Message): void {
@@ -173,7 +173,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   failed(message: Message, error: unknown): void {
     this.#failed++;
     message.release();
-    this.#context.tell({ type: "handler-failed", subscription: this.subscription, message, error });
+    this.#context.notify({ type: "handler-failed", subscription: this.subscription, message, error });
   }
 
   overflowed(): void {
@@ -263,7 +263,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.#firstNew = 1;
     const from = old.next ?? 1;
     // Also where all that was received is finished: there may have been more.
-    this.#tellGap(from, Math.max(from, old.highest), `the channel began anew: what it held from ${from} on and was not finished is lost`);
+    this.#notifyGap(from, Math.max(from, old.highest), `the channel began anew: what it held from ${from} on and was not finished is lost`);
   }
 
   silent(): void {
@@ -286,7 +286,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     if (this.#settings.durable !== "") from = Math.max(from, this.#firstNew || Infinity);
     if (from > to) return true;
     const searched = this.#events.searched(from, to);
-    if (searched) this.#tellGap(from, to, "the channel does not have these any more: they had expired, or were removed by a limit");
+    if (searched) this.#notifyGap(from, to, "the channel does not have these any more: they had expired, or were removed by a limit");
     return searched;
   }
 
@@ -304,20 +304,20 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   /** Tells what may be missing of a queue group that had to be asked for again, from there on. */
-  tellGapOfGroup(from: number): void {
+  notifyGapOfGroup(from: number): void {
     if (this.#settings.queue === "" || this.#settings.durable !== "") return;
     const reason = "what members of the group in other processes had and did not finish comes again only if the group outlived the outage";
     const { next = from, highest } = this.shared.progress;
-    if (next <= highest) this.#tellGap(next, highest, reason);
+    if (next <= highest) this.#notifyGap(next, highest, reason);
   }
 
-  #tellGap(from: number, to: number, reason: string): void {
-    this.#context.tell({ type: "gap", subscription: this.subscription, from, to, reason });
+  #notifyGap(from: number, to: number, reason: string): void {
+    this.#context.notify({ type: "gap", subscription: this.subscription, from, to, reason });
   }
 
   /** Tells that something failed, which ends nothing. */
   report(error: StreamingError): void {
-    this.#context.tell({ type: "error", error, subscription: this.subscription });
+    this.#context.notify({ type: "error", error, subscription: this.subscription });
   }
 
   /** A failure of this subscription. */

@@ -257,7 +257,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       }
       if (failure === undefined) {
         // Of one that is renewed in its session, the group has outlived it.
-        if (again && this.#missing?.renewal === undefined && from !== undefined) this.deliveries.tellGapOfGroup(from);
+        if (again && this.#missing?.renewal === undefined && from !== undefined) this.deliveries.notifyGapOfGroup(from);
         return { name: "subscribed", registration, resumed: again, from };
       }
       if (over.aborted || connection.ended.aborted || ending.aborted) continue;
@@ -317,7 +317,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   async #subscribed({ registration, resumed, from }: State & { name: "subscribed" }): Promise<State> {
-    this.#tellSubscribed(resumed, from);
+    this.#notifySubscribed(resumed, from);
     const { over } = registration;
     const { ending } = this.#context;
     for (;;) {
@@ -433,12 +433,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     this.#orphaned.add(endpoint.session, endpoint.inbox, endpoint.ackInbox, forget);
   }
 
-  #tellSubscribed(resumed: boolean, from: number | undefined): void {
+  #notifySubscribed(resumed: boolean, from: number | undefined): void {
     const reason = this.#missing?.renewal;
     if (this.#missing !== undefined) this.#missing.renewal = undefined;
     const subscription = this.#subscription;
-    const told = { type: "subscribed", subscription, resumed, ...(from && { from }), ...(reason && { reason }) } as const;
-    if (!this.#leaving.aborted) this.#context.tell(told);
+    const status = { type: "subscribed", subscription, resumed, ...(from && { from }), ...(reason && { reason }) } as const;
+    if (!this.#leaving.aborted) this.#context.notify(status);
     this.#ready?.resolve();
     this.#ready = undefined;
   }
