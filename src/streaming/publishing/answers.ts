@@ -13,7 +13,7 @@ export interface AnswerEvents {
   /** The streaming server's own words for why a message was not stored, or may not have been. */
   refused(publish: Publish, text: string): void;
   /** A 503: no streaming server heard it. */
-  unheard(publish: Publish, status: number): void;
+  noResponders(publish: Publish, status: number): void;
   /** The NATS server did not permit its subject. */
   notPermitted(publish: Publish, error: NatsError): void;
   /** The NATS server denied the inbox that answers come to. */
@@ -39,7 +39,7 @@ export class Answers implements Receiver {
   deliver(delivery: Delivery): void {
     if (delivery.status !== 0) {
       const publish = this.#inFlight.ofToken(parseInt(delivery.subject().slice(-2), 16));
-      if (publish !== undefined) this.#events.unheard(publish, delivery.status);
+      if (publish !== undefined) this.#events.noResponders(publish, delivery.status);
       return;
     }
     const view = this.#view;
@@ -53,7 +53,7 @@ export class Answers implements Receiver {
     const publish = this.#inFlight.find(this.#guids.read(bytes, view.guidStart, view.guidEnd));
     // Not ours, or answered long ago, or given up: whatever it says is of no use any more.
     if (publish === undefined) return;
-    publish.channel.unheard = false;
+    publish.channel.noResponders = false;
     if (view.errorStart === view.errorEnd) this.#events.acknowledged(publish);
     else this.#events.refused(publish, view.error());
   }

@@ -51,7 +51,7 @@ export class PublishQueue {
 
   /** Has the publish wait for its turn. */
   enqueue(publish: Publish, size: number): void {
-    publish.stage = Stage.waiting;
+    publish.stage = Stage.queued;
     publish.size = size;
     this.waiting++;
     this.bytes += size;
@@ -60,14 +60,14 @@ export class PublishQueue {
 
   /** It waits no more. */
   dequeue(publish: Publish): void {
-    publish.stage = Stage.called;
+    publish.stage = Stage.accepted;
     this.waiting--;
     this.bytes -= publish.size;
     if (this.waiting === 0) {
       this.next = undefined;
       for (const room of this.#room.splice(0)) room.resolve();
     } else if (publish === this.next) {
-      do this.next = this.next!.next; while (this.next!.stage !== Stage.waiting);
+      do this.next = this.next!.next; while (this.next!.stage !== Stage.queued);
     }
   }
 

@@ -11,7 +11,7 @@ const NO_BYTES = new Uint8Array(0);
 export class Channel {
   readonly subject: string;
   /** A 503 to a publish has put the session in question, and none has been heard since. */
-  unheard = false;
+  noResponders = false;
   /** How many publishes the server has stored. */
   stored = 0;
   #session: Session | undefined;

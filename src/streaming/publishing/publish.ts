@@ -6,12 +6,12 @@ import type { Slab, Slabs } from "./slab.ts";
 
 /** How far a publish has come. */
 export const Stage = {
-  called: 0,
+  accepted: 0,
   /** In a queue. */
-  waiting: 1,
+  queued: 1,
   sent: 2,
   /** Answered with a 503 although the session is alive: to be sent again after a while. Keeps its place among those in flight. */
-  unheard: 3,
+  noResponders: 3,
   /** Answered with "invalid publish request": either the message is bad, or the session is gone; a ping will tell. */
   suspect: 4,
   /** The same, and the session has been in question from the answer on: what the ping says is about it. */
@@ -34,7 +34,7 @@ export class Publish {
   readonly end: number;
   readonly resolve: () => void;
   readonly reject: (error: StreamingError) => void;
-  stage: Stage = Stage.called;
+  stage: Stage = Stage.accepted;
   /** Of its last sending: the number in the guid, the session, and in bytes the size of the PubMsg. */
   number = 0;
   session: Session | undefined;

@@ -58,7 +58,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   #stored = 0;
   #rejected = 0;
   #unconfirmed = 0;
-  readonly #retry = new RetryTimer(() => this.#sendUnheard());
+  readonly #retry = new RetryTimer(() => this.#sendUnanswered());
   /** Of the promise that was made last. */
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
@@ -198,24 +198,24 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
    * the session is verified. If that does not help, a new leader is not ready yet, or nobody serves the channel (of a server in
    * partitioned mode): then it is tried now and then, less and less often, and nothing is in question.
    */
-  unheard(publish: Publish, status: number): void {
+  noResponders(publish: Publish, status: number): void {
     const { channel } = publish;
-    if (this.#sender.registration !== undefined && channel.unheard) {
-      publish.stage = Stage.unheard;
+    if (this.#sender.registration !== undefined && channel.noResponders) {
+      publish.stage = Stage.noResponders;
       this.#retry.start();
       return;
     }
     this.#sendAgain(publish);
     if (this.#sender.registration === undefined) return;
-    channel.unheard = true;
+    channel.noResponders = true;
     this.#retry.reset();
     const text = `publish ${channel.subject}: no streaming server is in charge`;
     this.#verify(new StreamingError("NO_SERVER", text, new NatsError("NO_RESPONDERS", `status ${status}`)));
   }
 
   // Why: docs/decisions.md#a-503-while-the-session-lives
-  #sendUnheard(): void {
-    for (const publish of this.#queue) if (publish.stage === Stage.unheard) this.#sendAgain(publish);
+  #sendUnanswered(): void {
+    for (const publish of this.#queue) if (publish.stage === Stage.noResponders) this.#sendAgain(publish);
     this.#pump();
   }
 
@@ -343,9 +343,9 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
 
   /** Takes a publish out of the ring, if it is in there. */
   #unsend(publish: Publish): void {
-    if (publish.stage !== Stage.sent && publish.stage !== Stage.unheard) return;
+    if (publish.stage !== Stage.sent && publish.stage !== Stage.noResponders) return;
     this.#inFlight.remove(publish);
-    publish.stage = Stage.called;
+    publish.stage = Stage.accepted;
   }
 
   #sendAgain(publish: Publish): void {
@@ -357,7 +357,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
 
   /** Takes a publish out of everything, once and for all. The caller resolves or rejects it. */
   #settle(publish: Publish): void {
-    if (publish.stage === Stage.waiting) this.#queue.dequeue(publish);
+    if (publish.stage === Stage.queued) this.#queue.dequeue(publish);
     else this.#unsend(publish);
     publish.stage = Stage.settled;
     if (publish.signal !== undefined) this.#signals.remove(publish);
@@ -376,7 +376,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
 
   #expired(publish: Publish): void {
     const { publishTimeout } = this.#settings;
-    const known = publish.channel.unheard ? "heard by no streaming server" : "not sent";
+    const known = publish.channel.noResponders ? "heard by no streaming server" : "not sent";
     if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", `no ack within ${publishTimeout} ms`);
     else this.#fail(publish, "NOT_SENT", `${known} within ${publishTimeout} ms`);
     this.#pump();

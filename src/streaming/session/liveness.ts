@@ -15,7 +15,7 @@ export interface LivenessEvents {
   /** The server answers after pings that it did not answer; `sent` is the last publish that was sent before this one. */
   answersAgain(registration: Registration, sent: number): void;
   /** For long nobody has answered on a new connection. */
-  unheard(error: StreamingError): void;
+  noResponders(error: StreamingError): void;
   /** The NATS server does not permit pings. */
   pingDenied(session: Session): void;
   /** The session has to be verified. */
@@ -26,7 +26,7 @@ export interface LivenessEvents {
 const VERIFY_INTERVAL = 100;
 const VERIFY_TIMEOUT = 1_000;
 /** For so long a new leader, or a restarted server, may be out of reach before it is told. */
-const UNHEARD = 2_000;
+const UNANNOUNCED = 2_000;
 
 /** Asks the streaming server whether it knows the session, by pings. */
 export class Liveness {
@@ -49,12 +49,12 @@ export class Liveness {
     const definite = new Lifetime();
     let verdict: "alive" | "gone" | undefined;
     for (let asked = 0; verdict === undefined && !connection.ended.aborted && !closing.aborted; asked++) {
-      if (news && asked === UNHEARD / VERIFY_INTERVAL) {
-        this.#events.unheard(new StreamingError("NO_SERVER", "ping: connected, but no streaming server is in charge"));
+      if (news && asked === UNANNOUNCED / VERIFY_INTERVAL) {
+        this.#events.noResponders(new StreamingError("NO_SERVER", "ping: connected, but no streaming server is in charge"));
       }
       void session.ping(connection, VERIFY_TIMEOUT).then((answer) => {
         if (answer === "denied") this.#events.pingDenied(session);
-        if (answer === "nobody" || answer === "silent") return;
+        if (answer === "no-responders" || answer === "timeout") return;
         // Nobody can tell whether it lives: registering anew is sure.
         verdict ??= answer === "alive" ? "alive" : "gone";
         definite.abort();
@@ -93,8 +93,8 @@ export class Liveness {
       // The one that answers need not be the one that did not: what was sent before this ping may be lost with that one.
       if (verdict === "alive" && missed > 0) this.#events.answersAgain(registration, sent);
       missed = verdict === "alive" ? 0 : missed + 1;
-      if (verdict === "nobody" || missed >= pingMaxOut) {
-        const reason = verdict === "nobody" ? "no streaming server is in charge" : `${missed} pings in a row were not answered`;
+      if (verdict === "no-responders" || missed >= pingMaxOut) {
+        const reason = verdict === "no-responders" ? "no streaming server is in charge" : `${missed} pings in a row were not answered`;
         this.#events.verify(new StreamingError("NO_SERVER", `ping: ${reason}`));
         return undefined;
       }

@@ -20,7 +20,7 @@ const EMPTY = new Uint8Array(0);
  * What a ping says of a session. Only `gone` is final: `nobody` (a 503: no leader, a standby, a server that is down)
  * and `silent` mean that nobody in charge was reached; `denied`, that the NATS server does not let us ask.
  */
-export type Verdict = "alive" | "gone" | "nobody" | "silent" | "denied";
+export type Verdict = "alive" | "gone" | "no-responders" | "timeout" | "denied";
 
 /**
  * One registration with the streaming server: its client ID, a connection ID and a heartbeat inbox, both fresh. It
@@ -107,7 +107,7 @@ export class Session {
         this.#mayPing = false;
         return "denied";
       }
-      return code === "NO_RESPONDERS" ? "nobody" : "silent";
+      return code === "NO_RESPONDERS" ? "no-responders" : "timeout";
     }
   }
 

@@ -360,7 +360,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     for (const listener of this.#listeners()) listener.resume(registration, sent);
   }
 
-  unheard(error: StreamingError): void {
+  noResponders(error: StreamingError): void {
     this.#notifyOnce(error);
   }
 

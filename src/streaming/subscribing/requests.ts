@@ -107,8 +107,8 @@ export class Requests {
     } catch (error) {
       if (!(error instanceof NatsError)) throw error;
       if (error.code === "PERMISSIONS") return denied(error);
-      const unheard = error.code === "NO_RESPONDERS";
-      return { class: unheard ? "session-lost" : "transient", code: "NO_SERVER", text: error.reason, cause: error };
+      const noResponders = error.code === "NO_RESPONDERS";
+      return { class: noResponders ? "session-lost" : "transient", code: "NO_SERVER", text: error.reason, cause: error };
     }
   }
 }

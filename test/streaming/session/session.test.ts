@@ -211,14 +211,14 @@ describe("a ping", () => {
     const { session, connection } = await start();
     await session.register(connection, new Lifetime());
     fake.onPing = (ask) => ask.unheard();
-    expect(await session.ping(connection, 5_000)).toBe("nobody");
+    expect(await session.ping(connection, 5_000)).toBe("no-responders");
     fake.onPing = () => {};
-    expect(await session.ping(connection, 20)).toBe("silent");
+    expect(await session.ping(connection, 20)).toBe("timeout");
     fake.onPing = (ask) => ask.answer(Uint8Array.of(0x0a, 0x7f));
-    expect(await session.ping(connection, 20)).toBe("silent");
+    expect(await session.ping(connection, 20)).toBe("timeout");
     fake.onPing = (ask) => ask.link.destroy();
-    expect(await session.ping(connection, 5_000)).toBe("silent");
-    expect(await session.ping(connection, 5_000)).toBe("silent");
+    expect(await session.ping(connection, 5_000)).toBe("timeout");
+    expect(await session.ping(connection, 5_000)).toBe("timeout");
   });
 });
 
