@@ -4,18 +4,18 @@ import type { Delivery } from "../../core-nats/delivery.ts";
 import { PubAckView } from "../../pb/data.ts";
 import type { Guids } from "./guid.ts";
 import type { InFlight } from "./in-flight.ts";
-import type { Publish } from "./publish.ts";
+import type { PendingPublish } from "./pending-publish.ts";
 
 /** What becomes of publishes. */
 export interface AnswerEvents {
   /** The server has stored it. */
-  acknowledged(publish: Publish): void;
+  acknowledged(publish: PendingPublish): void;
   /** The streaming server's own words for why a message was not stored, or may not have been. */
-  refused(publish: Publish, text: string): void;
+  refused(publish: PendingPublish, text: string): void;
   /** A 503: no streaming server heard it. */
-  noResponders(publish: Publish, status: number): void;
+  noResponders(publish: PendingPublish, status: number): void;
   /** The NATS server did not permit its subject. */
-  notPermitted(publish: Publish, error: NatsError): void;
+  notPermitted(publish: PendingPublish, error: NatsError): void;
   /** The NATS server denied the inbox that answers come to. */
   acksDenied(error: NatsError): void;
   /** An answer could not be read, and was dropped. */

@@ -1,5 +1,5 @@
 import type { Connection } from "../../core-nats/connection.ts";
-import type { Publish } from "./publish.ts";
+import type { PendingPublish } from "./pending-publish.ts";
 
 // Why: docs/decisions.md#laps-of-256-reply-subjects
 /**
@@ -21,7 +21,7 @@ export class InFlight {
   bytes = 0;
   /** The number that was given last. */
   last = 0;
-  #ring: (Publish | undefined)[] = [];
+  #ring: (PendingPublish | undefined)[] = [];
   #mask = 0;
   #lap = 0;
   #lapAnswered = 0;
@@ -34,7 +34,7 @@ export class InFlight {
   }
 
   /** Takes in a publish that is about to be sent, and gives it its number. Sends a PING where a lap begins. */
-  add(publish: Publish, size: number, connection: Connection): void {
+  add(publish: PendingPublish, size: number, connection: Connection): void {
     if (this.count * 2 >= this.#ring.length) this.#grow();
     let number = this.last;
     do {
@@ -49,14 +49,14 @@ export class InFlight {
     this.bytes += size;
   }
 
-  remove(publish: Publish): void {
+  remove(publish: PendingPublish): void {
     this.#ring[publish.number & this.#mask] = undefined;
     this.count--;
     this.bytes -= publish.size;
   }
 
   /** The publish of that number, if it is in flight. */
-  find(number: number): Publish | undefined {
+  find(number: number): PendingPublish | undefined {
     const publish = this.#ring[number & this.#mask];
     return publish?.number === number ? publish : undefined;
   }
@@ -67,12 +67,12 @@ export class InFlight {
   }
 
   /** The publish that a 503 for the token is about. */
-  ofToken(token: number): Publish | undefined {
+  ofToken(token: number): PendingPublish | undefined {
     return this.find(this.#lapAnswered * LAP + token);
   }
 
   /** The latest publish that `matches`, of the lap that a refusal received now is about. */
-  latest(matches: (publish: Publish) => boolean): Publish | undefined {
+  latest(matches: (publish: PendingPublish) => boolean): PendingPublish | undefined {
     const first = this.#lapAnswered * LAP;
     for (let number = first + LAP - 1; number >= first; number--) {
       const publish = this.find(number);
@@ -91,7 +91,7 @@ export class InFlight {
   #grow(): void {
     const old = this.#ring;
     const length = Math.max(SMALLEST_RING, old.length * 2);
-    this.#ring = new Array<Publish | undefined>(length).fill(undefined);
+    this.#ring = new Array<PendingPublish | undefined>(length).fill(undefined);
     this.#mask = length - 1;
     for (const publish of old) if (publish !== undefined) this.#ring[publish.number & this.#mask] = publish;
   }

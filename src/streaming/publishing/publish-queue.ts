@@ -1,8 +1,8 @@
 import { deferred } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import { clearTimeout, elapsed, setTimeout } from "../../core-nats/clock.ts";
-import { Stage } from "./publish.ts";
-import type { Publish } from "./publish.ts";
+import { Stage } from "./pending-publish.ts";
+import type { PendingPublish } from "./pending-publish.ts";
 
 // Why: docs/decisions.md#one-list-of-publishes-and-one-timer
 /**
@@ -10,26 +10,26 @@ import type { Publish } from "./publish.ts";
  * equally long, so that is the order of their deadlines too, and one timer serves them all.
  */
 export class PublishQueue {
-  first: Publish | undefined;
+  first: PendingPublish | undefined;
   /** How many wait, and their bytes. */
   waiting = 0;
   bytes = 0;
   /** The first that waits. All others that do are behind it, in the order of the calls. */
-  next: Publish | undefined;
-  #last: Publish | undefined;
+  next: PendingPublish | undefined;
+  #last: PendingPublish | undefined;
   #timer: Timer | undefined;
   readonly #timeout: number;
-  readonly #expired: (publish: Publish) => void;
+  readonly #expired: (publish: PendingPublish) => void;
   readonly #room: Deferred<void>[] = [];
   #quiet: Deferred<void> | undefined;
 
   /** `expired` must take the publish out. */
-  constructor(timeout: number, expired: (publish: Publish) => void) {
+  constructor(timeout: number, expired: (publish: PendingPublish) => void) {
     this.#timeout = timeout;
     this.#expired = expired;
   }
 
-  add(publish: Publish): void {
+  add(publish: PendingPublish): void {
     publish.previous = this.#last;
     if (this.#last === undefined) this.first = publish;
     else this.#last.next = publish;
@@ -37,7 +37,7 @@ export class PublishQueue {
     if (this.#timer === undefined) this.#timer = setTimeout(this.#expire, this.#timeout);
   }
 
-  remove(publish: Publish): void {
+  remove(publish: PendingPublish): void {
     const { previous, next } = publish;
     if (previous === undefined) this.first = next;
     else previous.next = next;
@@ -50,7 +50,7 @@ export class PublishQueue {
   }
 
   /** Has the publish wait for its turn. */
-  enqueue(publish: Publish, size: number): void {
+  enqueue(publish: PendingPublish, size: number): void {
     publish.stage = Stage.queued;
     publish.size = size;
     this.waiting++;
@@ -59,7 +59,7 @@ export class PublishQueue {
   }
 
   /** It waits no more. */
-  dequeue(publish: Publish): void {
+  dequeue(publish: PendingPublish): void {
     publish.stage = Stage.accepted;
     this.waiting--;
     this.bytes -= publish.size;
@@ -91,7 +91,7 @@ export class PublishQueue {
     this.#timer = undefined;
   }
 
-  *[Symbol.iterator](): Generator<Publish> {
+  *[Symbol.iterator](): Generator<PendingPublish> {
     for (let publish = this.first; publish !== undefined; ) {
       const { next } = publish;
       yield publish;

@@ -8,7 +8,7 @@ const MOST_CHANNELS = 1_000;
 const NO_BYTES = new Uint8Array(0);
 
 /** What all publishes to one channel have in common, encoded once for each session. */
-export class Channel {
+export class PublishTemplate {
   readonly subject: string;
   /** A 503 to a publish has put the session in question, and none has been heard since. */
   noResponders = false;
@@ -39,17 +39,17 @@ export class Channel {
 }
 
 /** The templates of the channels that were published to last. */
-export class Channels {
-  readonly #all = new Map<string, Channel>();
+export class PublishTemplates {
+  readonly #all = new Map<string, PublishTemplate>();
 
   /** @throws TypeError for what is no channel */
-  of(subject: string): Channel {
+  of(subject: string): PublishTemplate {
     return this.#all.get(subject) ?? this.#make(subject);
   }
 
-  #make(subject: string): Channel {
+  #make(subject: string): PublishTemplate {
     checkChannel(subject);
-    const channel = new Channel(subject);
+    const channel = new PublishTemplate(subject);
     if (this.#all.size >= MOST_CHANNELS) this.#all.clear();
     this.#all.set(subject, channel);
     return channel;

@@ -18,8 +18,8 @@ import { InFlight } from "./in-flight.ts";
 import { checkData, checkPublishOptions } from "./publish-options.ts";
 import type { PublishOptions } from "./publish-options.ts";
 import { PublishQueue } from "./publish-queue.ts";
-import { Channels } from "./publish-template.ts";
-import { Publish, Stage } from "./publish.ts";
+import { PublishTemplates } from "./publish-template.ts";
+import { PendingPublish, Stage } from "./pending-publish.ts";
 import { RetryTimer } from "./retry-timer.ts";
 import { Sender } from "./sender.ts";
 import { Signals } from "./signals.ts";
@@ -44,7 +44,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   readonly #verify: (error?: StreamingError) => void;
   readonly #storedMany: (subject: string) => void;
   readonly #acks = `${ACKS}.${nuid()}`;
-  readonly #channels = new Channels();
+  readonly #templates = new PublishTemplates();
   readonly #slabs = new Slabs();
   readonly #inFlight = new InFlight();
   readonly #queue: PublishQueue;
@@ -129,9 +129,9 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     resolve: () => void,
     reject: (error: unknown) => void,
   ): void {
-    let publish: Publish;
+    let publish: PendingPublish;
     try {
-      const channel = this.#channels.of(subject);
+      const channel = this.#templates.of(subject);
       checkData(data);
       if (options !== undefined) checkPublishOptions(options);
       if (this.#closing.aborted) throw failure("CLOSED", subject, "the client is closed");
@@ -140,7 +140,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
       if (signal?.aborted === true) throw failure("ABORTED", subject, "the caller's signal was aborted", signal.reason);
       this.#slabs.hold(data);
       const deadline = Math.trunc(elapsed()) + this.#settings.publishTimeout;
-      publish = new Publish(channel, options?.reply ?? "", ++this.#order, deadline, this.#slabs, resolve, reject);
+      publish = new PendingPublish(channel, options?.reply ?? "", ++this.#order, deadline, this.#slabs, resolve, reject);
       if (signal !== undefined) this.#signals.add(publish, signal);
     } catch (error) {
       if (error instanceof StreamingError) this.#rejected++;
@@ -153,7 +153,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     else this.#wait(publish);
   }
 
-  #wait(publish: Publish): void {
+  #wait(publish: PendingPublish): void {
     const size = publish.end - publish.start + publish.reply.length + PUBLISH_OVERHEAD;
     if (this.#queue.bytes + size > this.#settings.maxQueuedBytes) {
       const reason = `${this.#queue.bytes} bytes are waiting to be sent, and ${this.#settings.maxQueuedBytes} may (maxQueuedBytes)`;
@@ -163,14 +163,14 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#queue.enqueue(publish, size);
   }
 
-  #send(publish: Publish, given?: string | Uint8Array): void {
+  #send(publish: PendingPublish, given?: string | Uint8Array): void {
     const size = this.#sender.send(publish, given);
     if (size === undefined) return;
     const { maxPayload } = this.#sender.registration!.connection;
     this.#fail(publish, "TOO_LARGE", `the encoded message has ${size} bytes, and the server takes ${maxPayload} (max_payload)`);
   }
 
-  acknowledged(publish: Publish): void {
+  acknowledged(publish: PendingPublish): void {
     this.#settle(publish);
     this.#stored++;
     if (++publish.channel.stored % MANY === 0) this.#storedMany(publish.channel.subject);
@@ -179,7 +179,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   // Why: docs/decisions.md#the-answer-invalid-publish-request
-  refused(publish: Publish, text: string): void {
+  refused(publish: PendingPublish, text: string): void {
     if (/^stan: invalid publish request/.test(text)) {
       // The client could not be registered anew, so this session is gone.
       if (this.#refusal !== undefined) return this.#sendAgain(publish);
@@ -198,7 +198,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
    * the session is verified. If that does not help, a new leader is not ready yet, or nobody serves the channel (of a server in
    * partitioned mode): then it is tried now and then, less and less often, and nothing is in question.
    */
-  noResponders(publish: Publish, status: number): void {
+  noResponders(publish: PendingPublish, status: number): void {
     const { channel } = publish;
     if (this.#sender.registration !== undefined && channel.noResponders) {
       publish.stage = Stage.noResponders;
@@ -219,7 +219,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#pump();
   }
 
-  notPermitted(publish: Publish, error: NatsError): void {
+  notPermitted(publish: PendingPublish, error: NatsError): void {
     this.#fail(publish, "NOT_PERMITTED", error.reason, error);
     this.#pump();
   }
@@ -298,7 +298,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   /** Its ack will not come any more. */
-  #giveUp(publish: Publish, error: StreamingError): void {
+  #giveUp(publish: PendingPublish, error: StreamingError): void {
     if (this.#settings.resendUnconfirmed) {
       publish.perhapsStored = true;
       this.#sendAgain(publish);
@@ -342,13 +342,13 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   /** Takes a publish out of the ring, if it is in there. */
-  #unsend(publish: Publish): void {
+  #unsend(publish: PendingPublish): void {
     if (publish.stage !== Stage.sent && publish.stage !== Stage.noResponders) return;
     this.#inFlight.remove(publish);
     publish.stage = Stage.accepted;
   }
 
-  #sendAgain(publish: Publish): void {
+  #sendAgain(publish: PendingPublish): void {
     this.#unsend(publish);
     const refusal = this.#refusal;
     if (refusal === undefined) this.#queue.enqueue(publish, publish.size);
@@ -356,7 +356,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   /** Takes a publish out of everything, once and for all. The caller resolves or rejects it. */
-  #settle(publish: Publish): void {
+  #settle(publish: PendingPublish): void {
     if (publish.stage === Stage.queued) this.#queue.dequeue(publish);
     else this.#unsend(publish);
     publish.stage = Stage.settled;
@@ -365,7 +365,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#queue.remove(publish);
   }
 
-  #fail(publish: Publish, code: StreamingErrorCode, reason: string, cause?: unknown): void {
+  #fail(publish: PendingPublish, code: StreamingErrorCode, reason: string, cause?: unknown): void {
     this.#settle(publish);
     // Whatever happened to this sending, an earlier one may have been stored.
     const known = publish.perhapsStored ? "UNCONFIRMED" : code;
@@ -374,7 +374,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     publish.reject(failure(known, publish.channel.subject, reason, cause));
   }
 
-  #expired(publish: Publish): void {
+  #expired(publish: PendingPublish): void {
     const { publishTimeout } = this.#settings;
     const known = publish.channel.noResponders ? "heard by no streaming server" : "not sent";
     if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", `no ack within ${publishTimeout} ms`);
@@ -382,7 +382,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#pump();
   }
 
-  #aborted(publishes: Iterable<Publish>, reason: unknown): void {
+  #aborted(publishes: Iterable<PendingPublish>, reason: unknown): void {
     for (const publish of publishes) {
       if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", "the caller's signal was aborted after it was sent", reason);
       else this.#fail(publish, "ABORTED", "the caller's signal was aborted", reason);

@@ -3,8 +3,8 @@ import type { Registration } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { Guids } from "./guid.ts";
 import type { InFlight } from "./in-flight.ts";
-import { Stage } from "./publish.ts";
-import type { Publish } from "./publish.ts";
+import { Stage } from "./pending-publish.ts";
+import type { PendingPublish } from "./pending-publish.ts";
 import type { Slabs } from "./slab.ts";
 
 /** Payloads from this size on are sent from where they were copied to, not copied once more. Measured: at 16 KiB, to copy takes half the CPU. */
@@ -34,7 +34,7 @@ export class Sender {
   }
 
   /** Whether a publish may be sent now: by count, by bytes, and by what the socket has taken. */
-  maySend({ start, end }: Publish): boolean {
+  maySend({ start, end }: PendingPublish): boolean {
     const { maxPubAcksInFlight, maxPubBytesInFlight } = this.#settings;
     // First of all: what was given up is not in flight any more, and may still wait to be written.
     if (this.registration === undefined || this.registration.connection.outbox.full) return false;
@@ -46,7 +46,7 @@ export class Sender {
    * Sends a publish that may be sent. `given` is its data as the caller has it, during the call only. Returns undefined, or
    * the size of the encoded message if the server takes none of that size.
    */
-  send(publish: Publish, given?: string | Uint8Array): number | undefined {
+  send(publish: PendingPublish, given?: string | Uint8Array): number | undefined {
     const { channel, start, end, reply } = publish;
     const { connection, session } = this.registration!;
     const { clientId } = this.#settings;
@@ -61,7 +61,7 @@ export class Sender {
     return undefined;
   }
 
-  #write({ channel, slab, start, end, number }: Publish, size: number, given: string | Uint8Array | undefined): void {
+  #write({ channel, slab, start, end, number }: PendingPublish, size: number, given: string | Uint8Array | undefined): void {
     const length = end - start;
     this.#guids.set(number);
     const { outbox } = this.registration!.connection;

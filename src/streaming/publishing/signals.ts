@@ -1,6 +1,6 @@
 import { onAbort } from "../../core-nats/async.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
-import type { Publish } from "./publish.ts";
+import type { PendingPublish } from "./pending-publish.ts";
 
 // Why: docs/decisions.md#one-listener-for-each-signal-of-a-caller
 /**
@@ -9,18 +9,18 @@ import type { Publish } from "./publish.ts";
  * with one signal took 4.3 s in place of 0.25 s).
  */
 export class Signals {
-  readonly #publishes = new Map<AbortSignalLike, { readonly all: Set<Publish>; readonly release: () => void }>();
-  readonly #aborted: (publishes: Iterable<Publish>, reason: unknown) => void;
+  readonly #publishes = new Map<AbortSignalLike, { readonly all: Set<PendingPublish>; readonly release: () => void }>();
+  readonly #aborted: (publishes: Iterable<PendingPublish>, reason: unknown) => void;
 
   /** `aborted` gets all publishes of a signal that has aborted; each must be removed. */
-  constructor(aborted: (publishes: Iterable<Publish>, reason: unknown) => void) {
+  constructor(aborted: (publishes: Iterable<PendingPublish>, reason: unknown) => void) {
     this.#aborted = aborted;
   }
 
-  add(publish: Publish, signal: AbortSignalLike): void {
+  add(publish: PendingPublish, signal: AbortSignalLike): void {
     let entry = this.#publishes.get(signal);
     if (entry === undefined) {
-      const all = new Set<Publish>();
+      const all = new Set<PendingPublish>();
       entry = { all, release: onAbort(() => this.#aborted([...all], signal.reason), signal) };
       this.#publishes.set(signal, entry);
     }
@@ -28,7 +28,7 @@ export class Signals {
     publish.signal = signal;
   }
 
-  remove(publish: Publish): void {
+  remove(publish: PendingPublish): void {
     const entry = publish.signal === undefined ? undefined : this.#publishes.get(publish.signal);
     entry?.all.delete(publish);
     if (entry?.all.size !== 0) return;

@@ -648,7 +648,7 @@ describe("a 503", () => {
 });
 
 describe("a denied subject", () => {
-  const denial = (channel: string): NatsError => new NatsError("PERMISSIONS", `Permissions Violation for Publish to "${subjects.pubPrefix}.${channel}"`);
+  const denial = (channel: string): NatsError => new NatsError("PERMISSIONS", `Permissions Violation for PendingPublish to "${subjects.pubPrefix}.${channel}"`);
 
   test("rejects the publish to it, and nothing else", async () => {
     const rig = new Rig().register();
@@ -1140,7 +1140,7 @@ class HardDays {
     const random = this.#random;
     const { wire } = this.rig;
     if (message.subject === this.#denied) {
-      const error = new NatsError("PERMISSIONS", `Permissions Violation for Publish to "${subject}"`);
+      const error = new NatsError("PERMISSIONS", `Permissions Violation for PendingPublish to "${subject}"`);
       this.#answers.push(() => wire.publishDenied(subject, error));
       return;
     }

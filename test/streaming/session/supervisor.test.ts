@@ -332,7 +332,7 @@ describe("a NATS server that stands still while the client registers", () => {
 
 describe("a server that does not permit pings", () => {
   beforeEach(() => {
-    fake.onPing = (ask) => ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
+    fake.onPing = (ask) => ask.link.send(`-ERR 'Permissions Violation for PendingPublish to "${ask.subject}"'\r\n`);
   });
 
   test("is told of once, and does not put the session in question", async () => {

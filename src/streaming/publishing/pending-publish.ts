@@ -1,7 +1,7 @@
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { StreamingError } from "../errors.ts";
 import type { Session } from "../session/session.ts";
-import type { Channel } from "./publish-template.ts";
+import type { PublishTemplate } from "./publish-template.ts";
 import type { Slab, Slabs } from "./slab.ts";
 
 /** How far a publish has come. */
@@ -21,8 +21,8 @@ export const Stage = {
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** One call of `publish` that has not been settled. */
-export class Publish {
-  readonly channel: Channel;
+export class PendingPublish {
+  readonly channel: PublishTemplate;
   readonly reply: string;
   /** Counts the calls: whoever is sent again goes before those that were called for later. */
   readonly order: number;
@@ -42,14 +42,14 @@ export class Publish {
   /** It was sent on a connection that was lost, and is sent again: that one may have been stored. */
   perhapsStored = false;
   /** Its neighbours among those that are not settled. */
-  previous: Publish | undefined;
-  next: Publish | undefined;
+  previous: PendingPublish | undefined;
+  next: PendingPublish | undefined;
   /** The caller's. */
   signal: AbortSignalLike | undefined;
 
   /** The data is what `slabs` was given last. */
   constructor(
-    channel: Channel,
+    channel: PublishTemplate,
     reply: string,
     order: number,
     deadline: number,
