@@ -77,7 +77,7 @@ class Batch {
     if (this.#end !== undefined) return;
     for (const item of source) {
       this.#publish(item);
-      if (this.#publisher.crowded) await this.#publisher.roomy();
+      if (this.#publisher.hasBacklog) await this.#publisher.backlogCleared();
       if (this.#end !== undefined) return;
     }
   }
@@ -91,7 +91,7 @@ class Batch {
       });
       if (result?.done === true) return;
       if (result !== undefined && this.#end === undefined) this.#publish(result.value);
-      if (this.#publisher.crowded) await this.#publisher.roomy();
+      if (this.#publisher.hasBacklog) await this.#publisher.backlogCleared();
     }
     // Not waited for: a source that has nothing to yield would not answer before it has.
     void Promise.resolve(iterator.return?.()).catch(noop);

@@ -21,7 +21,7 @@ export class PublishQueue {
   readonly #timeout: number;
   readonly #expired: (publish: PendingPublish) => void;
   readonly #room: Deferred<void>[] = [];
-  #quiet: Deferred<void> | undefined;
+  #idle: Deferred<void> | undefined;
 
   /** `expired` must take the publish out. */
   constructor(timeout: number, expired: (publish: PendingPublish) => void) {
@@ -46,7 +46,7 @@ export class PublishQueue {
     // One that is gone but outlived a collection would keep alive all that came after it: measured, a third of the CPU.
     publish.previous = undefined;
     publish.next = undefined;
-    if (this.first === undefined) this.#quiet?.resolve();
+    if (this.first === undefined) this.#idle?.resolve();
   }
 
   /** Has the publish wait for its turn. */
@@ -72,17 +72,17 @@ export class PublishQueue {
   }
 
   /** Resolves when nothing waits for its turn any more. */
-  roomy(): Promise<void> {
+  backlogCleared(): Promise<void> {
     const room = deferred();
     this.#room.push(room);
     return room.promise;
   }
 
   /** Resolves when all are settled. */
-  quiet(): Promise<void> {
-    this.#quiet ??= deferred();
-    if (this.first === undefined) this.#quiet.resolve();
-    return this.#quiet.promise;
+  idle(): Promise<void> {
+    this.#idle ??= deferred();
+    if (this.first === undefined) this.#idle.resolve();
+    return this.#idle.promise;
   }
 
   /** Stops the timer. */

@@ -22,7 +22,7 @@ import { PublishTemplates } from "./publish-template.ts";
 import { PendingPublish, Stage } from "./pending-publish.ts";
 import { RetryTimer } from "./retry-timer.ts";
 import { Sender } from "./sender.ts";
-import { Signals } from "./signals.ts";
+import { AbortSignals } from "./abort-signals.ts";
 import { Slabs } from "./slab.ts";
 
 /** So many publishes that are stored say that the subscriptions to their channel should have got something. */
@@ -50,10 +50,10 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   readonly #queue: PublishQueue;
   readonly #sender: Sender;
   readonly #answers: Answers;
-  readonly #signals = new Signals((publishes, reason) => this.#aborted(publishes, reason));
+  readonly #signals = new AbortSignals((publishes, reason) => this.#aborted(publishes, reason));
   #order = 0;
   #refusal: StreamingError | undefined;
-  #deaf: StreamingError | undefined;
+  #acksDenied: StreamingError | undefined;
   readonly #closing = new Lifetime();
   #stored = 0;
   #rejected = 0;
@@ -107,7 +107,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   /** True while something waits for its turn: whoever publishes many waits for `roomy`. */
-  get crowded(): boolean {
+  get hasBacklog(): boolean {
     return this.#queue.waiting > 0;
   }
 
@@ -117,8 +117,8 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   /** Resolves when nothing waits for its turn any more. */
-  roomy(): Promise<void> {
-    return this.#queue.roomy();
+  backlogCleared(): Promise<void> {
+    return this.#queue.backlogCleared();
   }
 
   /** Takes a publish; calls one of the two when it is settled. Never throws. */
@@ -230,9 +230,9 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
 
   /** No publish could be confirmed, so none is sent on this connection. */
   acksDenied(error: NatsError): void {
-    this.#deaf = new StreamingError("NOT_PERMITTED", `publish: acks cannot be received: ${error.reason}`, error);
-    this.#notify({ type: "error", error: this.#deaf });
-    this.refuse(this.#deaf);
+    this.#acksDenied = new StreamingError("NOT_PERMITTED", `publish: acks cannot be received: ${error.reason}`, error);
+    this.#notify({ type: "error", error: this.#acksDenied });
+    this.refuse(this.#acksDenied);
   }
 
   open(connection: Connection): void {
@@ -240,11 +240,11 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     connection.writable = () => this.#pump();
     connection.publishDenied = (subject, error) => this.#answers.publishDenied(subject, error);
     this.#inFlight.begin();
-    this.#deaf = undefined;
+    this.#acksDenied = undefined;
   }
 
   resume(registration: Registration, sent = this.#inFlight.last): void {
-    this.#refusal = this.#deaf;
+    this.#refusal = this.#acksDenied;
     this.#sender.registration = registration;
     let suspects = false;
     for (const publish of this.#queue) {
@@ -318,7 +318,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   /** Takes nothing more, and waits until all is settled, but no longer than the timeout, or until one of these ends. */
   async drain(timeout: number, ...endings: readonly AbortSignalLike[]): Promise<void> {
     this.#closing.abort();
-    await settledWithin(timeout, this.#queue.quiet(), ...endings);
+    await settledWithin(timeout, this.#queue.idle(), ...endings);
   }
 
   /** Takes nothing more and settles all: what was sent is unconfirmed, the rest was not done. */
