@@ -21,7 +21,7 @@ import type { ClientContext } from "./subscribing/client-context.ts";
 import type { MessageHandler } from "./subscribing/handlers.ts";
 import type { DrainReport, Subscription } from "./subscribing/message.ts";
 import { Messages } from "./subscribing/messages.ts";
-import { Room } from "./subscribing/room.ts";
+import { WaitingBytes } from "./subscribing/waiting-bytes.ts";
 import { QueueGroups } from "./subscribing/shared-progress.ts";
 import { Semaphore } from "./subscribing/semaphore.ts";
 import { checkMessagesOptions, checkSubscribeOptions } from "./subscribing/subscribe-options.ts";
@@ -90,7 +90,7 @@ export class Client {
       registrar: this.#supervisor,
       notify,
       semaphore: new Semaphore(RESUBSCRIBES_AT_ONCE),
-      room: new Room(settings.maxWaitingBytes),
+      waitingBytes: new WaitingBytes(settings.maxWaitingBytes),
       ending: this.#ending,
       queueGroups: new QueueGroups(),
       watchdog,
@@ -152,7 +152,7 @@ export class Client {
     return {
       ...this.#publisher.stats(),
       subscriptions: this.#subscriptions.size,
-      waitingBytes: this.#context.room.bytes,
+      waitingBytes: this.#context.waitingBytes.bytes,
       ...this.#supervisor.stats(),
     };
   }

@@ -20,7 +20,7 @@ export class PublishQueue {
   #timer: Timer | undefined;
   readonly #timeout: number;
   readonly #expired: (publish: PendingPublish) => void;
-  readonly #room: Deferred<void>[] = [];
+  readonly #waitingBytes: Deferred<void>[] = [];
   #idle: Deferred<void> | undefined;
 
   /** `expired` must take the publish out. */
@@ -65,7 +65,7 @@ export class PublishQueue {
     this.bytes -= publish.size;
     if (this.waiting === 0) {
       this.next = undefined;
-      for (const room of this.#room.splice(0)) room.resolve();
+      for (const waitingBytes of this.#waitingBytes.splice(0)) waitingBytes.resolve();
     } else if (publish === this.next) {
       do this.next = this.next!.next; while (this.next!.stage !== Stage.queued);
     }
@@ -73,9 +73,9 @@ export class PublishQueue {
 
   /** Resolves when nothing waits for its turn any more. */
   backlogCleared(): Promise<void> {
-    const room = deferred();
-    this.#room.push(room);
-    return room.promise;
+    const waitingBytes = deferred();
+    this.#waitingBytes.push(waitingBytes);
+    return waitingBytes.promise;
   }
 
   /** Resolves when all are settled. */

@@ -2,7 +2,7 @@ import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Registrar } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { Subscription } from "./message.ts";
-import type { Room } from "./room.ts";
+import type { WaitingBytes } from "./waiting-bytes.ts";
 import type { QueueGroups } from "./shared-progress.ts";
 import type { Semaphore } from "./semaphore.ts";
 import type { SubscriptionStatus } from "./subscription-status.ts";
@@ -15,7 +15,7 @@ export interface ClientContext {
   readonly notify: (status: SubscriptionStatus) => void;
   /** Limits how many subscriptions ask the server at once. */
   readonly semaphore: Semaphore;
-  readonly room: Room;
+  readonly waitingBytes: WaitingBytes;
   readonly queueGroups: QueueGroups;
   readonly watchdog: Watchdog;
   /** The end of the client. */

@@ -71,7 +71,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     settings: SubscribeSettings,
     events: DeliveryEvents,
   ) {
-    const { room, queueGroups } = context;
+    const { waitingBytes, queueGroups } = context;
     const { concurrency, queue, durable } = settings;
     this.#context = context;
     this.subscription = subscription;
@@ -79,7 +79,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.#settings = settings;
     this.#events = events;
     // Members of a group need not get again what has failed.
-    this.handlers = new Handlers(handler, concurrency, concurrency === 1 && queue === "", room, this);
+    this.handlers = new Handlers(handler, concurrency, concurrency === 1 && queue === "", waitingBytes, this);
     this.shared = queueGroups.join(this, subject, queue, durable, () => this.#newProgress());
   }
 
@@ -276,7 +276,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
 
   #newProgress(): Progress<Message> {
     const { pingInterval, pingMaxOut } = this.#context.settings;
-    return new Progress(this.#settings.ackWait, this, this.#context.room, pingInterval * (pingMaxOut + 1));
+    return new Progress(this.#settings.ackWait, this, this.#context.waitingBytes, pingInterval * (pingMaxOut + 1));
   }
 
   // Why: docs/decisions.md#missing-messages-of-a-durable

@@ -4,7 +4,7 @@ import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { StreamingError } from "../errors.ts";
 import type { Message } from "./message.ts";
 import { Queue } from "./queue.ts";
-import type { Room } from "./room.ts";
+import type { WaitingBytes } from "./waiting-bytes.ts";
 
 /**
  * Called for each {@link Message}. The message is acknowledged when the handler has returned, or when the promise that it returned has
@@ -41,7 +41,7 @@ export class Handlers {
   /** One at a time, and a message that failed before all behind it. */
   readonly #ordered: boolean;
   #concurrency: number;
-  readonly #room: Room;
+  readonly #waitingBytes: WaitingBytes;
   readonly #events: HandlerEvents;
   #waiting: Queue<Message> | undefined;
   /** Those whose handler has returned a promise. */
@@ -54,11 +54,11 @@ export class Handlers {
   #overflowing = false;
 
   /** What waits takes `room`. */
-  constructor(handler: MessageHandler, concurrency: number, ordered: boolean, room: Room, events: HandlerEvents) {
+  constructor(handler: MessageHandler, concurrency: number, ordered: boolean, waitingBytes: WaitingBytes, events: HandlerEvents) {
     this.#handler = handler;
     this.#ordered = ordered;
     this.#concurrency = concurrency;
-    this.#room = room;
+    this.#waitingBytes = waitingBytes;
     this.#events = events;
   }
 
@@ -92,7 +92,7 @@ export class Handlers {
       this.#start(message);
       return;
     }
-    if (!this.#room.take(message.data)) {
+    if (!this.#waitingBytes.add(message.data)) {
       // Its next delivery is as good as its first; until then it is not missing for good.
       message.release();
       if (!this.#overflowing) this.#events.overflowed();
@@ -129,7 +129,7 @@ export class Handlers {
     if (this.#stopped !== undefined) return;
     this.#stopped = reason;
     for (const message of this.#waiting?.drain() ?? []) {
-      this.#room.give(message.data);
+      this.#waitingBytes.remove(message.data);
       message.release();
     }
     this.abort(reason);
@@ -211,7 +211,7 @@ export class Handlers {
     while (waiting !== undefined && waiting.length > 0 && this.#free) {
       if (this.#ordered && this.#events.mustWait(waiting.first!)) break;
       const message = waiting.shift()!;
-      this.#room.give(message.data);
+      this.#waitingBytes.remove(message.data);
       this.#start(message);
     }
     if (waiting === undefined || waiting.length === 0) this.#overflowing = false;

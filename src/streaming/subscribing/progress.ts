@@ -1,7 +1,7 @@
 import { clearTimeout, elapsed, setTimeout } from "../../core-nats/clock.ts";
 import type { MsgProtoView } from "../../pb/data.ts";
 import { Intervals } from "./intervals.ts";
-import type { Room } from "./room.ts";
+import type { WaitingBytes } from "./waiting-bytes.ts";
 
 /** So many intervals of finished sequences are remembered; beyond, the lowest are forgotten and may be handled again. */
 const MOST_INTERVALS = 10_000;
@@ -61,7 +61,7 @@ export class Progress<M extends Released = Released> {
   /** Active messages that the server may count for another member of the group than the one that is at it. */
   #moved: Set<number> | undefined;
   readonly #events: ProgressEvents;
-  readonly #room: Room;
+  readonly #waitingBytes: WaitingBytes;
   readonly #ackWait: number;
   readonly #patience: number;
   /** Where the unbroken run begins: the first message that was to be delivered. Unknown at first. */
@@ -83,8 +83,8 @@ export class Progress<M extends Released = Released> {
    * `ackWait`, and `unnoticed`: for how long nobody may have been in charge without our knowing. In milliseconds. Messages
    * that wait for their next delivery take `room`.
    */
-  constructor(ackWait: number, events: ProgressEvents, room: Room, unnoticed = 0) {
-    this.#room = room;
+  constructor(ackWait: number, events: ProgressEvents, waitingBytes: WaitingBytes, unnoticed = 0) {
+    this.#waitingBytes = waitingBytes;
     this.#ackWait = ackWait;
     this.#patience = 2 * ackWait + unnoticed;
     this.#events = events;
@@ -198,7 +198,7 @@ export class Progress<M extends Released = Released> {
   release(sequence: number, message: M, again: boolean): void {
     this.#moved?.delete(sequence);
     this.#drop(sequence);
-    const kept = this.#stopped || this.#room.take(message.data) ? message : undefined;
+    const kept = this.#stopped || this.#waitingBytes.add(message.data) ? message : undefined;
     (this.#unfinished ??= new Map()).set(sequence, { since: elapsed(), again, message: kept });
     if (again) this.#again++;
     this.#watch();
@@ -229,7 +229,7 @@ export class Progress<M extends Released = Released> {
 
   /** Stops the timer, and gives back all room. Nothing is told any more. */
   stop(): void {
-    if (!this.#stopped) for (const message of this.released()) this.#room.give(message.data);
+    if (!this.#stopped) for (const message of this.released()) this.#waitingBytes.remove(message.data);
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -241,7 +241,7 @@ export class Progress<M extends Released = Released> {
     this.#unfinished!.delete(sequence);
     if (entry === ACTIVE) return;
     if (entry.again) this.#again--;
-    if (entry.message !== undefined && !this.#stopped) this.#room.give(entry.message.data);
+    if (entry.message !== undefined && !this.#stopped) this.#waitingBytes.remove(entry.message.data);
   }
 
   #bound(): void {

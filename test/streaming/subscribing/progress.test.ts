@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Progress } from "../../../src/streaming/subscribing/progress.ts";
-import { Room } from "../../../src/streaming/subscribing/room.ts";
+import { WaitingBytes } from "../../../src/streaming/subscribing/waiting-bytes.ts";
 import { forEachSeed } from "../../support/random.ts";
 
 vi.mock("../../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
@@ -20,7 +20,7 @@ function start(): { progress: Progress; told: Told } {
     dropped: () => true,
     freed: () => undefined,
     forgotten: (from, to) => void told.forgotten.push([from, to]),
-  }, new Room(1_000_000));
+  }, new WaitingBytes(1_000_000));
   progress.established();
   return { progress, told };
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Progress } from "../../../src/streaming/subscribing/progress.ts";
-import { Room } from "../../../src/streaming/subscribing/room.ts";
+import { WaitingBytes } from "../../../src/streaming/subscribing/waiting-bytes.ts";
 
 vi.mock("../../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
 
@@ -22,7 +22,7 @@ beforeEach(() => {
     freed: () => undefined,
       forgotten: (from, to) => told.push(`forgotten ${from}-${to}`),
     },
-    new Room(1_000_000),
+    new WaitingBytes(1_000_000),
     unnoticed,
   );
 });
