@@ -83,7 +83,7 @@ describe("over a link", () => {
     fake.onPublish = (ask) => {
       const text = new TextDecoder().decode(ask.message.data);
       if (text === "unheard" && refused++ === 0) ask.unheard();
-      else if (ask.message.subject === "secret") ask.link.send(`-ERR 'Permissions Violation for PendingPublish to "${ask.subject}"'\r\n`);
+      else if (ask.message.subject === "secret") ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
       else unanswered.push(() => ask.answer(pubAck(ask.message.guid)));
     };
     const publishes = ["1", "2", "unheard", "3", "4"].map((data) => client.publish("fake", data));

@@ -531,11 +531,11 @@ describe("a 503", () => {
       for (const message of sent) rig.unheard(message);
       return sent.map(({ data }) => text(data));
     };
-    const outcomes = ["1", "2"].map((data) => rig.publish(data, {}, "no-responders"));
+    const outcomes = ["1", "2"].map((data) => rig.publish(data, {}, "nobody"));
     expect(unheard()).toEqual(["1", "2"]);
     rig.resume();
     expect(unheard()).toEqual(["1", "2"]);
-    outcomes.push(rig.publish("3", {}, "no-responders"));
+    outcomes.push(rig.publish("3", {}, "nobody"));
     expect(unheard()).toEqual(["3"]);
     for (let round = 0; round < 20; round++) {
       const other = rig.publish("other", {}, "served");
@@ -551,14 +551,14 @@ describe("a 503", () => {
     for (const message of rig.messages()) rig.ack(message);
     expect(await Promise.all(outcomes)).toEqual(["stored", "stored", "stored"]);
 
-    void rig.publish("4", {}, "no-responders");
+    void rig.publish("4", {}, "nobody");
     expect(unheard()).toEqual(["4"]);
     expect(rig.verified.length).toBe(2);
   });
 
   test("and comes again and again has the publish sent after 10 ms, then less and less often, at last every 250 ms", () => {
     const rig = new Rig().register();
-    void rig.publish("1", {}, "no-responders");
+    void rig.publish("1", {}, "nobody");
     for (const message of rig.messages()) rig.unheard(message);
     rig.resume();
     for (const delay of [10, 13, 17, 22, 28, 35, 44, 55, 69, 87, 109, 137, 172, 215, 250, 250]) {
@@ -583,7 +583,7 @@ describe("a 503", () => {
   describe("after a ping that was answered", () => {
     function rest(options: Partial<ConnectOptions> = {}, publishOptions?: PublishOptions): { rig: Rig; outcome: Promise<Outcome> } {
       const rig = new Rig(options).register();
-      const outcome = rig.publish("1", publishOptions, "no-responders");
+      const outcome = rig.publish("1", publishOptions, "nobody");
       for (let times = 0; times < 2; times++) {
         rig.unheard(rig.messages()[0]);
         rig.resume();
@@ -648,7 +648,7 @@ describe("a 503", () => {
 });
 
 describe("a denied subject", () => {
-  const denial = (channel: string): NatsError => new NatsError("PERMISSIONS", `Permissions Violation for PendingPublish to "${subjects.pubPrefix}.${channel}"`);
+  const denial = (channel: string): NatsError => new NatsError("PERMISSIONS", `Permissions Violation for Publish to "${subjects.pubPrefix}.${channel}"`);
 
   test("rejects the publish to it, and nothing else", async () => {
     const rig = new Rig().register();
@@ -1140,7 +1140,7 @@ class HardDays {
     const random = this.#random;
     const { wire } = this.rig;
     if (message.subject === this.#denied) {
-      const error = new NatsError("PERMISSIONS", `Permissions Violation for PendingPublish to "${subject}"`);
+      const error = new NatsError("PERMISSIONS", `Permissions Violation for Publish to "${subject}"`);
       this.#answers.push(() => wire.publishDenied(subject, error));
       return;
     }

@@ -87,7 +87,7 @@ describe("registering", () => {
 
   test("that is denied rejects with NOT_PERMITTED, be it the request or the heartbeat inbox", async () => {
     const { session, connection } = await start();
-    fake.onRegister = (ask) => ask.link.send(`-ERR 'Permissions Violation for PendingPublish to "${ask.subject}"'\r\n`);
+    fake.onRegister = (ask) => ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
     await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "NOT_PERMITTED" });
 
     const other = await start();

@@ -170,7 +170,7 @@ describe("a lost link", () => {
   });
 });
 
-describe("a session in suspicion", () => {
+describe("a session in question", () => {
   test("after a 503 for a publish is verified before anything more is sent", async () => {
     const client = await open(fake, { onStatus: statuses.onStatus });
     fake.onPublish = (ask) => ask.unheard();
@@ -275,7 +275,7 @@ describe("the end", () => {
     expect(fake.registrations.length).toBe(tries);
   });
 
-  test("while the session is in suspicion sends no close, and does not wait for the answer", async () => {
+  test("while the session is in question sends no close, and does not wait for the answer", async () => {
     const client = await open(fake);
     fake.onPing = () => {};
     fake.link.destroy();
@@ -332,7 +332,7 @@ describe("a NATS server that stands still while the client registers", () => {
 
 describe("a server that does not permit pings", () => {
   beforeEach(() => {
-    fake.onPing = (ask) => ask.link.send(`-ERR 'Permissions Violation for PendingPublish to "${ask.subject}"'\r\n`);
+    fake.onPing = (ask) => ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
   });
 
   test("is told of once, and does not put the session in question", async () => {

@@ -27,7 +27,7 @@ describe("a handler that returns something like a promise", () => {
     ["whose then cannot be read", () => ({ get then(): never { throw new Error("mine"); } })],
     ["that is a function", () => Object.assign(() => undefined, { then: (_: unknown, no: (error: unknown) => void) => no(new Error("mine")) })],
   ];
-  test.each(broken)("%s, has failed: the link stays, its endpoint is free again, and a redelivery is handled", async (_, result) => {
+  test.each(broken)("%s, has failed: the link stays, its place is free again, and a redelivery is handled", async (_, result) => {
     const client = await open(fake, { onStatus: statuses.onStatus });
     let failing = true;
     const subscription = await client.subscribe("fake", () => (failing ? result() : undefined), { concurrency: 1 });

@@ -59,7 +59,7 @@ test("what was given up is closed, by its ack inbox if the server gave one", asy
   expect(orphans.any).toBe(false);
 });
 
-test("if in suspicion it is closed once more; of a year of attempts no more than the last few are kept for that", async () => {
+test("if in doubt it is closed once more; of a year of attempts no more than the last few are kept for that", async () => {
   const { orphans, registration, closed } = start();
   for (let attempt = 1; attempt <= 1_000; attempt++) {
     orphans.add(registration.session, `inbox ${attempt}`, "", false);

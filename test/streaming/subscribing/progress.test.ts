@@ -131,7 +131,7 @@ describe("a message", () => {
     expect(progress.isFinished(1)).toBe(true);
   });
 
-  test("up to the highest, but later than all before, makes suspicion that the channel is the same, until that is confirmed", () => {
+  test("up to the highest, but later than all before, raises doubt that the channel is the same, until that is confirmed", () => {
     const { progress } = start();
     expect(progress.receive(10, 100)).toBe(true);
     expect(progress.receive(10, 100)).toBe(true);

@@ -128,7 +128,7 @@ describe("subscribing", () => {
 
   test("that is denied rejects with NOT_PERMITTED: the request, and the inbox", async () => {
     const client = await open(fake);
-    fake.onSubscribe = (ask) => ask.link.send(`-ERR 'Permissions Violation for PendingPublish to "${ask.subject}"'\r\n`);
+    fake.onSubscribe = (ask) => ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
     await expect(client.subscribe("fake", () => {})).rejects.toMatchObject({ code: "NOT_PERMITTED" });
     fake.onSubscribe = (ask) => {
       ask.link.send(`-ERR 'Permissions Violation for Subscription to "${ask.message.inbox}"'\r\n`);
@@ -379,7 +379,7 @@ describe("leaving", () => {
     fake.onLeave = (ask) => ask.answer(subscriptionResponse("", "stan: invalid client request"));
     await expect(durable.unsubscribe()).rejects.toMatchObject({ code: "REFUSED", message: /^unsubscribe fake: / });
     const other = await client.subscribe("fake", () => {}, { durable: "e" });
-    fake.onLeave = (ask) => ask.link.send(`-ERR 'Permissions Violation for PendingPublish to "${ask.subject}"'\r\n`);
+    fake.onLeave = (ask) => ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
     await other.close();
     expect(other.state).toBe("closed");
     expect(await other.closed).toMatchObject({ code: "NOT_PERMITTED", message: /^close fake: / });
