@@ -1,6 +1,6 @@
-// Makes what is published, in dist or in the folder that is given: declarations as tsc emits them, and one JavaScript file
-// for each layer, in which the layer's modules stand one behind the other, each behind those that it imports. Nothing is
-// wrapped or renamed: a top-level name is declared once in a layer, or this fails.
+// Makes what is published, in dist or in the folder that is given: declarations as tsc emits them, and one JavaScript
+// file for each layer, in which the layer's modules stand one behind the other, each behind those that it imports.
+// Nothing is wrapped or renamed: a top-level name is declared once in a layer, or this fails.
 //
 // Declarations name each other as .js. TypeScript before 5.0 takes no .ts there, and under skipLibCheck all is then
 // `any`, without a word.
@@ -31,7 +31,8 @@ const layers = new Map();
 const modules = new Map();
 
 function tsc(...args) {
-  const { status } = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "src", "--outDir", emitted, ...args], { stdio: "inherit" });
+  const all = ["node_modules/typescript/bin/tsc", "-p", "src", "--outDir", emitted, ...args];
+  const { status } = spawnSync(process.execPath, all, { stdio: "inherit" });
   if (status !== 0) process.exit(1);
 }
 
@@ -57,7 +58,9 @@ function read(path) {
   const add = (names, from) => {
     if (/ as /.test(names)) throw new Error(`${path} gives another name to what it imports: ${names}`);
     // Loaded with the library, it would be; and a bundler cannot carry every `require` into an ES module.
-    if (!from.startsWith(".")) throw new Error(`${path} imports ${from}: what is the host's comes from core-nats/builtin.ts`);
+    if (!from.startsWith(".")) {
+      throw new Error(`${path} imports ${from}: what is the host's comes from core-nats/builtin.ts`);
+    }
     const target = join(dirname(path), from);
     read(target);
     module.imports.push({ names: listed(names), from: target });

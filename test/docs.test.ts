@@ -6,7 +6,8 @@ import { DRAIN_OPTIONS } from "../src/streaming/drain-options.ts";
 import { PUBLISH_MANY_OPTIONS, PUBLISH_OPTIONS } from "../src/streaming/publishing/publish-options.ts";
 import { MESSAGES_OPTIONS, SUBSCRIBE_OPTIONS } from "../src/streaming/subscribing/subscribe-options.ts";
 import { type Declaration, exportsOf } from "./support/declarations.ts";
-import { allBlocks, type Block, blocksOf, compileBlocks, documents, examplesOf, makePlace, textOf } from "./support/documents.ts";
+import { allBlocks, blocksOf, compileBlocks, documents, examplesOf, makePlace, textOf } from "./support/documents.ts";
+import type { Block } from "./support/documents.ts";
 import { compilers } from "./types/compilers.ts";
 
 const root = join(__dirname, "..");
@@ -38,8 +39,9 @@ describe("the documents", () => {
   });
 
   test("would be found out by an example with a wrong name, and told where it is", () => {
-    const text = 'Text.\n\n```ts\nimport { connect } from "nats-streaming-client";\nawait connect({ clusterId: "a", clientID: "b" });\n```\n';
-    const complaints = check(blocksOf("docs/wrong.md", text));
+    const code =
+      'import { connect } from "nats-streaming-client";\nawait connect({ clusterId: "a", clientID: "b" });\n';
+    const complaints = check(blocksOf("docs/wrong.md", `Text.\n\n\`\`\`ts\n${code}\`\`\`\n`));
     expect(complaints).toMatch(/^docs\/wrong\.md:5 \(.*clientID/);
   });
 
@@ -55,9 +57,16 @@ function membersOf(file: string, pattern: RegExp, member: RegExp): string[] {
   return [...body.matchAll(member)].map((match) => match[1]!);
 }
 
-const optionFiles = ["connect-options", "drain-options", "publishing/publish-options", "subscribing/subscribe-options"].map(
-  (name) => `src/streaming/${name}.ts`,
-);
+const optionFiles = [
+  "src/streaming/connect-options.ts",
+  "src/streaming/drain-options.ts",
+  "src/streaming/publishing/publish-options.ts",
+  "src/streaming/subscribing/subscribe-options.ts",
+];
+const statusFiles = [
+  "src/streaming/session/client-status.ts",
+  "src/streaming/subscribing/subscription-status.ts",
+];
 
 /** The options of an interface, its base's not included. */
 function optionsOf(name: string): string[] {
@@ -90,7 +99,10 @@ function tableOf(document: string, first: string): Record<string, string>[] {
 /** The same, of a text. */
 function tableIn(text: string, first: string): Record<string, string>[] {
   const table = new RegExp(`^\\| ${first} \\|.*(?:\\n\\|.*)+`, "m").exec(text)?.[0] ?? "";
-  const cellsOf = (line: string): string[] => line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim().replaceAll("\\|", "|"));
+  const cellsOf = (line: string): string[] => {
+    const cells = line.split(/(?<!\\)\|/).slice(1, -1);
+    return cells.map((cell) => cell.trim().replaceAll("\\|", "|"));
+  };
   const [head, , ...rows] = table.split("\n").map(cellsOf);
   return rows.map((row) => Object.fromEntries(row.map((cell, i) => [head![i], cell])));
 }
@@ -130,7 +142,9 @@ describe("README.md", () => {
   test("names no version of a runtime that docs/runtimes.md does not", () => {
     const versions = found(/^\*\*Runtimes\.\*\*[^]*?\n\n[^|]/m.exec(text)?.[0] ?? "", /(\d+\.\d+\.\d+)/g);
     expect(versions.length).toBeGreaterThan(5);
-    for (const version of versions) expect(textOf("docs/runtimes.md")).toMatch(new RegExp(`^\\| .* ${version}\\b.* \\| yes`, "m"));
+    for (const version of versions) {
+      expect(textOf("docs/runtimes.md")).toMatch(new RegExp(`^\\| .* ${version}\\b.* \\| yes`, "m"));
+    }
   });
 
   test("names the least and the newest TypeScript that the types are tried under, and docs/runtimes.md all", () => {
@@ -180,7 +194,8 @@ describe("docs/options.md", () => {
   });
 
   test("has the defaults that the options' own descriptions give", () => {
-    const described = [...optionFiles.map(textOf).join("\n").matchAll(/ Default ([\d ]+(?: MiB)?)\. ?\*\/\n {2}(\w+)\?/g)];
+    const source = optionFiles.map(textOf).join("\n");
+    const described = [...source.matchAll(/ Default ([\d ]+(?: MiB)?)\. ?\*\/\n {2}(\w+)\?/g)];
     expect(described.length).toBeGreaterThan(8);
     for (const [, value, option] of described) {
       expect(textOf("docs/options.md")).toMatch(new RegExp(`^\\| \`${option}\` \\| ${value} \\|`, "m"));
@@ -194,19 +209,26 @@ describe("docs/reference.md", () => {
   const spans = (text: string): string[] => found(text, /`([^`\n]+)`/g);
   const headings = (): string[] => found(text, /^## `(\w+)`$/gm);
   const typesIn = (text: string): string[] => tableIn(text, "type").flatMap((row) => spans(row.type!));
-  const declarationOf = (name: string): Declaration => [...exported, ...ofTesting].find((declaration) => declaration.name === name)!;
+  const namesOf = (all: readonly Declaration[]): string[] => all.map(({ name }) => name);
+  const declarationOf = (name: string): Declaration => {
+    return [...exported, ...ofTesting].find((declaration) => declaration.name === name)!;
+  };
 
-  test("has all that the package exports, and nothing else: what has members under a heading, the rest as types", () => {
-    expect([...headings(), ...typesIn(sectionOf(document, "Types"))].sort()).toEqual(exported.map(({ name }) => name).sort());
-    expect(["StreamingServer", ...typesIn(sectionOf(document, "The server for tests"))].sort()).toEqual(ofTesting.map(({ name }) => name).sort());
+  test("has all that the package exports, and nothing else: with members under a heading, the rest as types", () => {
+    const described = [...headings(), ...typesIn(sectionOf(document, "Types"))];
+    expect(described.sort()).toEqual(namesOf(exported).sort());
+    const describedOfTesting = ["StreamingServer", ...typesIn(sectionOf(document, "The server for tests"))];
+    expect(describedOfTesting.sort()).toEqual(namesOf(ofTesting).sort());
   });
 
   test("has exactly the members of each class and report, with the parameters and the type of each", () => {
     const described = headings().filter((name) => tableIn(sectionOf(document, `\`${name}\``), "member").length > 0);
-    expect(described).toEqual(expect.arrayContaining(exported.filter(({ code }) => /declare (?:abstract )?class/.test(code)).map(({ name }) => name)));
+    const classes = exported.filter(({ code }) => /declare (?:abstract )?class/.test(code));
+    expect(described).toEqual(expect.arrayContaining(namesOf(classes)));
     for (const name of described) {
       const rows = tableIn(sectionOf(document, `\`${name}\``), "member").map(({ member, type }) => `${member} ${type}`);
-      expect(rows.sort(), name).toEqual(declarationOf(name).members.map(({ signature, type }) => `\`${signature}\` \`${type}\``).sort());
+      const members = declarationOf(name).members.map(({ signature, type }) => `\`${signature}\` \`${type}\``);
+      expect(rows.sort(), name).toEqual(members.sort());
     }
     const [members] = sectionOf(document, "The server for tests").split("| type |");
     const signatures = declarationOf("StreamingServer").members.map(({ signature }) => signature);
@@ -216,7 +238,8 @@ describe("docs/reference.md", () => {
   test("has exactly the fields of each stats, and a unit and a kind for each that fit the name", () => {
     for (const name of ["ClientStats", "SubscriptionStats"]) {
       const rows = tableIn(sectionOf(document, `\`${name}\``), "field");
-      expect(rows.map(({ field }) => field).sort(), name).toEqual(declarationOf(name).members.map(({ signature }) => `\`${signature}\``).sort());
+      const fields = declarationOf(name).members.map(({ signature }) => `\`${signature}\``);
+      expect(rows.map(({ field }) => field).sort(), name).toEqual(fields.sort());
       for (const { field, unit, kind } of rows) {
         expect(unit === "bytes", field).toBe(/Bytes`$/.test(field!));
         expect(unit === "milliseconds since 1970", field).toBe(/At`$/.test(field!));
@@ -228,12 +251,15 @@ describe("docs/reference.md", () => {
   test("has exactly the statuses, each with exactly its fields and their types", () => {
     const declared = new Map<string, string[]>();
     expect(declarationOf("Status").code).toContain("Status = ClientStatus | SubscriptionStatus;");
-    const unions = ["session/client-status", "subscribing/subscription-status"].map((name) => textOf(`src/streaming/${name}.ts`));
-    for (const [, type, fields] of unions.join("\n").matchAll(/\{ type: "([\w-]+)"(?:; (.*))? \}/g)) {
-      const known = declared.get(`\`${type}\``);
+    const unions = statusFiles.map(textOf).join("\n");
+    for (const [, type, fields] of unions.matchAll(/\{ type: "([\w-]+)"(?:; (.*))? \}/g)) {
       // An error is of the client, without a subscription, or of a subscription.
-      if (known === undefined) declared.set(`\`${type}\``, (fields ?? "").split("; ").filter(Boolean).map((field) => `\`${field}\``));
-      else expect(fields).toBe("subscription: Subscription; error: StreamingError");
+      if (declared.has(`\`${type}\``)) {
+        expect(fields).toBe("subscription: Subscription; error: StreamingError");
+      } else {
+        const each = (fields ?? "").split("; ").filter(Boolean);
+        declared.set(`\`${type}\``, each.map((field) => `\`${field}\``));
+      }
     }
     const [error, none] = declared.get("`error`")!;
     expect(none).toBe("`subscription?: undefined`");
@@ -248,9 +274,12 @@ describe("docs/reference.md", () => {
   });
 
   test("says of the calls that list their codes that they reject with exactly these", () => {
-    const rows = tableIn(text, "call").map((row) => ({ calls: spans(row.call!), codes: spans(row["can reject with"]!) }));
-    const calls = ["Client", "Subscription"].flatMap((owner) => declarationOf(owner).members);
-    for (const { name, docstring } of [declarationOf("connect"), ...calls.filter(({ name }) => /subscribe$/.test(name))]) {
+    const rows = tableIn(text, "call").map(({ call, "can reject with": codes }) => {
+      return { calls: spans(call!), codes: spans(codes!) };
+    });
+    const members = ["Client", "Subscription"].flatMap((owner) => declarationOf(owner).members);
+    const calls = members.filter(({ name }) => /subscribe$/.test(name));
+    for (const { name, docstring } of [declarationOf("connect"), ...calls]) {
       const codes = errorCodes().filter((code) => docstring.includes(`\`${code}\``));
       expect(rows.find(({ calls }) => calls.includes(name))?.codes, name).toEqual(codes);
     }
@@ -258,11 +287,16 @@ describe("docs/reference.md", () => {
 
   test("names nothing that does not exist", () => {
     const words = (text: string): string[] => found(text, /([A-Za-z_]\w*)/g);
-    const statuses = ["session/client-status", "subscribing/subscription-status"].map((name) => textOf(`src/streaming/${name}.ts`));
-    const known = new Set([...exported, ...ofTesting].flatMap(({ file, name }) => [name, ...words(file)]).concat(statuses.flatMap(words)));
-    const inherited = membersOf("src/testing/streaming.ts", /export interface StreamingOptions \{(.*?)^\}/ms, /^ {2}(\w+)\?:/gm);
-    const ofLanguage = "for await using break throw return switch default true false Error TypeError SyntaxError AbortSignal buffer cause";
-    const others = `${ofLanguage} console warn nats client testing`.split(" ");
+    const known = new Set([...exported, ...ofTesting].flatMap(({ file, name }) => [name, ...words(file)]));
+    const inherited = membersOf(
+      "src/testing/streaming.ts",
+      /export interface StreamingOptions \{(.*?)^\}/ms,
+      /^ {2}(\w+)\?:/gm,
+    );
+    for (const word of statusFiles.map(textOf).flatMap(words)) known.add(word);
+    const ofLanguage = "for await using break throw return switch default true false buffer cause";
+    const ofHost = "Error TypeError SyntaxError AbortSignal console warn";
+    const others = `${ofLanguage} ${ofHost} nats client testing`.split(" ");
     for (const word of [...errorCodes(), ...inherited, ...others]) known.add(word);
     for (const span of spans(text)) for (const word of words(span)) expect(known, `\`${span}\``).toContain(word);
     expect(spans(text).length).toBeGreaterThan(300);
@@ -285,7 +319,8 @@ describe("the docstrings of what is public", () => {
     declare const server: import("nats-streaming-client/testing").StreamingServer;
     type Status = import("nats-streaming-client").Status;
     declare function save(order: string): Promise<void>;
-    declare function expect(value: unknown): { toEqual(expected: unknown): void; toMatchObject(expected: unknown): void };
+    interface Expectation { toEqual(expected: unknown): void; toMatchObject(expected: unknown): void }
+    declare function expect(value: unknown): Expectation;
   `;
   const check = (blocks: readonly Block[]): string => {
     return compileBlocks(mkdtempSync(join(place, "check-")), blocks, given, { lib: ["es2022", "esnext.disposable"] });
@@ -338,9 +373,10 @@ describe("docs/design.md", () => {
   const text = textOf("docs/design.md");
 
   test("names every file of the library, and no other", () => {
-    const files = ["pb", "core-nats", "streaming", "testing"].flatMap((layer) => 
-      (readdirSync(join(root, "src", layer), { recursive: true }) as string[]).filter((name) => name.endsWith(".ts")).map((name) => `src/${layer}/${name}`),
-    );
+    const files = ["pb", "core-nats", "streaming", "testing"].flatMap((layer) => {
+      const names = readdirSync(join(root, "src", layer), { recursive: true }) as string[];
+      return names.filter((name) => name.endsWith(".ts")).map((name) => `src/${layer}/${name}`);
+    });
     const table = /^## What is where$(.*?)^## /ms.exec(text)?.[1] ?? "";
     const named = [...table.matchAll(/`(src\/[\w-]+\/[\w./-]+)`/g)].map((match) => match[1]!);
     expect(named.sort()).toEqual(files.sort());
@@ -353,7 +389,8 @@ describe("docs/design.md", () => {
       const source = textOf(file!);
       for (const [, name] of functions!.matchAll(/`([#\w]+)`/g)) {
         // A member or function is defined in the file, not merely used: at the start of a line, or indented once.
-        const defined = new RegExp(`^(?: {2})?(?:export |static |async |readonly |private )*${name}(?:\\(|<| = |: )`, "m");
+        const modifiers = "(?:export |static |async |readonly |private )*";
+        const defined = new RegExp(`^(?: {2})?${modifiers}${name}(?:\\(|<| = |: )`, "m");
         expect(defined.test(source), `${name} in ${file}`).toBe(true);
       }
     }
@@ -378,8 +415,9 @@ describe("docs/design.md, decisions.md and servers.md", () => {
   const anchorOf = (heading: string): string => heading.toLowerCase().replace(/[^\w\- ]/g, "").replaceAll(" ", "-");
 
   test("each decision belongs to a part of the code, and has at most 10 lines", () => {
-    const rooms = ["core-nats", "pb", "streaming: session", "streaming: publishing", "streaming: subscribing", "streaming: ground", "testing"];
-    expect([...new Set(decisions.map(({ room }) => room))]).toEqual([...rooms, "The whole package"]);
+    const streaming = ["session", "publishing", "subscribing", "ground"].map((room) => `streaming: ${room}`);
+    const rooms = ["core-nats", "pb", ...streaming, "testing", "The whole package"];
+    expect([...new Set(decisions.map(({ room }) => room))]).toEqual(rooms);
     expect(decisions.length).toBeGreaterThan(40);
     for (const { heading, text } of decisions) {
       expect(text, heading).not.toBe("");
@@ -405,7 +443,7 @@ describe("docs/errors.md", () => {
   const text = textOf("docs/errors.md");
   const [codes, causes] = text.split(/^## (?:The codes|Causes)$/m).slice(1);
 
-  test("has a heading for each code, in the order of the source, and says of each whether it was done, and what to do", () => {
+  test("has a heading for each code, in the order of the source, and says whether it was done, and what to do", () => {
     const sections = codes!.split(/^### /m).slice(1);
     expect(sections.map((section) => /^`(\w+)`\n/.exec(section)?.[1])).toEqual(errorCodes());
     for (const section of sections) {
@@ -424,24 +462,28 @@ describe("docs/errors.md", () => {
   });
 
   test("has every cause, with the words of its source", () => {
-    expect(rows(causes!)).toHaveLength(membersOf("src/core-nats/errors.ts", /NatsErrorCode =\n(.*?);/s, /"(\w+)"/g).length);
+    const codes = membersOf("src/core-nats/errors.ts", /NatsErrorCode =\n(.*?);/s, /"(\w+)"/g);
+    expect(rows(causes!)).toHaveLength(codes.length);
     expect(rows(causes!)).toEqual(rows(textOf("src/core-nats/errors.ts")));
   });
 });
 
 describe("docs/migrating.md", () => {
   test("names no option, member or status of this library that does not exist", () => {
-    const sources = ["client", "connect-options", "publishing/publish-options", "subscribing/subscribe-options", "subscribing/message"].map((name) => textOf(`src/streaming/${name}.ts`)).concat(textOf("src/streaming/session/client-status.ts"), textOf("src/streaming/subscribing/subscription-status.ts")).join("\n");
+    const others = ["src/streaming/client.ts", "src/streaming/subscribing/message.ts"];
+    const sources = [...others, ...optionFiles, ...statusFiles].map(textOf).join("\n");
     // The right column of its tables is about this library.
     const cells = [...textOf("docs/migrating.md").matchAll(/^\| .* \| (.*) \|$/gm)].map((match) => match[1]!);
     expect(cells.length).toBeGreaterThan(60);
-    const names = cells.flatMap((cell) => [...cell.matchAll(/`(?:client\.|message\.|subscription\.)?([a-z]\w+)(?:\(|: |`)/g)].map((match) => match[1]!));
-    for (const name of names) expect(new RegExp(`\\b${name}\\b`).test(sources), name).toBe(true);
+    const NAME = /`(?:client\.|message\.|subscription\.)?([a-z]\w+)(?:\(|: |`)/g;
+    for (const name of cells.flatMap((cell) => found(cell, NAME))) {
+      expect(new RegExp(`\\b${name}\\b`).test(sources), name).toBe(true);
+    }
   });
 });
 
 describe("SECURITY.md", () => {
-  const claims = [...textOf("SECURITY.md").matchAll(/^\| (?!(?:it cannot|it does not|-+) ?\|)(.*)\|$/gm)].map((match) => match[1]!);
+  const claims = found(textOf("SECURITY.md"), /^\| (?!(?:it cannot|it does not|-+) ?\|)(.*)\|$/gm);
 
   test("names for each claim a test that exists", () => {
     expect(claims.length).toBeGreaterThan(30);
@@ -467,9 +509,10 @@ test("the documents link to headings that are there", () => {
 });
 
 test("the documents for users avoid habits that are hard to read", () => {
-  const habits = /\b(?:whoever|for its keep|takes? leave|so many|what waits|goes before|mended|(?:is|are|was|were) told)\b/gi;
-  const names = ["chaos", "errors", "guide", "migrating", "options", "runtimes", "testing"].map((name) => `docs/${name}.md`);
-  for (const document of ["README.md", ...names]) {
+  const habits =
+    /\b(?:whoever|for its keep|takes? leave|so many|what waits|goes before|mended|(?:is|are|was|were) told)\b/gi;
+  const names = ["chaos", "errors", "guide", "migrating", "options", "runtimes", "testing"];
+  for (const document of ["README.md", ...names.map((name) => `docs/${name}.md`)]) {
     expect(textOf(document).replace(/\s+/g, " ").match(habits), document).toBeNull();
   }
 });

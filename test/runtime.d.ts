@@ -109,7 +109,12 @@ declare module "node:net" {
     ref(): this;
     unref(): this;
   }
-  export function createServer(options: { pauseOnConnect?: boolean; allowHalfOpen?: boolean; noDelay?: boolean }): Server;
+  interface ServerOptions {
+    pauseOnConnect?: boolean;
+    allowHalfOpen?: boolean;
+    noDelay?: boolean;
+  }
+  export function createServer(options: ServerOptions): Server;
 }
 
 declare module "node:child_process" {
@@ -145,7 +150,11 @@ declare module "node:child_process" {
     stdio?: readonly ("ignore" | "pipe" | "inherit" | number)[];
   }
   export function spawn(command: string, args: readonly string[], options?: SpawnOptions): ChildProcess;
-  export function fork(program: string, args: readonly string[], options?: { execArgv?: readonly string[]; env?: Record<string, string | undefined> }): ChildProcess;
+  export function fork(
+    program: string,
+    args: readonly string[],
+    options?: { execArgv?: readonly string[]; env?: Record<string, string | undefined> },
+  ): ChildProcess;
   export function spawnSync(
     command: string,
     args: readonly string[],
@@ -154,7 +163,11 @@ declare module "node:child_process" {
 }
 
 declare module "node:crypto" {
-  export function createHash(algorithm: "sha256"): { update(data: Uint8Array | string): { digest(form: "hex"): string } };
+  interface Hash {
+    update(data: Uint8Array | string): this;
+    digest(form: "hex"): string;
+  }
+  export function createHash(algorithm: "sha256"): Hash;
   export function createPublicKey(key: { key: Uint8Array; format: "der"; type: "spki" }): KeyObject;
   export function verify(algorithm: null, data: Uint8Array, key: KeyObject, signature: Uint8Array): boolean;
 }
@@ -163,7 +176,11 @@ declare module "node:fs" {
   export function accessSync(path: string, mode?: number): void;
   export const constants: { readonly X_OK: number };
   export function copyFileSync(from: string, to: string): void;
-  export function cpSync(from: string, to: string, options: { recursive?: boolean; filter?: (from: string) => boolean }): void;
+  export function cpSync(
+    from: string,
+    to: string,
+    options: { recursive?: boolean; filter?: (from: string) => boolean },
+  ): void;
   export function createReadStream(path: string): AsyncIterable<Uint8Array>;
   export function existsSync(path: string): boolean;
   export function mkdirSync(path: string, options?: { recursive?: boolean }): void;
@@ -268,7 +285,9 @@ declare module "node:tls" {
   }
   export function createServer(options: ServerOptions, secure: (socket: Socket) => void): Server;
   /** As a constructor: the server's side of TLS on a socket that is already open. */
-  export const TLSSocket: { new (socket: Socket, options: ServerOptions & { isServer: true; rejectUnauthorized: true }): Socket };
+  export const TLSSocket: {
+    new (socket: Socket, options: ServerOptions & { isServer: true; rejectUnauthorized: true }): Socket;
+  };
 }
 
 declare module "node:module" {
@@ -296,5 +315,13 @@ declare module "node:vm" {
 }
 
 declare module "node:async_hooks" {
-  export function createHook(hooks: { init?(id: number, type: string): void; before?(id: number): void }): { enable(): void; disable(): void };
+  interface Hooks {
+    init?(id: number, type: string): void;
+    before?(id: number): void;
+  }
+  interface AsyncHook {
+    enable(): void;
+    disable(): void;
+  }
+  export function createHook(hooks: Hooks): AsyncHook;
 }

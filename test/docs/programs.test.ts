@@ -11,6 +11,7 @@ import { until } from "../support/until.ts";
 /** The line of an output at which the program is told to stop. */
 const SIGTERM = "(SIGTERM)\n";
 const blocks = allBlocks().filter(({ info }) => info === "run");
+const numbered = blocks.map((block, i) => ({ ...block, i }));
 const first = blocks.find(({ where }) => where.startsWith("README.md:"))!;
 let place = "";
 
@@ -27,7 +28,7 @@ describe("the programs in the documents, with an embedded server", () => suite((
 describeWithServer("the programs in the documents, with nats-streaming-server", () => suite(() => RealServer.start()));
 
 function suite(startServer: () => Promise<{ readonly port: number; stop(): Promise<void> }>): void {
-  test.each(blocks.map((block, i) => ({ ...block, i })))("$where prints what it says, and ends", async ({ i, output }) => {
+  test.each(numbered)("$where prints what it says, and ends", async ({ i, output }) => {
     await expectPrints(`block-${i}.mjs`, output!);
   });
 
@@ -38,7 +39,8 @@ function suite(startServer: () => Promise<{ readonly port: number; stop(): Promi
 
   test("the first program of README.md runs in CommonJS, by require and in an async function", async () => {
     const [, names, calls] = /^import (\{.*\}) from "nats-streaming-client";\n([^]*)$/.exec(first.code)!;
-    writeFileSync(join(place, "first.cjs"), `const ${names} = require("nats-streaming-client");\n(async () => {${calls}})();\n`);
+    const program = `const ${names} = require("nats-streaming-client");\n(async () => {${calls}})();\n`;
+    writeFileSync(join(place, "first.cjs"), program);
     await expectPrints("first.cjs", first.output!);
   });
 

@@ -41,7 +41,8 @@ test("each layer becomes one file, with every module once, behind those that it 
       .filter((path) => path.endsWith(".ts"))
       .map((path) => join(layer, path));
     const source = (path: string): string => readFileSync(join(place, "src", path), "utf8");
-    const withCode = modules.filter((path) => /^export (?:async |abstract )?(?:class|const|function)/m.test(source(path)));
+    const CODE = /^export (?:async |abstract )?(?:class|const|function)/m;
+    const withCode = modules.filter((path) => CODE.test(source(path)));
     expect([...joined].sort()).toEqual(withCode.sort());
     for (const [i, path] of joined.entries()) {
       for (const [, imported] of source(path).matchAll(/^import (?!type\b)[^;]* from "(\.[\w./-]+\.ts)"/gm)) {

@@ -9,7 +9,9 @@ import type { Tarball } from "../support/tarball.ts";
 /** What the package holds beyond what is compiled: what is for its users, with the charts of the README. */
 const TEXTS = [
   ...["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "package.json"],
-  ...readdirSync(join(root, "docs")).filter((name) => !["design.md", "decisions.md"].includes(name)).map((name) => `docs/${name}`),
+  ...readdirSync(join(root, "docs"))
+    .filter((name) => !["design.md", "decisions.md"].includes(name))
+    .map((name) => `docs/${name}`),
   ...[...readFileSync(join(root, "README.md"), "utf8").matchAll(/!\[.*\]\((.*)\)/g)].map(([, chart]) => chart!),
 ];
 const MOST_FILES = 80;

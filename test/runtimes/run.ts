@@ -93,8 +93,8 @@ function page(rows: ReadonlyMap<Runtime, Row>): string {
   return `# Runtimes
 
 Written by \`npm run runtimes\` on ${date}, with nats-streaming-server ${version} on ${process.platform}. The package
-is packed, installed from the tarball and loaded by \`import\` and by \`require\`; "yes" means that both passed. The command
-writes this page only if no check fails.
+is packed, installed from the tarball and loaded by \`import\` and by \`require\`; "yes" means that both passed. The
+command writes this page only if no check fails.
 
 ${checksTable(rows)}
 
@@ -102,48 +102,51 @@ ${checksTable(rows)}
 - **publish**: the client publishes a text, bytes, and several messages, and gets an error with its code.
 - **consume**: \`for await\` reads stored messages; then a subscription with a handler gets messages.
 - **reconnect**: the proxy cuts the link; the client resumes the session, and messages published meanwhile arrive once.
-- **TLS**: the client upgrades with a private authority and an nkey. It refuses a certificate for another host, or one that it
-  does not trust.
+- **TLS**: the client upgrades with a private authority and an nkey. It refuses a certificate for another host, or one
+  that it does not trust.
 - **testing**: the server of \`nats-streaming-client/testing\` runs in the same process, and a client publishes to it.
 - **exit**: after that the program ends by itself.
 
-Deno gets three permissions: the network of this machine, reading the project's folder, and the one variable that says what
-the suite does. Node's permission model allows the network and reading the project's folder. With jest, \`import\` uses its
-native support for ES modules (\`--experimental-vm-modules\`). With jsdom, the globals are those of a browser, of other classes
-than Node's, and the suite adds nothing to them.
+Deno gets three permissions: the network of this machine, reading the project's folder, and the one variable that says
+what the suite does. Node's permission model allows the network and reading the project's folder. With jest, \`import\`
+uses its native support for ES modules (\`--experimental-vm-modules\`). With jsdom, the globals are those of a browser,
+of other classes than Node's, and the suite adds nothing to them.
 
 ## Bundlers
 
-Bundlers run only with the options for Node and for ES modules (\`import\`) or CommonJS (\`require\`). rollup also has its plugins
-node-resolve and commonjs. Vite also has \`ssr.noExternal\`, since it leaves libraries out without it. The bundle runs in
-${newestNode.title}, where there is no node_modules.
+Bundlers run only with the options for Node and for ES modules (\`import\`) or CommonJS (\`require\`). rollup also has
+its plugins node-resolve and commonjs. Vite also has \`ssr.noExternal\`, since it leaves libraries out without it. The
+bundle runs in ${newestNode.title}, where there is no node_modules.
 
-An ES module made by esbuild or tsup needs Node 20.16 or later (22.3 or later in the 22 line). Older Nodes need esbuild's
+An ES module made by esbuild or tsup needs Node 20.16 or later (22.3 or later in the 22 line). Older Nodes need an
+option of esbuild:
 \`--banner:js='import { createRequire } from "node:module"; const require = createRequire(import.meta.url);'\`.
 
 ## workerd
 
 workerd is Cloudflare's runtime. It runs with \`nodejs_compat\`, and esbuild puts the code into one file with
-\`--conditions=workerd,worker,browser\`. "Rules of" is the compatibility date; before 2024-09-23 there is no \`process\`.
+\`--conditions=workerd,worker,browser\`. "Rules of" is the compatibility date; before 2024-09-23 there is no
+\`process\`.
 
-- **workerd ignores \`tls.ca\`, \`tls.cert\` and \`tls.key\`**, since its \`node:tls\` does. It trusts public authorities, or
-  \`trustedCertificates\` of its own configuration. The client cannot connect to servers that require a client certificate.
+- **workerd ignores \`tls.ca\`, \`tls.cert\` and \`tls.key\`**, since its \`node:tls\` does. It trusts public
+  authorities, or \`trustedCertificates\` of its own configuration. The client cannot connect to servers that require a
+  client certificate.
 - workerd verifies the host name. Older versions (seen: 1.20260203.0) verify the name of the URL and not
   \`tls.servername\`. Newer rules refuse TLS for an IP address (seen: 2026-07-01; not yet: 2026-03-01).
 - A Worker cannot listen on a port: the server for tests does not run in it.
 
 ## Constrained
 
-\`publishMany\` publishes 50,000 messages of 1 KiB, and a subscription consumes them at the same time. The table shows the time
-and the CPU time of the client's process, as medians of three rounds, and its largest memory (RSS). The server is on the same
-machine. The machine has two cores and does other work too: times vary by half.
+\`publishMany\` publishes 50,000 messages of 1 KiB, and a subscription consumes them at the same time. The table shows
+the time and the CPU time of the client's process, as medians of three rounds, and its largest memory (RSS). The server
+is on the same machine. The machine has two cores and does other work too: times vary by half.
 
 ${loadsTable(rows)}
 
 ## TypeScript
 
-The types need TypeScript ${leastCompiler} or later. \`npm run types\` compiles programs against the packed types, and checks
-that the compiler refuses wrong programs, under ${compilers.map(({ version }) => version).join(", ")}. It uses
+The types need TypeScript ${leastCompiler} or later. \`npm run types\` compiles programs against the packed types, and
+checks that the compiler refuses wrong programs, under ${compilers.map(({ version }) => version).join(", ")}. It uses
 each \`moduleResolution\` that the version knows (\`node\`, \`node16\`, \`nodenext\`, \`bundler\`), with and without
 \`skipLibCheck\`.
 `;

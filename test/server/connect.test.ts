@@ -34,7 +34,8 @@ describeWithServer("connecting", () => {
 
   test("a wrong cluster ID rejects with NO_SERVER by the server's own word, not by a timeout", async () => {
     const statuses = new Statuses();
-    const wrong = optionsFor(server(), { clusterId: "no-such-cluster", requestTimeout: 600_000, onStatus: statuses.onStatus });
+    const { onStatus } = statuses;
+    const wrong = optionsFor(server(), { clusterId: "no-such-cluster", requestTimeout: 600_000, onStatus });
     const error = await connect(wrong).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(StreamingError);
     expect(error).toMatchObject({ code: "NO_SERVER", cause: { code: "NO_RESPONDERS" } });
@@ -182,7 +183,7 @@ describeWithServer("connecting", () => {
     expect(await client.drain()).toEqual({ unhandled: [], unconfirmed: 0 });
   });
 
-  test("close() rejects what was sent with UNCONFIRMED and what waited with CLOSED, and acks return false from then on", async () => {
+  test("close() rejects what was sent with UNCONFIRMED, what waited with CLOSED; acks then return false", async () => {
     const proxy = await proxyTo(server());
     const client = await open(proxy, { maxPubAcksInFlight: 1 });
     const channel = fresh("channel");
@@ -231,7 +232,8 @@ describeWithServer("waitOnFirstConnect", () => {
   test("waits for a server that starts later", async () => {
     const [port] = await freePorts(1);
     const statuses = new Statuses();
-    const opening = open({ url: `nats://127.0.0.1:${port}` }, { waitOnFirstConnect: true, onStatus: statuses.onStatus });
+    const url = `nats://127.0.0.1:${port}`;
+    const opening = open({ url }, { waitOnFirstConnect: true, onStatus: statuses.onStatus });
     const [{ error }] = await statuses.until("error");
     expect(error.code).toBe("CONNECT_FAILED");
     const server = await RealServer.start({ port });

@@ -44,7 +44,10 @@ const UNSENDABLE = [
   "\r\nPUB evil 4\r\nevil\r\n",
 ];
 /** Names that must not be taken, wherever the bad part stands. */
-const BAD_NAMES = [...UNSENDABLE.flatMap((bad) => [bad, `a${bad}`, `${bad}a`, `a${bad}b`]), "", "x".repeat(65_536), "\u2028".repeat(65_536)];
+const BAD_NAMES = [
+  ...UNSENDABLE.flatMap((bad) => [bad, `a${bad}`, `${bad}a`, `a${bad}b`]),
+  ...["", "x".repeat(65_536), "\u2028".repeat(65_536)],
+];
 
 describe("names that callers give", () => {
   test("never break out of what they are part of, on their way to a server", async () => {
@@ -61,7 +64,8 @@ describe("names that callers give", () => {
     for (const name of BAD_NAMES) {
       const options: SubscribeOptions[] = [{ queue: name }, { durable: name }, { queue: "q", durable: name }];
       for (const option of options) {
-        await expect(client.subscribe("a", () => {}, option), JSON.stringify(name.slice(0, 30))).rejects.toThrow(TypeError);
+        const attempt = client.subscribe("a", () => {}, option);
+        await expect(attempt, JSON.stringify(name.slice(0, 30))).rejects.toThrow(TypeError);
       }
       // The reply is a text within the message, not a subject.
       if (name.length <= 1_024 && !/[\ud800\udc00]/.test(name)) {
@@ -74,7 +78,9 @@ describe("names that callers give", () => {
     const after = await said(fake);
     const frames = after.slice(before.length).filter(({ verb }) => verb !== "PONG" && verb !== "PING");
     expect(frames).toHaveLength(publishedWith.length);
-    for (const { verb, subject, reply } of frames) expect([verb, subject, reply?.slice(0, 11)]).toEqual(["PUB", "_FAKE.pub.a", "_STAN.acks."]);
+    for (const { verb, subject, reply } of frames) {
+      expect([verb, subject, reply?.slice(0, 11)]).toEqual(["PUB", "_FAKE.pub.a", "_STAN.acks."]);
+    }
   });
 
   test("that are options are refused before anything is dialled, and the message names the option", async () => {
@@ -82,7 +88,8 @@ describe("names that callers give", () => {
     for (const name of BAD_NAMES) {
       for (const option of ["clusterId", "clientId", "inboxPrefix", "discoverPrefix"] as const) {
         const attempt = connect({ ...optionsFor(fake), [option]: name });
-        await expect(attempt, `${option} ${JSON.stringify(name.slice(0, 30))}`).rejects.toThrow(new RegExp(`^${option} `));
+        const which = `${option} ${JSON.stringify(name.slice(0, 30))}`;
+        await expect(attempt, which).rejects.toThrow(new RegExp(`^${option} `));
         await expect(attempt).rejects.toThrow(TypeError);
       }
     }
@@ -98,7 +105,8 @@ describe("names that callers give", () => {
     const fake = await streaming();
     const [clientId, clusterId] = ["c".repeat(256), "漢".repeat(256)];
     for (const option of ["inboxPrefix", "discoverPrefix"]) {
-      await expect(connect({ ...optionsFor(fake), [option]: "x".repeat(256) })).rejects.toThrow(`${option} must have at most 255`);
+      const attempt = connect({ ...optionsFor(fake), [option]: "x".repeat(256) });
+      await expect(attempt).rejects.toThrow(`${option} must have at most 255`);
     }
     // The registration is sent, if to nobody: the stand-in listens to the usual prefix only.
     const prefixes = { inboxPrefix: "漢".repeat(255), discoverPrefix: "漢".repeat(255), requestTimeout: 50 };
@@ -145,15 +153,16 @@ describe("secrets", () => {
     ["a URL with a token", (port) => ({ servers: [`nats://${CANARY}@127.0.0.1:${port}`] })],
   ];
   const jwt = creds(userSeed).split("\n")[1]!.trim();
+  const SECRETS = [CANARY, SEED, jwt, pem("client-key").split("\n")[1]!];
 
   function expectNoSecret(...things: unknown[]): void {
     for (const thing of things) {
       const text = visible(thing);
-      for (const secret of [CANARY, SEED, jwt, pem("client-key").split("\n")[1]!]) expect(text.includes(secret), text.slice(0, 2_000)).toBe(false);
+      for (const secret of SECRETS) expect(text.includes(secret), text.slice(0, 2_000)).toBe(false);
     }
   }
 
-  test.each(FORMS)("in %s are seen nowhere: not in clients, subscriptions, messages, statuses, nor in any error", async (_, form) => {
+  test.each(FORMS)("in %s are seen in no client, subscription, message, status or error", async (_, form) => {
     const fake = await streaming({ nonce: "PXoWU7zWAMt75FY", auth_required: true });
     const port = Number(fake.url.split(":").at(-1));
     const options = typeof form === "function" ? form(port) : form;
@@ -201,7 +210,8 @@ describe("secrets", () => {
         const told: Status[] = [];
         const options = typeof form === "function" ? form(fake.port) : form;
         const more = { onStatus: (status: Status): void => void told.push(status), requestTimeout: 50 };
-        const error: unknown = await connect({ ...optionsFor(fake), ...options, ...more }).catch((reason: unknown) => reason);
+        const connecting = connect({ ...optionsFor(fake), ...options, ...more });
+        const error: unknown = await connecting.catch((reason: unknown) => reason);
         expect(error).toBeInstanceOf(Error);
         expectNoSecret(error, told);
       }
@@ -253,9 +263,8 @@ describe("secrets", () => {
     const fake = await streaming();
     const tls = { cert: pem("client"), key: pem("client-key"), passphrase: CANARY, ca: pem("ca") };
     const told: Status[] = [];
-    const error: unknown = await connect({ ...optionsFor(fake), tls, onStatus: (status) => void told.push(status) }).catch(
-      (reason: unknown) => reason,
-    );
+    const connecting = connect({ ...optionsFor(fake), tls, onStatus: (status) => void told.push(status) });
+    const error: unknown = await connecting.catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "AUTH_FAILED" });
     expectNoSecret(error, told);
   });
@@ -270,7 +279,7 @@ describe("secrets", () => {
 describe("input that is malformed", () => {
   const good = { clusterId: "test-cluster", clientId: "a-client" };
 
-  test.each([
+  const MALFORMED = [
     [{ servers: `http://user:${CANARY}@host` }, /^servers: URL 1 of 1 must start with nats:\/\/ or tls:\/\//],
     [{ servers: [`nats://ok`, `nats://user:${CANARY}@:4222`] }, /^servers: URL 2 of 2 /],
     [{ servers: `nats://user:${CANARY}#@host` }, /percent-encoded/],
@@ -288,7 +297,9 @@ describe("input that is malformed", () => {
     [{ auth: { password: CANARY } }, /^auth must hold exactly one/],
     [{ auth: CANARY }, /^auth must hold exactly one/],
     [{ tls: CANARY }, /^tls must be an object, .*, not a string$/],
-  ] as [Partial<ConnectOptions>, RegExp][])("%# is named with its rule, and none of its contents", async (options, expected) => {
+  ] as [Partial<ConnectOptions>, RegExp][];
+
+  test.each(MALFORMED)("%# is named with its rule, and none of its contents", async (options, expected) => {
     const error: unknown = await connect({ ...good, ...options }).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(TypeError);
     expect((error as Error).message).toMatch(expected);
@@ -298,9 +309,11 @@ describe("input that is malformed", () => {
 });
 
 describe("memory that was not written to", () => {
-  test("never leaves: whatever is allocated unsafely is filled with 0xAA, and none of that is on the wire", async () => {
+  test("never leaves: what is allocated unsafely is filled with 0xAA, and none of that is on the wire", async () => {
     const unsafe = { calls: 0 };
-    const host = globalThis as unknown as { Buffer: { allocUnsafe(size: number): Uint8Array; allocUnsafeSlow(size: number): Uint8Array } };
+    const host = globalThis as unknown as {
+      Buffer: Record<"allocUnsafe" | "allocUnsafeSlow", (size: number) => Uint8Array>;
+    };
     for (const name of ["allocUnsafe", "allocUnsafeSlow"] as const) {
       const original = host.Buffer[name].bind(host.Buffer);
       vi.spyOn(host.Buffer, name).mockImplementation((size) => {
@@ -311,7 +324,8 @@ describe("memory that was not written to", () => {
     const fake = await streaming({ nonce: "PXoWU7zWAMt75FY" });
     const client = await open(fake, { auth: { nkeySeed: userSeed } });
     const sizes = [0, 1, 7, 100, 5_000, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000];
-    const all = sizes.flatMap((size) => [client.publish("a", "x".repeat(size)), client.publish("a", new Uint8Array(size).fill(120))]);
+    const payloads = sizes.flatMap((size) => ["x".repeat(size), new Uint8Array(size).fill(120)]);
+    const all = payloads.map((data) => client.publish("a", data));
     await client.subscribe("a", () => {}, { durable: "d" });
     await Promise.all(all);
     await client.close();
@@ -319,7 +333,8 @@ describe("memory that was not written to", () => {
     const bytes = fake.link.received();
     readStrictly(bytes);
     expect(latin1(bytes).includes("\u00aa\u00aa")).toBe(false);
-    expect(fake.publishes.map(({ message }) => latin1(message.data))).toEqual(sizes.flatMap((size) => ["x".repeat(size), "x".repeat(size)]));
+    const texts = sizes.flatMap((size) => ["x".repeat(size), "x".repeat(size)]);
+    expect(fake.publishes.map(({ message }) => latin1(message.data))).toEqual(texts);
     // The patch itself works.
     const before = unsafe.calls;
     expect([...host.Buffer.allocUnsafe(2)]).toEqual([0xaa, 0xaa]);

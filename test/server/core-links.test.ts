@@ -58,7 +58,8 @@ describeWithServer("a server that reads no more", () => {
     const proxy = await Proxy.start(server().port);
     try {
       const channel = fresh("channel");
-      const client = await open(proxy, { pingInterval: 60_000, maxQueuedBytes: 2_000 * KIB, maxPubBytesInFlight: 64_000 * KIB });
+      const limits = { maxQueuedBytes: 2_000 * KIB, maxPubBytesInFlight: 64_000 * KIB };
+      const client = await open(proxy, { pingInterval: 60_000, ...limits });
       proxy.stall();
       const outcomes: Promise<string>[] = [];
       let refused = 0;
@@ -97,10 +98,13 @@ describeWithServer(
       const config = (port: number | undefined, other: number | undefined): string =>
         `lame_duck_duration: "30s", lame_duck_grace_period: "5s"
          cluster { name: c, listen: "127.0.0.1:${port}", routes: [ "nats://127.0.0.1:${other}" ] }`;
-      const [one, two] = await Promise.all([NatsServer.start({ config: config(a, b) }), NatsServer.start({ config: config(b, a) })]);
+      const configs = [config(a, b), config(b, a)];
+      const [one, two] = await Promise.all(configs.map((config) => NatsServer.start({ config })));
       const streaming = await RealServer.start({ natsUrl: two!.url });
-      const all = [streaming, one!, two!];
-      return { one: one!, two: two!, streaming, stop: async () => void (await Promise.all(all.map((server) => server.stop("SIGKILL")))) };
+      const stop = async (): Promise<void> => {
+        await Promise.all([streaming, one!, two!].map((server) => server.stop("SIGKILL")));
+      };
+      return { one: one!, two: two!, streaming, stop };
     });
 
     test("moves to another server before being thrown out, and no publish under way is lost", async () => {
@@ -110,13 +114,15 @@ describeWithServer(
         return page!.connections.filter(({ name }) => name === client).length;
       };
       const [statuses, channel, clientId] = [new Statuses(), fresh("channel"), fresh("client")];
-      const client: Client = await open(streaming, { servers: one.url, clientId, waitOnFirstConnect: true, onStatus: statuses.onStatus });
+      const options = { servers: one.url, clientId, waitOnFirstConnect: true, onStatus: statuses.onStatus };
+      const client: Client = await open(streaming, options);
       const outcomes: Promise<string>[] = [];
       let publishing = true;
       const published = (async () => {
         while (publishing) {
           for (let i = 0; i < 20; i++) {
-            outcomes.push(client.publish(channel, String(outcomes.length)).then(() => "stored", (error: { code: string }) => error.code));
+            const published = client.publish(channel, String(outcomes.length));
+            outcomes.push(published.then(() => "stored", (error: { code: string }) => error.code));
           }
           await new Promise<void>((resolve) => setImmediate(resolve));
         }
@@ -153,7 +159,8 @@ describe("servers that a server tells of", () => {
     fakes.push(other, first);
     const statuses = new Statuses();
     await open(first, { onStatus: statuses.onStatus });
-    first.link.send('INFO {"connect_urls":[]}\r\nINFO {"connect_urls":null}\r\nINFO {}\r\nINFO {"connect_urls":["", 5, "nonsense:::"]}\r\nPING\r\n');
+    const infos = ['{"connect_urls":[]}', '{"connect_urls":null}', "{}", '{"connect_urls":["", 5, "nonsense:::"]}'];
+    first.link.send(`${infos.map((info) => `INFO ${info}\r\n`).join("")}PING\r\n`);
     await first.link.next(/^PONG/);
     await first.stop();
     await statuses.until("registered", 2);

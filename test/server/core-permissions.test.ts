@@ -79,7 +79,7 @@ describeWithServer("permissions", () => {
     });
   });
 
-  test("each of thousands of publishes to denied and other channels gets its own answer, on the same link", async () => {
+  test("each of thousands of publishes to denied and other channels gets its own answer, on one link", async () => {
     const statuses = new Statuses();
     const client = await open(server(), { ...as("some"), publishTimeout: 60_000, onStatus: statuses.onStatus });
     await mixed(client, 5_000, 1);
@@ -111,7 +111,7 @@ describeWithServer("permissions", () => {
     expect(client.state).toBe("registered");
   });
 
-  test("acks that may not be received are told as soon as the client is registered, and nothing is published without them", async () => {
+  test("acks that may not be received are reported when registered; nothing is published without them", async () => {
     const statuses = new Statuses();
     const client = await open(server(), { ...as("unsure"), onStatus: statuses.onStatus, publishTimeout: 60_000 });
     const channel = fresh("channel");
@@ -138,7 +138,8 @@ describeWithServer(
     });
 
     test("where there are no 503s, the wrong cluster ID is told by a timeout", async () => {
-      const options = optionsFor(server(), { auth: { user: "some", pass: "p" }, clusterId: "another", requestTimeout: 200 });
+      const auth = { user: "some", pass: "p" };
+      const options = optionsFor(server(), { auth, clusterId: "another", requestTimeout: 200 });
       await expect(connect(options)).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
     });
   },
@@ -152,7 +153,7 @@ describe("answers in any order", () => {
     fake = undefined;
   });
 
-  test.each([1, 2, 3])("503s, refusals and late acks reach exactly the publishes that they are for (seed %d)", async (seed) => {
+  test.each([1, 2, 3])("503s, refusals and late acks reach exactly their own publishes (seed %d)", async (seed) => {
     const random = new Random(seed);
     fake = await FakeStreaming.start();
     const seen = new Map<string, number>();

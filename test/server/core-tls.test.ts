@@ -64,7 +64,8 @@ describeWithServer("TLS after the greeting", () => {
     const proxy = await Proxy.start(server().port);
     try {
       const statuses = new Statuses();
-      const client = await open(proxy, { servers: `tls://127.0.0.1:${proxy.port}`, tls: { ca: CA }, onStatus: statuses.onStatus });
+      const servers = `tls://127.0.0.1:${proxy.port}`;
+      const client = await open(proxy, { servers, tls: { ca: CA }, onStatus: statuses.onStatus });
       proxy.cut();
       await statuses.until("disconnected");
       await client.publish(fresh("channel"), "x");
@@ -91,8 +92,16 @@ describeWithServer("TLS after the greeting", () => {
     ["an authority that is none", { ca: "hunter2" }, "tls.ca is not a PEM text"],
     ["a certificate that is none", { cert: "hunter2", key: pem("client-key") }, "tls.cert is not a PEM text"],
     ["a key that is none", { cert: pem("client"), key: "hunter2" }, "tls.key is not a PEM text"],
-    ["a wrong passphrase", { cert: pem("client"), key: pem("client-key-encrypted"), passphrase: "hunter2" }, "tls.key is not a PEM text, or tls.passphrase"],
-    ["a key of another certificate", { cert: pem("client"), key: pem("server-key") }, "tls.cert and tls.key do not belong together"],
+    [
+      "a wrong passphrase",
+      { cert: pem("client"), key: pem("client-key-encrypted"), passphrase: "hunter2" },
+      "tls.key is not a PEM text, or tls.passphrase",
+    ],
+    [
+      "a key of another certificate",
+      { cert: pem("client"), key: pem("server-key") },
+      "tls.cert and tls.key do not belong together",
+    ],
   ])("with %s is refused, with the option named and nothing of it shown", async (_, tls, expected) => {
     const error = await refused(optionsFor(server(), { tls }));
     expect(error.message).toContain(expected);
@@ -110,7 +119,8 @@ describeWithServer(
       ] as const) {
         const server = await NatsServer.start({ config: tlsConfig(certificate) });
         try {
-          const error = await refused(optionsFor(server, { servers: `tls://localhost:${server.port}`, tls: { ca: CA } }));
+          const servers = `tls://localhost:${server.port}`;
+          const error = await refused(optionsFor(server, { servers, tls: { ca: CA } }));
           expect(error.message).toContain(expected);
         } finally {
           await server.stop();
@@ -131,9 +141,9 @@ describeWithServer(
 
 describeWithServer("mutual TLS", () => {
   const server = forSuite(() => {
-    const own = `client_cert: ${path("client")}, client_key: ${path("client-key")}, client_ca: ${path("ca")}, server_name: localhost`;
+    const own = `client_cert: ${path("client")}, client_key: ${path("client-key")}, client_ca: ${path("ca")}`;
     const config = `${tlsConfig("server", `ca_file: ${path("ca")}, verify: true`)}
-      streaming { id: test-cluster, tls { ${own} } }`;
+      streaming { id: test-cluster, tls { ${own}, server_name: localhost } }`;
     return RealServer.start({ config });
   });
 
@@ -158,14 +168,17 @@ describeWithServer("mutual TLS", () => {
       const clientId = fresh("client");
       const client = await open(proxy, { clientId, tls, onStatus: statuses.onStatus });
       const subject = async (): Promise<string | undefined> => {
-        const page = await server().monitor<{ connections: { name?: string; tls_peer_certs?: { subject: string }[] }[] }>("connz?auth=1");
-        return page!.connections.find((connection) => connection.name === clientId)?.tls_peer_certs?.[0]?.subject;
+        type Connection = { name?: string; tls_peer_certs?: { subject: string }[] };
+        const page = await server().monitor<{ connections: Connection[] }>("connz?auth=1");
+        return page!.connections.find(({ name }) => name === clientId)?.tls_peer_certs?.[0]?.subject;
       };
       expect(await subject()).toBe("CN=localhost");
       // What was given is refused, until it is replaced; the client goes on asking.
       name = "expired";
       proxy.cut();
-      await until("it was asked again, and refused", () => statuses.of("error").some(({ error }) => error.code === "AUTH_FAILED") && asked > 2);
+      await until("it was asked again, and refused", () => {
+        return statuses.of("error").some(({ error }) => error.code === "AUTH_FAILED") && asked > 2;
+      });
       name = "client";
       await statuses.until("registered", 2);
       expect(await subject()).toBe("CN=Test client");
@@ -175,14 +188,14 @@ describeWithServer("mutual TLS", () => {
     }
   });
 
-  test.each<[string, () => TlsOptions | Promise<TlsOptions>, string]>([
-    ["throws", () => { throw new Error("no certificate yet"); }, "tls: the function that gives the options failed"],
-    ["rejects", () => Promise.reject(new Error("no certificate yet")), "tls: the function that gives the options failed"],
-    ["gives what is none", () => ({ cart: "x" }) as TlsOptions, "tls: the function that gives the options failed"],
-  ])("is refused before anything is sent, where the function %s", async (_, tls, text) => {
+  test.each<[string, () => TlsOptions | Promise<TlsOptions>]>([
+    ["throws", () => { throw new Error("no certificate yet"); }],
+    ["rejects", () => Promise.reject(new Error("no certificate yet"))],
+    ["gives what is none", () => ({ cart: "x" }) as TlsOptions],
+  ])("is refused before anything is sent, where the function %s", async (_, tls) => {
     const error = await failure(optionsFor(server(), { tls }));
     expect(error).toMatchObject({ code: "AUTH_FAILED", cause: { code: "TLS" } });
-    expect(error.message).toContain(text);
+    expect(error.message).toContain("tls: the function that gives the options failed");
   });
 
   test("tells who has none that one is demanded", async () => {
@@ -207,7 +220,10 @@ describeWithServer(
       try {
         const urls = async (server: NatsServer): Promise<number> =>
           ((await server.monitor<{ connect_urls?: string[] }>("varz"))?.connect_urls ?? []).length;
-        await until("all know each other", async () => (await Promise.all([one!, two!, plain!].map(urls))).every((count) => count === 3));
+        await until("all know each other", async () => {
+          const counts = await Promise.all([one!, two!, plain!].map(urls));
+          return counts.every((count) => count === 3);
+        });
         vi.spyOn(dns, "lookup").mockImplementation((_host, _options, found) => {
           setImmediate(() => found(null, [{ address: "127.0.0.1", family: 4 }]));
         });
@@ -233,7 +249,7 @@ describeWithServer(
         expect(await names(two!)).toContain("the-client");
         expect(await names(plain!)).not.toContain("the-client");
       } finally {
-        await Promise.all([streaming.stop("SIGKILL"), one!.stop("SIGKILL"), two!.stop("SIGKILL"), plain!.stop("SIGKILL")]);
+        await Promise.all([streaming, one!, two!, plain!].map((server) => server.stop("SIGKILL")));
       }
     });
   },

@@ -6,10 +6,21 @@ import { channelPage, knowsClient, subscriptionPages } from "../support/monitor.
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
+/** Whose `drain` a test calls. */
+const SCOPES = ["client", "subscription"] as const;
+
+/** A handler that never ends. */
+function stuck(got: Received): (message: Message) => Promise<never> {
+  return (message) => {
+    got.handler(message);
+    return new Promise(() => undefined);
+  };
+}
+
 describeWithServer("draining", () => {
   const server = serverForSuite();
 
-  test("a client: running handlers finish, publish and acknowledge, no new one starts, and then it is closed", async () => {
+  test("a client: running handlers finish, publish and acknowledge, no new one starts, then it is closed", async () => {
     const clientId = fresh("client");
     const client = await open(server(), { clientId });
     const channel = fresh("channel");
@@ -101,7 +112,8 @@ describeWithServer("draining", () => {
     const durable = fresh("durable");
     const gate = deferred();
     const got = new Received();
-    const subscription = await client.subscribe(channel, (message) => (got.handler(message), gate.promise), { durable, concurrency: 1, maxInFlight: 3 });
+    const handler = (message: Message): Promise<void> => (got.handler(message), gate.promise);
+    const subscription = await client.subscribe(channel, handler, { durable, concurrency: 1, maxInFlight: 3 });
     await publishAll(client, channel, ["1", "2", "3"]);
     await until("all have come", () => subscription.stats().received === 3);
     const draining = subscription.drain();
@@ -143,14 +155,14 @@ describeWithServer("draining", () => {
 
     const other = await open(server());
     const got = new Received();
-    await other.subscribe(channel, (message) => (got.handler(message), new Promise(() => undefined)), { startAt: "first" });
+    await other.subscribe(channel, stuck(got), { startAt: "first" });
     await got.until(1);
     const waiting = other.drain({ timeout: 60_000 });
     await other.close();
     expect((await waiting).unhandled).toEqual(got.all);
   });
 
-  test.each(["client", "subscription"] as const)("from a handler that awaits it, a %s's ends with its timeout, and the message is reported", async (whose) => {
+  test.each(SCOPES)("awaited in a handler, a %s's ends with its timeout, and reports the message", async (whose) => {
     const clientId = fresh("client");
     const client = await open(server(), { clientId });
     const channel = fresh("channel");
@@ -171,7 +183,7 @@ describeWithServer("draining", () => {
     expect((await got.until(1))[0]!.redelivered).toBe(true);
   });
 
-  test("reports what had failed before it, what fails during it, and what was not acknowledged by hand: these come again", async () => {
+  test("reports what failed before it, what fails during it, what nobody acknowledged: these come again", async () => {
     const clientId = fresh("client");
     const client = await open(server(), { clientId });
     const [channel, byHand] = [fresh("channel"), fresh("channel")];
@@ -228,7 +240,8 @@ describeWithServer("draining", () => {
     const client = await open(server());
     const channel = fresh("channel");
     const seen: number[] = [];
-    const subscription = await client.subscribe(channel, ({ subscription }) => void seen.push(subscription.stats().running));
+    const handler = ({ subscription }: Message): void => void seen.push(subscription.stats().running);
+    const subscription = await client.subscribe(channel, handler);
     await client.publish(channel, "x");
     await until("it is handled", () => seen.length === 1);
     expect(seen).toEqual([1]);
@@ -236,7 +249,7 @@ describeWithServer("draining", () => {
   });
 
   test.each(["drain", "close"] as const)("a %s aborts the signals of the messages whose handlers run", async (how) => {
-    for (const whose of ["client", "subscription"] as const) {
+    for (const whose of SCOPES) {
       const client = await open(server());
       const channel = fresh("channel");
       const got = new Received();
@@ -261,30 +274,35 @@ describeWithServer("draining", () => {
   });
 
   test("an aborted signal ends the wait of a drain, whose report is true", async () => {
-    for (const whose of ["client", "subscription"] as const) {
+    for (const whose of SCOPES) {
       const client = await open(server());
       const channel = fresh("channel");
       const got = new Received();
-      const subscription = await client.subscribe(channel, (message) => (got.handler(message), new Promise(() => undefined)));
+      const subscription = await client.subscribe(channel, stuck(got));
       await client.publish(channel, "stuck");
       await got.until(1);
       const controller = new AbortController();
-      const draining = (whose === "client" ? client : subscription).drain({ timeout: 60_000, signal: controller.signal });
+      const { signal } = controller;
+      const draining = (whose === "client" ? client : subscription).drain({ timeout: 60_000, signal });
       controller.abort();
       expect((await draining).unhandled).toEqual(got.all);
       expect(subscription.state).toBe("closed");
     }
   });
 
-  test("a durable that is being drained during an outage can be subscribed to again: the new one waits for the old one's end", async () => {
+  test("a durable that drains in an outage can be subscribed to again: the new one waits for the old one", async () => {
     for (const how of ["drain", "close", "unsubscribe"] as const) {
       const proxy = await proxyTo(server());
       const client = await open(proxy, { requestTimeout: 100 });
       const channel = fresh("channel");
       const old = await client.subscribe(channel, () => undefined, { durable: "d", startAt: "first" });
       await client.publish(channel, "1");
-      await until("it is acknowledged", async () => (await subscriptionPages(server(), channel))[0]?.pending_count === 0);
-      await expect(client.subscribe(channel, () => undefined, { durable: "d" })).rejects.toMatchObject({ code: "REFUSED" });
+      await until("it is acknowledged", async () => {
+        const [page] = await subscriptionPages(server(), channel);
+        return page?.pending_count === 0;
+      });
+      const third = client.subscribe(channel, () => undefined, { durable: "d" });
+      await expect(third).rejects.toMatchObject({ code: "REFUSED" });
       proxy.refuse();
       proxy.cut();
       await until("the link is lost", () => !client.ready);

@@ -6,7 +6,7 @@ import { describeWithServer, serverForSuite } from "../support/suite.ts";
 describeWithServer("a durable subscription", () => {
   const server = serverForSuite();
 
-  test("goes on where it was after close(), with what was published meanwhile, and startAt is of no account", async () => {
+  test("goes on where it was after close(), with what was published meanwhile, and ignores startAt", async () => {
     const client = await open(server());
     const channel = fresh("channel");
     const durable = fresh("durable");
@@ -15,7 +15,9 @@ describeWithServer("a durable subscription", () => {
     const subscription = await client.subscribe(channel, first.handler, { durable, startAt: "first" });
     await first.until(2);
     await subscription.close();
-    expect(await subscriptionPages(server(), channel)).toMatchObject([{ durable_name: durable, is_offline: true, last_sent: 2, pending_count: 0 }]);
+    expect(await subscriptionPages(server(), channel)).toMatchObject([
+      { durable_name: durable, is_offline: true, last_sent: 2, pending_count: 0 },
+    ]);
 
     await publishAll(client, channel, ["3", "4"]);
     const second = new Received();
@@ -84,7 +86,7 @@ describeWithServer("a durable subscription", () => {
     expect(second.texts).toEqual(["1", "2"]);
   });
 
-  test("a second one of the same client, channel and name is refused at once while the first lives, and the first goes on", async () => {
+  test("a second one of the same client, channel and name is refused at once, and the first goes on", async () => {
     const client = await open(server());
     const channel = fresh("channel");
     const durable = fresh("durable");

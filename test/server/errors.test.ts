@@ -30,10 +30,11 @@ describeWithServer("an error", () => {
     proxy.cut();
     const aborted = new AbortController();
     aborted.abort(new Error("the user went away"));
+    const servers = [`nats://127.0.0.1:${closed}`, `nats://127.0.0.1:${other}`];
     const errors = [
       await lost,
       await failureOf(connect(optionsFor(server(), { servers: `nats://127.0.0.1:${closed}` }))),
-      await failureOf(connect(optionsFor(server(), { servers: [`nats://127.0.0.1:${closed}`, `nats://127.0.0.1:${other}`] }))),
+      await failureOf(connect(optionsFor(server(), { servers }))),
       await failureOf(connect(optionsFor(server(), { clusterId: "wrong" }))),
       await failureOf(connect(optionsFor(server(), { clientId: owner.clientId }))),
       await failureOf(connect(optionsFor(server(), { tls: {} }))),
@@ -67,7 +68,7 @@ describeWithServer("an error", () => {
     expect((await failureOf(callsMessages())).stack).toMatch(/at (async )?callsMessages .*errors\.test\.ts/);
   });
 
-  test.each([true, false])("of publish has the caller's line in its stack with callerStacks: %s", async (callerStacks) => {
+  test.each([true, false])("of publish has the caller's line in its stack (callerStacks: %s)", async (callerStacks) => {
     const client = await open(server(), { callerStacks });
     async function callsPublish(): Promise<void> {
       await client.publish(fresh("channel"), new Uint8Array(2 ** 20));

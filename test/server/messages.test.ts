@@ -18,7 +18,10 @@ describeWithServer("looping over messages", () => {
       seen.push(message.text());
       if (seen.length === 3) {
         // The loop is still at the last one.
-        await until("two acks are heard", async () => (await subscriptionPages(server(), channel))[0]?.pending_count === 1);
+        await until("two acks are heard", async () => {
+          const [page] = await subscriptionPages(server(), channel);
+          return page?.pending_count === 1;
+        });
         break;
       }
     }
@@ -84,7 +87,10 @@ describeWithServer("looping over messages", () => {
     const durable = fresh("durable");
     await publishAll(client, channel, ["a", "b", "c", "d", "e"]);
     const batch: Message[] = [];
-    const pending = async (): Promise<number | undefined> => (await subscriptionPages(server(), channel))[0]?.pending_count;
+    const pending = async (): Promise<number | undefined> => {
+      const [page] = await subscriptionPages(server(), channel);
+      return page?.pending_count;
+    };
     for await (const message of await client.messages(channel, { startAt: "first", durable, manualAck: true })) {
       batch.push(message);
       if (batch.length < 3) continue;

@@ -8,7 +8,7 @@ describeWithServer("with concurrency 1 and messages sent ahead", () => {
   const server = serverForSuite();
   const options: SubscribeOptions = { concurrency: 1, maxInFlight: 10, ackWait: 1_000 };
 
-  test.each([{}, { durable: "d" }])("what waits behind a message that failed is held back until that has come again: %o", async (more) => {
+  test.each([{}, { durable: "d" }])("what is behind a failed message waits until it comes again: %o", async (more) => {
     const client = await open(server());
     const channel = fresh("channel");
     const got = new Received();
@@ -46,7 +46,7 @@ describeWithServer("with concurrency 1 and messages sent ahead", () => {
     expect(sequences.lastIndexOf(2)).toBe(sequences.indexOf(3) - 1);
   });
 
-  test("one that a handler acknowledged before it failed holds back nothing, nor one that waits for its ack by hand", async () => {
+  test("one acknowledged before its handler failed holds back nothing, nor one that waits for its ack", async () => {
     const client = await open(server());
     const channel = fresh("channel");
     const got = new Received();

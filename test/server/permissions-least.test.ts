@@ -27,7 +27,8 @@ async function firstProblem(server: RealServer, { inboxPrefix, heartbeats }: Use
   const statuses = new Statuses();
   const received = new Received();
   const soon = (check: () => Promise<boolean> | boolean): Promise<unknown> => until("it happens", check, 1_500);
-  const options = optionsFor(proxy, { clientId, auth: USER, inboxPrefix, requestTimeout: 300, onStatus: statuses.onStatus });
+  const own = { clientId, auth: USER, inboxPrefix };
+  const options = optionsFor(proxy, { ...own, requestTimeout: 300, onStatus: statuses.onStatus });
   let step = "connect";
   try {
     const client = await connect(options);
@@ -98,7 +99,8 @@ describeWithServer("a user with the permissions that the guide lists", () => {
     expect(await firstProblem(server, { inboxPrefix: "_INBOX_billing" })).toBe(undefined);
   });
 
-  test.each(NEEDED.map(([permission, problem], i) => ({ permission, problem, i })))("needs $permission", async ({ problem, i }) => {
+  const cases = NEEDED.map(([permission, problem], i) => ({ permission, problem, i }));
+  test.each(cases)("needs $permission", async ({ problem, i }) => {
     const server = await startWith(CONFIG.replace(LINES[i]!, ""));
     onTestFinished(() => server.stop());
     expect(await firstProblem(server)).toBe(problem);

@@ -6,6 +6,10 @@ import { channelPage } from "../support/monitor.ts";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
 
+/** What a source may be, and how a `publishMany` may be ended. */
+const SOURCES = ["texts", "later"] as const;
+const ENDINGS = ["signal", "close", "drain"] as const;
+
 /** Yields numbers as text, without end, and keeps count. */
 class Source {
   drawn = 0;
@@ -82,7 +86,7 @@ describeWithServer("publishing many", () => {
     expect(counted).toEqual(range(1, 50));
   });
 
-  test.each(["texts", "later"] as const)("draws no more than the window ahead of the acks, from a source of %s", async (kind) => {
+  test.each(SOURCES)("draws no more than the window ahead of the acks, from a source of %s", async (kind) => {
     const client = await open(server(), { maxPubAcksInFlight: 5 });
     const source = new Source();
     const controller = new AbortController();
@@ -123,7 +127,7 @@ describeWithServer("publishing many", () => {
     expect(source.drawn).toBeLessThanOrEqual(110);
   });
 
-  test.each(["texts", "later"] as const)("at the first failure it closes the source, settles the rest, and rejects: %s", async (kind) => {
+  test.each(SOURCES)("at the first failure it closes the source, settles the rest, and rejects: %s", async (kind) => {
     const client = await open(server(), { maxPubAcksInFlight: 8 });
     const channel = fresh("channel");
     const source = new Source();
@@ -134,8 +138,12 @@ describeWithServer("publishing many", () => {
       for await (const text of source.later()) yield text === "20" ? new Uint8Array(2 ** 20) : text;
     }
     let stored = 0;
-    const many = client.publishMany(channel, kind === "texts" ? spoiled() : spoiledLater(), { onStored: (count) => (stored = count) });
-    await expect(many).rejects.toMatchObject({ name: "PublishManyError", code: "TOO_LARGE", stored: 19, firstUncertain: 19, failures: [{ index: 19, code: "TOO_LARGE" }] });
+    const items = kind === "texts" ? spoiled() : spoiledLater();
+    const many = client.publishMany(channel, items, { onStored: (count) => (stored = count) });
+    await expect(many).rejects.toMatchObject({
+      ...{ name: "PublishManyError", code: "TOO_LARGE" },
+      ...{ stored: 19, firstUncertain: 19, failures: [{ index: 19, code: "TOO_LARGE" }] },
+    });
     expect(source.closed).toBe(true);
     expect(source.drawn).toBe(20);
     // All that came before was settled when it rejected.
@@ -154,22 +162,29 @@ describeWithServer("publishing many", () => {
     }
     let stored = 0;
     const many = client.publishMany(channel, source(), { onStored: (count) => (stored = count) });
-    await expect(many).rejects.toMatchObject({ code: "ABORTED", cause: broken, stored: 2, firstUncertain: 2, failed: 0, failures: [] });
+    await expect(many).rejects.toMatchObject({
+      ...{ code: "ABORTED", cause: broken },
+      ...{ stored: 2, firstUncertain: 2, failed: 0, failures: [] },
+    });
     expect(stored).toBe(2);
   });
 
   test("something in the source that cannot be published ends it, with a TypeError as the cause", async () => {
     const client = await open(server());
-    for (const item of [7, undefined, { data: 7 }, { data: "x", reply: 7 }, { data: "x", replay: "y" }, { reply: "x" }]) {
-      const many = client.publishMany(fresh("channel"), ["a", item as unknown as string, "b"]);
-      await expect(many).rejects.toMatchObject({ code: "ABORTED", cause: expect.any(TypeError), stored: 1, firstUncertain: 1 });
+    const wrong: unknown[] = [7, undefined, { data: 7 }, { reply: "x" }];
+    wrong.push({ data: "x", reply: 7 }, { data: "x", replay: "y" });
+    for (const item of wrong) {
+      const many = client.publishMany(fresh("channel"), ["a", item as string, "b"]);
+      const cause = expect.any(TypeError);
+      await expect(many).rejects.toMatchObject({ code: "ABORTED", cause, stored: 1, firstUncertain: 1 });
     }
   });
 
   test("an item may have a reply of its own", async () => {
     const client = await open(server());
     const channel = fresh("channel");
-    const items = ["a", { data: "b", reply: "id 2" }, { data: new TextEncoder().encode("c"), reply: "id 3" }, { data: "d" }];
+    const bytes = new TextEncoder().encode("c");
+    const items = ["a", { data: "b", reply: "id 2" }, { data: bytes, reply: "id 3" }, { data: "d" }];
     expect(await client.publishMany(channel, items, { reply: "for all" })).toBe(4);
     const stored = (await read(client, channel, 4)).map((message) => `${message.text()} ${message.reply}`);
     expect(stored).toEqual(["a for all", "b id 2", "c id 3", "d for all"]);
@@ -183,8 +198,12 @@ describeWithServer("publishing many", () => {
     // The first is refused, and all that follow are stored.
     embedded.refuse("publish", "disk full");
     const told: number[] = [];
-    const error = await client.publishMany("c", lines, { onStored: (_, unbroken) => void told.push(unbroken) }).catch((error: unknown) => error);
-    expect(error).toMatchObject({ code: "UNCONFIRMED", stored: 99, firstUncertain: 0, failed: 1, failures: [{ index: 0, code: "UNCONFIRMED" }] });
+    const many = client.publishMany("c", lines, { onStored: (_, unbroken) => void told.push(unbroken) });
+    const error = await many.catch((error: unknown) => error);
+    expect(error).toMatchObject({
+      ...{ code: "UNCONFIRMED", stored: 99, firstUncertain: 0 },
+      ...{ failed: 1, failures: [{ index: 0, code: "UNCONFIRMED" }] },
+    });
     expect(new Set(told)).toEqual(new Set([0]));
     await client.publishMany("c", lines.slice((error as PublishManyError).firstUncertain));
     const stored = (await read(client, "c", 199)).map((message) => message.text());
@@ -209,7 +228,7 @@ describeWithServer("publishing many", () => {
     expect(failures.map(({ index }) => index)).toEqual(range(0, 999));
   });
 
-  test.each(["signal", "close", "drain"] as const)("a source that has nothing to yield for now does not hold it up: %s", async (how) => {
+  test.each(ENDINGS)("a source that has nothing to yield for now does not hold it up: %s", async (how) => {
     const client = await open(server());
     const controller = new AbortController();
     let closed = 0;
@@ -226,8 +245,10 @@ describeWithServer("publishing many", () => {
       },
     };
     let stored = 0;
-    const many = client.publishMany(fresh("channel"), source, { signal: controller.signal, onStored: (n) => (stored = n) });
-    const ended = expect(many).rejects.toMatchObject({ code: how === "signal" ? "ABORTED" : "CLOSED", stored: 1, firstUncertain: 1, failed: 0 });
+    const { signal } = controller;
+    const many = client.publishMany(fresh("channel"), source, { signal, onStored: (n) => (stored = n) });
+    const code = how === "signal" ? "ABORTED" : "CLOSED";
+    const ended = expect(many).rejects.toMatchObject({ code, stored: 1, firstUncertain: 1, failed: 0 });
     await until("the first is stored", () => stored === 1);
     if (how === "signal") controller.abort();
     else await client[how]();

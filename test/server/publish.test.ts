@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Client } from "../../src/index.ts";
+import type { Client, ConnectOptions } from "../../src/index.ts";
 import { bytesOf, sameBytes } from "../support/bytes.ts";
 import { fresh, open, proxyTo, range, read, Received, Statuses } from "../support/clients.ts";
 import { channelPage } from "../support/monitor.ts";
@@ -65,7 +65,7 @@ describeWithServer("publishing", () => {
     }
   });
 
-  test("bytes of every value come back as they went, in every length around the borders of the implementation", async () => {
+  test("bytes of every value come back as they went, in every length around the implementation's borders", async () => {
     const client = await open(server());
     const channel = fresh("channel");
     const random = new Random(1);
@@ -82,9 +82,12 @@ describeWithServer("publishing", () => {
   test("text comes back as UTF-8, short and long, of one to four bytes a character", async () => {
     const client = await open(server());
     const channel = fresh("channel");
-    const short = ["a", "ä", "€", "😀", "\u0000", "\ufeffafter a byte order mark", "line\r\nbreaks", "x".repeat(47) + "ä", "x".repeat(48) + "ä"];
-    const long = ["a", "ä", "€", "😀"].flatMap((character) => [5_461, 5_462, 16_384, 16_385, 65_536].map((count) => character.repeat(count)));
-    const sent = [...short, ...long];
+    const characters = ["a", "ä", "€", "😀"];
+    const special = ["\u0000", "\ufeffafter a byte order mark", "line\r\nbreaks"];
+    const borders = ["x".repeat(47) + "ä", "x".repeat(48) + "ä"];
+    const lengths = [5_461, 5_462, 16_384, 16_385, 65_536];
+    const long = characters.flatMap((character) => lengths.map((length) => character.repeat(length)));
+    const sent = [...characters, ...special, ...borders, ...long];
     await Promise.all(sent.map((text) => client.publish(channel, text)));
     const messages = await read(client, channel, sent.length);
     for (const [i, message] of messages.entries()) {
@@ -105,7 +108,7 @@ describeWithServer("publishing", () => {
     expect(second!.data.constructor).toBe(Uint8Array);
   });
 
-  test.each([1, undefined])("bytes that the caller changes right after the call are stored as they were (maxPubAcksInFlight: %s)", async (window) => {
+  test.each([1, undefined])("bytes changed after the call are stored as they were (window %s)", async (window) => {
     const client = await open(server(), { maxPubAcksInFlight: window });
     const channel = fresh("channel");
     const published: Promise<void>[] = [];
@@ -115,10 +118,12 @@ describeWithServer("publishing", () => {
       data.fill(8);
     }
     await Promise.all(published);
-    for (const { data } of await read(client, channel, 5)) expect(data.every((byte) => byte === 7), `length ${data.length}`).toBe(true);
+    for (const { data } of await read(client, channel, 5)) {
+      expect(data.every((byte) => byte === 7), `length ${data.length}`).toBe(true);
+    }
   });
 
-  test("the largest message that fits is stored and delivered; one byte more rejects with both numbers, and nothing is sent", async () => {
+  test("the largest message that fits is stored; one byte more is refused unsent, with both numbers", async () => {
     const proxy = await proxyTo(server());
     const client = await open(proxy);
     const channel = fresh("channel");
@@ -150,12 +155,14 @@ describeWithServer("publishing", () => {
     const client = await open(server());
     const channel = fresh("channel");
     const wrong: [unknown, unknown, unknown?][] = [
-      ["", "x"], ["a b", "x"], ["a.*", "x"], ["a.>", "x"], ["a/b", "x"], ["a..b", "x"], ["a\r\nPUB b 0", "x"], [undefined, "x"],
+      ["", "x"], ["a b", "x"], ["a.*", "x"], ["a.>", "x"],
+      ["a/b", "x"], ["a..b", "x"], ["a\r\nPUB b 0", "x"], [undefined, "x"],
       [channel, undefined], [channel, 7], [channel, {}], [channel, [1, 2]], [channel, new Uint16Array(2)],
       [channel, "x", 7], [channel, "x", { reply: 7 }], [channel, "x", { signal: {} }],
     ];
     for (const [subject, data, options] of wrong) {
-      await expect(client.publish(subject as string, data as string, options as object)).rejects.toBeInstanceOf(TypeError);
+      const published = client.publish(subject as string, data as string, options as object);
+      await expect(published).rejects.toBeInstanceOf(TypeError);
     }
     expect(await channelPage(server(), channel)).toBeUndefined();
   });
@@ -164,8 +171,14 @@ describeWithServer("publishing", () => {
 describeWithServer("publishing while disconnected", () => {
   const server = serverForSuite();
 
+  interface Disconnected {
+    readonly client: Client;
+    readonly proxy: Proxy;
+    readonly channel: string;
+  }
+
   /** A client that has lost its link and cannot get another before `proxy.accept()`. */
-  async function disconnected(options: Parameters<typeof open>[1]): Promise<{ client: Client; proxy: Proxy; channel: string }> {
+  async function disconnected(options: Partial<ConnectOptions>): Promise<Disconnected> {
     const proxy = await proxyTo(server());
     const statuses = new Statuses();
     const client = await open(proxy, { onStatus: statuses.onStatus, ...options });
@@ -228,7 +241,7 @@ describeWithServer("publishing while disconnected", () => {
 describeWithServer("publishing to a server that has stopped to answer", () => {
   const server = serverForSuite();
 
-  test("rejects with UNCONFIRMED: by the caller's signal, and when publishTimeout is over; both may be stored", async () => {
+  test("rejects with UNCONFIRMED by the caller's signal, and after publishTimeout; both may be stored", async () => {
     const client = await open(server(), { publishTimeout: 300 });
     const channel = fresh("channel");
     await client.publish(channel, "first");
@@ -239,7 +252,8 @@ describeWithServer("publishing to a server that has stopped to answer", () => {
       const timed = client.publish(channel, "timed out");
       controller.abort("enough");
       expect(await refusal(given)).toMatchObject({ code: "UNCONFIRMED", cause: "enough" });
-      expect(await refusal(timed)).toMatchObject({ code: "UNCONFIRMED", message: `publish ${channel}: no ack within 300 ms` });
+      const message = `publish ${channel}: no ack within 300 ms`;
+      expect(await refusal(timed)).toMatchObject({ code: "UNCONFIRMED", message });
     } finally {
       server().resume();
     }
@@ -256,7 +270,8 @@ describeWithServer("publishing to a server that has stopped to answer", () => {
     server().pause();
     try {
       const controller = new AbortController();
-      const given = ["sent", "waits", "waits too"].map((text) => client.publish(channel, text, { signal: controller.signal }));
+      const { signal } = controller;
+      const given = ["sent", "waits", "waits too"].map((text) => client.publish(channel, text, { signal }));
       controller.abort();
       const codes = await Promise.all(given.map(async (publish) => (await refusal(publish)).code));
       expect(codes).toEqual(["UNCONFIRMED", "ABORTED", "ABORTED"]);
@@ -267,9 +282,10 @@ describeWithServer("publishing to a server that has stopped to answer", () => {
     expect((await read(client, channel, 3)).map((message) => message.text())).toEqual(["first", "sent", "last"]);
   });
 
-  test.each([16_384, 65_536])("%i bytes that are given up while they wait to be written do not become other bytes", async (length) => {
+  test.each([16_384, 65_536])("%i bytes given up before they are written do not become other bytes", async (length) => {
     const proxy = await proxyTo(server());
-    const client = await open(proxy, { publishTimeout: 120_000, maxPubBytesInFlight: 2 ** 30, maxQueuedBytes: 2 ** 30 });
+    const limits = { maxPubBytesInFlight: 2 ** 30, maxQueuedBytes: 2 ** 30 };
+    const client = await open(proxy, { publishTimeout: 120_000, ...limits });
     const channel = fresh("channel");
     await client.publish(channel, "0");
     proxy.stall();

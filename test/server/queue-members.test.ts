@@ -56,9 +56,8 @@ async function group(client: Client, count: number, options: SubscribeOptions = 
   const channel = fresh("channel");
   const queue = fresh("queue");
   const members = Array.from({ length: count }, () => new Member());
-  for (const member of members) {
-    member.subscription = await client.subscribe(channel, member.handler, { queue, ackWait: 1_000, concurrency: 1, ...options });
-  }
+  const all = { queue, ackWait: 1_000, concurrency: 1, ...options };
+  for (const member of members) member.subscription = await client.subscribe(channel, member.handler, all);
   return { client, channel, members };
 }
 
@@ -93,7 +92,7 @@ async function expectAllToWork(server: RealServer, group: Group): Promise<void> 
   expect(worked.filter((count) => count === 0), `worked: ${String(worked)}`).toEqual([]);
 }
 
-/** Has one member hold a message for longer than `ackWait`, and publishes more while another one has it too, for the server. */
+/** Has one member hold a message for longer than `ackWait`, and publishes more while the server has it at another. */
 async function hold({ client, channel, members }: Group): Promise<Member> {
   await client.publish(channel, "hold");
   const holder = await until("a member holds it", () => members.find(({ held }) => held.length > 0));
@@ -105,7 +104,8 @@ async function hold({ client, channel, members }: Group): Promise<Member> {
 
 for (const name of ["streaming", "oldStreaming"] as const) {
   for (const durable of [undefined, "d"]) {
-    const title = `members of a ${durable === undefined ? "" : "durable "}queue group in one client, on ${binaries[name].version}`;
+    const kind = `${durable === undefined ? "" : "durable "}queue group`;
+    const title = `members of a ${kind} in one client, on ${binaries[name].version}`;
     const suite = (): void => {
       const server = forSuite(() => RealServer.start({ binary: binaryPath(binaries[name]), args: ["-SV"] }));
 
@@ -154,7 +154,10 @@ for (const name of ["streaming", "oldStreaming"] as const) {
         await until("each holds one", () => all.members.every(({ held }) => held.length > 0));
         proxy.refuse();
         proxy.cut();
-        const moves = (): number => server().log().split(`Redelivering msg to subid`).filter((line) => line.includes(`subject=${all.channel},`)).length;
+        const moves = (): number => {
+          const moved = server().log().split("Redelivering msg to subid");
+          return moved.filter((line) => line.includes(`subject=${all.channel},`)).length;
+        };
         await until("the server has moved them", () => moves() >= 8, 15_000);
         const other = await open(server());
         for (const i of range(1, 8)) await other.publish(all.channel, `behind ${i}`);
@@ -166,9 +169,12 @@ for (const name of ["streaming", "oldStreaming"] as const) {
       });
 
       // The peer speaks to the subjects of 0.25.6.
-      if (name === "streaming") test("one that is stalled although nothing is pending is found out, and works again", async () => {
+      if (name === "streaming") test("one stalled with nothing pending is found out, and works again", async () => {
         const all = await group(await open(server()), 2, { durable, manualAck: true });
         const { client, channel, members } = all;
+        const stalled = async (): Promise<boolean[]> => {
+          return (await subscriptionPages(server(), channel)).map((page) => page.is_stalled);
+        };
         await publishAll(client, channel, ["1", "2"]);
         await until("each has one", () => members.every(({ given }) => given.length === 1));
         // Another member, elsewhere, acknowledges the one that is full and has nothing to do but to wait.
@@ -184,14 +190,14 @@ for (const name of ["streaming", "oldStreaming"] as const) {
         expect(await peer.end("subclose", other)).toBe("");
         well.ackAll();
         await rest(server(), all);
-        expect((await subscriptionPages(server(), channel)).map((page) => page.is_stalled).sort()).toEqual([false, true]);
+        expect((await stalled()).sort()).toEqual([false, true]);
         ill.ackNext();
         await until("it works again", async () => (await whoWorks(server(), all))[1]! > 0);
         await rest(server(), all);
-        expect((await subscriptionPages(server(), channel)).map((page) => page.is_stalled)).toEqual([false, false]);
+        expect(await stalled()).toEqual([false, false]);
       });
 
-      test.each(["close", "drain"] as const)("the rest works after the %s of the one whose handler is at it", async (how) => {
+      test.each(["close", "drain"] as const)("the rest works after the %s of the one that handles it", async (how) => {
         const all = await group(await open(server()), 3, { durable });
         const holder = await hold(all);
         const left = holder.subscription[how]();
@@ -201,7 +207,7 @@ for (const name of ["streaming", "oldStreaming"] as const) {
         await expectAllToWork(server(), all);
       });
 
-      test.each(["close", "drain"] as const)("the rest works after the %s of one to which it was moved", async (how) => {
+      test.each(["close", "drain"] as const)("the rest works after the %s of one that it was moved to", async (how) => {
         const all = await group(await open(server()), 3, { durable });
         const holder = await hold(all);
         const other = all.members.find(({ subscription }) => subscription.stats().redelivered > 0)!;

@@ -32,7 +32,10 @@ describeWithServer("a queue group", () => {
       return got[0]!.all.length + got[1]!.all.length === 100;
     });
     for (const gate of gates.splice(0)) gate();
-    await until("all are acknowledged", async () => (await subscriptionPages(server(), channel)).every((page) => page.pending_count === 0));
+    await until("all are acknowledged", async () => {
+      const pages = await subscriptionPages(server(), channel);
+      return pages.every((page) => page.pending_count === 0);
+    });
     const sequences = got.flatMap(({ sequences }) => sequences).sort((a, b) => a - b);
     expect(sequences).toEqual(range(1, 100));
     for (const { sequences } of got) expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
@@ -56,7 +59,7 @@ describeWithServer("a queue group", () => {
     }
   });
 
-  test.each(["in one client", "in two clients"])("what a member leaves unfinished goes to another: %s", async (where) => {
+  test.each(["in one client", "in two clients"])("what one leaves unfinished goes to another: %s", async (where) => {
     const one = await open(server());
     const other = where === "in one client" ? one : await open(server());
     const channel = fresh("channel");
@@ -73,7 +76,10 @@ describeWithServer("a queue group", () => {
     await got.until(2);
     expect(got.texts.sort()).toEqual(["1", "3"]);
     expect(got.all.every(({ redelivered }) => redelivered)).toBe(true);
-    await until("the rest is acknowledged", async () => (await subscriptionPages(server(), channel))[0]?.pending_count === 0);
+    await until("the rest is acknowledged", async () => {
+      const [page] = await subscriptionPages(server(), channel);
+      return page?.pending_count === 0;
+    });
   });
 
   test("who joins later gets no history, whatever its startAt", async () => {
@@ -112,10 +118,16 @@ describeWithServer("a queue group", () => {
 describeWithServer("a durable queue group", () => {
   const server = serverForSuite();
 
-  interface Group { readonly client: Client; readonly channel: string; readonly queue: string; readonly durable: string }
+  interface Group {
+    readonly client: Client;
+    readonly channel: string;
+    readonly queue: string;
+    readonly durable: string;
+  }
 
   async function group(): Promise<Group> {
-    return { client: await open(server()), channel: fresh("channel"), queue: fresh("queue"), durable: fresh("durable") };
+    const client = await open(server());
+    return { client, channel: fresh("channel"), queue: fresh("queue"), durable: fresh("durable") };
   }
 
   test("goes on where it was after its last member has closed, for any client", async () => {

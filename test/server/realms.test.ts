@@ -10,15 +10,17 @@ import { describeWithServer, serverForSuite } from "../support/suite.ts";
 describeWithServer("code of another realm", () => {
   const server = serverForSuite();
   const context = createContext({});
-  const calls = runInContext(readFileSync("test/runtimes/realm.cjs", "utf8"), context) as (host: object) => Promise<void>;
+  const code = readFileSync("test/runtimes/realm.cjs", "utf8");
+  const calls = runInContext(code, context) as (host: object) => Promise<void>;
 
   test("has classes of its own", () => {
     expect(runInContext("new Uint8Array(1)", context)).not.toBeInstanceOf(Uint8Array);
     expect(runInContext("new Date()", context)).not.toBeInstanceOf(Date);
   });
 
-  test("can do all with what it makes itself, and what only looks like bytes or dates is refused there, too", async () => {
+  test("can do all with what it makes itself, and what only looks like bytes or dates is refused, too", async () => {
     const foreign = new TextEncoder().encode("foreign");
-    await calls({ connect, StreamingServer, AbortController, foreign, options: optionsFor(server(), { clientId: fresh("realm") }) });
+    const options = optionsFor(server(), { clientId: fresh("realm") });
+    await calls({ connect, StreamingServer, AbortController, foreign, options });
   });
 });

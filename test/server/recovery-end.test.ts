@@ -25,11 +25,13 @@ const program = `
 const { connect } = require(process.argv[1]);
 const [, , url, clientId, spoilt, end] = process.argv;
 const stray = [];
-for (const event of ["unhandledRejection", "uncaughtException"]) process.on(event, (error) => stray.push(String(error)));
+process.on("unhandledRejection", (error) => stray.push(String(error)));
+process.on("uncaughtException", (error) => stray.push(String(error)));
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 (async () => {
   const client = await connect({
-    clusterId: "test-cluster", clientId, servers: url, requestTimeout: 1_000, publishTimeout: 60_000, pingInterval: 1_000, onStatus() {},
+    clusterId: "test-cluster", clientId, servers: url, onStatus() {},
+    requestTimeout: 1_000, publishTimeout: 60_000, pingInterval: 1_000,
   });
   for (const options of [{}, { durable: "d" }, { queue: "q" }, { queue: "q", durable: "d" }]) {
     await client.subscribe(clientId, () => undefined, { ackWait: 1_000, ...options });
@@ -45,9 +47,11 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const codes = (await pending).map((result) => result.reason?.code ?? "stored");
   // A socket that was ended is gone when its peer has heard of it, or after a second.
   const left = () => process.getActiveResourcesInfo().filter((kind) => !["PipeWrap", "TTYWrap"].includes(kind));
-  for (const end = performance.now() + 5_000; left().length > 0 && performance.now() < end; ) await new Promise((resolve) => setImmediate(resolve));
-  const kinds = left();
-  process.stdout.write(JSON.stringify({ state: client.state, unconfirmed: report?.unconfirmed, codes, kinds, stray }) + "\\n");
+  const limit = performance.now() + 5_000;
+  while (left().length > 0 && performance.now() < limit) await new Promise((resolve) => setImmediate(resolve));
+  const { state } = client;
+  const unconfirmed = report?.unconfirmed;
+  process.stdout.write(JSON.stringify({ state, unconfirmed, codes, kinds: left(), stray }) + "\\n");
 })();
 `;
 
@@ -65,9 +69,8 @@ describeWithServer("when a client has ended, nothing of it is left", () => {
   async function run(spoilt: "sound" | "cut" | "deaf", end: "close" | "drain"): Promise<Left> {
     const proxy = await Proxy.start(server().port);
     onTestFinished(() => proxy.stop());
-    const child = spawn(process.execPath, ["-e", program, join(folder, "index.js"), proxy.url, fresh("end"), spoilt, end], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const args = [join(folder, "index.js"), proxy.url, fresh("end"), spoilt, end];
+    const child = spawn(process.execPath, ["-e", program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
     onTestFinished(() => void child.kill("SIGKILL"));
     let out = "";
     let err = "";
@@ -86,28 +89,30 @@ describeWithServer("when a client has ended, nothing of it is left", () => {
     return JSON.parse(out.slice("ready\n".length)) as Left;
   }
 
+  const closed = { state: "closed", kinds: [], stray: [] };
+  const three = (code: string): string[] => [code, code, code];
+
   test("by close()", async () => {
-    expect(await run("sound", "close")).toEqual({ state: "closed", codes: ["UNCONFIRMED", "UNCONFIRMED", "UNCONFIRMED"], kinds: [], stray: [] });
+    expect(await run("sound", "close")).toEqual({ ...closed, codes: three("UNCONFIRMED") });
   });
 
   test("by drain()", async () => {
-    expect(await run("sound", "drain")).toEqual({ state: "closed", unconfirmed: 0, codes: ["stored", "stored", "stored"], kinds: [], stray: [] });
+    expect(await run("sound", "drain")).toEqual({ ...closed, unconfirmed: 0, codes: three("stored") });
   });
 
   test("by close() in the midst of a recovery", async () => {
-    expect(await run("cut", "close")).toEqual({ state: "closed", codes: ["CLOSED", "CLOSED", "CLOSED"], kinds: [], stray: [] });
+    expect(await run("cut", "close")).toEqual({ ...closed, codes: three("CLOSED") });
   });
 
   test("by drain() while the server is gone, when its time is up", async () => {
-    expect(await run("cut", "drain")).toEqual({ state: "closed", unconfirmed: 0, codes: ["CLOSED", "CLOSED", "CLOSED"], kinds: [], stray: [] });
+    expect(await run("cut", "drain")).toEqual({ ...closed, unconfirmed: 0, codes: three("CLOSED") });
   });
 
   test("by close() in a black hole", async () => {
-    expect(await run("deaf", "close")).toEqual({ state: "closed", codes: ["UNCONFIRMED", "UNCONFIRMED", "UNCONFIRMED"], kinds: [], stray: [] });
+    expect(await run("deaf", "close")).toEqual({ ...closed, codes: three("UNCONFIRMED") });
   });
 
   test("by drain() in a black hole, when its time is up", async () => {
-    const codes = ["UNCONFIRMED", "UNCONFIRMED", "UNCONFIRMED"];
-    expect(await run("deaf", "drain")).toEqual({ state: "closed", unconfirmed: 3, codes, kinds: [], stray: [] });
+    expect(await run("deaf", "drain")).toEqual({ ...closed, unconfirmed: 3, codes: three("UNCONFIRMED") });
   });
 });

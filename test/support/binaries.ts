@@ -15,7 +15,7 @@ export interface BinarySpec {
   readonly says?: string;
 }
 
-/** The programs in use: the oldest and the newest streaming server supported, a newer NATS server, stan.go's benchmark. */
+/** The programs in use: the oldest and the newest streaming server, a newer NATS server, stan.go's benchmark. */
 export const binaries = {
   streaming: {
     name: "nats-streaming-server",
@@ -77,7 +77,9 @@ export function installBinary(spec: BinarySpec): Found {
   const go = inPath("go");
   if (go === undefined) return { missing: `${result.missing}; go, to install it, is not in PATH` };
   const problem = fillOnce(folderOf(spec), (aside) => install(spec, go, aside));
-  return problem === undefined ? findBinary(spec) : { missing: `${result.missing}; it cannot be installed: ${problem}` };
+  return problem === undefined
+    ? findBinary(spec)
+    : { missing: `${result.missing}; it cannot be installed: ${problem}` };
 }
 
 /** The path of a program, or an error with the reason why there is none. */
@@ -92,7 +94,9 @@ function search(spec: BinarySpec): Found {
   const named = process.env[spec.variable];
   if (named !== undefined) {
     const wrong = wrongVersion(spec, named);
-    return wrong === undefined ? { path: named } : { missing: `${title}: ${spec.variable} names ${named}, but ${wrong}` };
+    return wrong === undefined
+      ? { path: named }
+      : { missing: `${title}: ${spec.variable} names ${named}, but ${wrong}` };
   }
   const inCache = join(folderOf(spec), spec.name);
   const candidate = spec.says === undefined ? undefined : inPath(spec.name);

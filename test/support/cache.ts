@@ -10,8 +10,8 @@ export function cacheFolder(kind: string, name: string): string {
 
 /**
  * Fills a folder, unless it is there: once, since a second process waits for the first. `fill` fills a folder aside and
- * returns what went wrong, if anything did; it is renamed when complete, so that a folder under the final name is always
- * whole. Returns what went wrong. Blocks.
+ * returns what went wrong, if anything did; it is renamed when complete, so that a folder under the final name is
+ * always whole. Returns what went wrong. Blocks.
  */
 export function fillOnce(folder: string, fill: (aside: string) => string | undefined): string | undefined {
   if (existsSync(folder)) return undefined;

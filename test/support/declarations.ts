@@ -25,8 +25,18 @@ export interface Member {
 }
 
 const DOCSTRING = /\/\*\*(?:(?!\*\/)[^])*\*\//g;
-const DECLARATION = /^(\/\*\*(?:(?!\*\/)[^])*\*\/)\nexport (?:declare )?(?:abstract )?(?:class|interface|type|function) (\w+)[^]*?(?=^\/\*\*|^export |^type |(?![^]))/gm;
-const MEMBER = /^(?:\t(\/\*\*(?:(?!\*\/)[^])*\*\/)\n)?\t(?:(?:abstract|readonly|static) )*(get )?(\w+|\[Symbol\.\w+\])(\??)(?:<[^>]*>)?(?:\(([^)]*)\))?(?:: | = )([^]*?);$/gm;
+/** A docstring, and what is exported under it, up to the next docstring or statement. */
+const DECLARATION = new RegExp(
+  String.raw`^(${DOCSTRING.source})\nexport (?:declare )?(?:abstract )?(?:class|interface|type|function) (\w+)` +
+    String.raw`[^]*?(?=^\/\*\*|^export |^type |(?![^]))`,
+  "gm",
+);
+/** A member with its docstring, `get`, name, "?", parameters and type. */
+const MEMBER = new RegExp(
+  String.raw`^(?:\t(${DOCSTRING.source})\n)?\t(?:(?:abstract|readonly|static) )*(get )?(\w+|\[Symbol\.\w+\])(\??)` +
+    String.raw`(?:<[^>]*>)?(?:\(([^)]*)\))?(?:: | = )([^]*?);$`,
+  "gm",
+);
 /** How each member begins, whatever follows. */
 const BEGIN = /^\t(?!#private;|(?:private )?constructor\()[\w[].*/gm;
 /** A type that the file has for itself: who reads of it elsewhere needs what it stands for. */
@@ -39,14 +49,18 @@ function withoutDocstrings(text: string): string {
   return text.replace(DOCSTRING, "");
 }
 
-/** What an entry point of the package exports. `folder` is where the package was built, `entry` its declarations there. */
+/** What an entry point of the package exports. `folder` is where the package was built, `entry` its declarations. */
 export function exportsOf(folder: string, entry: string): Declaration[] {
   const text = readFileSync(join(folder, entry), "utf8");
-  const imported = new Map([...text.matchAll(IMPORT)].flatMap(([, names, from]) => namesIn(names!).map((name) => [name, from!])));
+  const imported = new Map<string, string>();
+  for (const [, names, from] of text.matchAll(IMPORT)) {
+    for (const name of namesIn(names!)) imported.set(name, from!);
+  }
   const elsewhere = [...text.matchAll(EXPORT)].flatMap(([, names, from]) =>
     namesIn(names!).map((name) => {
       const file = join(dirname(entry), `${from ?? imported.get(name)}.d.ts`);
-      const declaration = declarationsIn(readFileSync(join(folder, file), "utf8")).find((declared) => declared.name === name);
+      const declared = declarationsIn(readFileSync(join(folder, file), "utf8"));
+      const declaration = declared.find((declaration) => declaration.name === name);
       if (declaration === undefined) throw new Error(`${file} does not declare ${name}`);
       return declaration;
     }),
@@ -63,7 +77,8 @@ function declarationsIn(text: string): Declaration[] {
   const aliases = [...file.matchAll(ALIAS)];
   return [...text.matchAll(DECLARATION)].map(([declaration, docstring, name]) => {
     const isBody = /^export (?:declare )?(?:abstract )?(?:class|interface) /m.test(declaration);
-    const spelled = aliases.reduce((text, [, alias, type]) => text.replace(new RegExp(`\\b${alias}\\b`, "g"), type!), declaration);
+    let spelled = declaration;
+    for (const [, alias, type] of aliases) spelled = spelled.replace(new RegExp(`\\b${alias}\\b`, "g"), type!);
     const members = isBody ? [...spelled.matchAll(MEMBER)].map(memberOf) : [];
     const code = withoutDocstrings(declaration);
     const begun = isBody ? [...code.matchAll(BEGIN)].length : 0;
@@ -75,5 +90,6 @@ function declarationsIn(text: string): Declaration[] {
 function memberOf([, docstring = "", getter, name, optional, parameters, type]: RegExpMatchArray): Member {
   const call = parameters !== undefined && getter === undefined;
   const named = call ? `(${[...parameters!.matchAll(/(\w+\??):/g)].map(([, parameter]) => parameter).join(", ")})` : "";
-  return { name: name!, docstring, signature: `${name}${optional}${named}`, type: type!.replace(/ \| undefined$/, ""), call };
+  const signature = `${name}${optional}${named}`;
+  return { name: name!, docstring, signature, type: type!.replace(/ \| undefined$/, ""), call };
 }

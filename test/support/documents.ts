@@ -64,20 +64,22 @@ declare module "node:fs" { export function readFileSync(path: string, encoding: 
 declare module "node:http" {
   interface Request { readonly url?: string; }
   interface Response { writeHead(status: number): this; end(text: string): void; }
-  export function createServer(listener: (request: Request, response: Response) => void): { listen(port: number): void };
+  interface Server { listen(port: number): void; }
+  export function createServer(listener: (request: Request, response: Response) => void): Server;
 }
 `;
 
 /** Runs the compiler. Returns what it prints. */
 export function tsc(args: readonly string[], cwd: string): string {
-  const run = spawnSync(process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), ...args], { encoding: "utf8", cwd });
+  const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
+  const run = spawnSync(process.execPath, [compiler, ...args], { encoding: "utf8", cwd });
   if (run.error !== undefined) throw run.error;
   return run.stdout + run.stderr;
 }
 
 /**
- * Makes a folder where the package is installed, as the sources are now (what dist/ holds may be of yesterday). It is inside the
- * repository, so that vitest is found, and its name is ignored by git.
+ * Makes a folder where the package is installed, as the sources are now (what dist/ holds may be of yesterday). It is
+ * inside the repository, so that vitest is found, and its name is ignored by git.
  */
 export function makePlace(): string {
   mkdirSync(join(root, ".cache"), { recursive: true });
@@ -95,31 +97,33 @@ export function makePlace(): string {
 /** Compiles files as a user of the package would, each a module of its own. Returns the compiler's complaints. */
 export function compile(place: string, files: Readonly<Record<string, string>>, options: object = {}): string {
   const compilerOptions = {
-    ...{ target: "es2022", lib: ["es2022"], types: [], module: "nodenext", strict: true, exactOptionalPropertyTypes: true },
-    ...{ skipLibCheck: true, outDir: "." },
+    ...{ target: "es2022", lib: ["es2022"], types: [], module: "nodenext" },
+    ...{ strict: true, exactOptionalPropertyTypes: true, skipLibCheck: true, outDir: "." },
     ...options,
   };
-  writeFileSync(join(place, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["host.d.ts", ...Object.keys(files)] }));
+  const config = { compilerOptions, files: ["host.d.ts", ...Object.keys(files)] };
+  writeFileSync(join(place, "tsconfig.json"), JSON.stringify(config));
   writeFileSync(join(place, "host.d.ts"), HOST);
   for (const [name, code] of Object.entries(files)) writeFileSync(join(place, name), code);
   return tsc(["-p", ".", "--pretty", "false"], place);
 }
 
 /**
- * Compiles blocks to `block-0.mjs` and so on, with what is `given` to all of them, as declarations. Returns the compiler's complaints,
- * which tell where in the documents they belong.
+ * Compiles blocks to `block-0.mjs` and so on, with what is `given` to all of them, as declarations. Returns the
+ * compiler's complaints, which tell where in the documents they belong.
  */
 export function compileBlocks(place: string, blocks: readonly Block[], given = "", options: object = {}): string {
   const files = Object.fromEntries(blocks.map(({ code }, i) => [`block-${i}.mts`, `${code}\nexport {};\n`]));
-  return compile(place, { ...files, "given.d.ts": given }, options).replace(/block-(\d+)\.mts\((\d+),/g, (_, i: string, line: string) => {
+  const complaints = compile(place, { ...files, "given.d.ts": given }, options);
+  return complaints.replace(/block-(\d+)\.mts\((\d+),/g, (_, i: string, line: string) => {
     const [document, first] = blocks[Number(i)]!.where.split(":");
     return `${document}:${Number(first) + Number(line) - 1} (`;
   });
 }
 
 /**
- * Environment for a program that connects to the server of this host on the usual port: it gets to one on another port. A
- * document is clearer without a port that nobody else has.
+ * Environment for a program that connects to the server of this host on the usual port: it gets to one on another
+ * port. A document is clearer without a port that nobody else has.
  */
 export function redirected(place: string, port: number): Record<string, string> {
   const file = join(place, "redirect.cjs");
@@ -127,7 +131,8 @@ export function redirected(place: string, port: number): Record<string, string> 
     file,
     `const net = require("node:net");
      const { connect } = net;
-     net.connect = (options, ...rest) => connect(options.port === 4222 ? { ...options, port: ${port} } : options, ...rest);`,
+     net.connect = (options, ...rest) =>
+       connect(options.port === 4222 ? { ...options, port: ${port} } : options, ...rest);`,
   );
   return { NODE_OPTIONS: `--require "${file}"` };
 }

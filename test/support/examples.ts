@@ -32,7 +32,8 @@ export class Examples {
 
   /** An environment in which a program takes its stderr for a terminal of so many columns. */
   terminal(columns: number): Record<string, string> {
-    const file = this.file(`terminal-${columns}.cjs`, `Object.assign(process.stderr, { isTTY: true, columns: ${columns} });`);
+    const code = `Object.assign(process.stderr, { isTTY: true, columns: ${columns} });`;
+    const file = this.file(`terminal-${columns}.cjs`, code);
     return { NODE_OPTIONS: `--require ${file}`, TERM: "xterm" };
   }
 
@@ -43,7 +44,7 @@ export class Examples {
   }
 }
 
-/** What a program has drawn on a terminal, each line in place of the one before; what it printed in between included. */
+/** What a program has drawn on a terminal, each line in place of the one before, and what it printed in between. */
 export function drawn(err: string): string[] {
   return err.split("\r\x1b[K").slice(1);
 }

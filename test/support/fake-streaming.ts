@@ -62,7 +62,8 @@ export const subjects = {
 
 /** The usual answer to a registration, with changes. */
 export function connectResponse(changes: Partial<ConnectResponse> = {}): Uint8Array {
-  return encode(ConnectResponse, { ...subjects, error: "", pingInterval: 5, pingMaxOut: 3, protocol: 1, publicKey: "", ...changes });
+  const rest = { error: "", pingInterval: 5, pingMaxOut: 3, protocol: 1, publicKey: "" };
+  return encode(ConnectResponse, { ...subjects, ...rest, ...changes });
 }
 
 /** The answer to a publish. */

@@ -25,9 +25,10 @@ function token(issuer: string, subject: string, nats: object, exp?: number): str
   return `${text}.${base64url(sign(null, utf8.encode(text), key))}`;
 }
 
-/** The contents of a creds file for the user above, with this seed. `exp` says when the JWT expires, in seconds since 1970. */
+/** The contents of a creds file for the user above, with this seed. The JWT expires at `exp`, in seconds since 1970. */
 export function creds(seed: string, exp?: number): string {
-  const jwt = token(account, user, { pub: {}, sub: {}, subs: -1, data: -1, payload: -1, type: "user", version: 2 }, exp);
+  const limits = { pub: {}, sub: {}, subs: -1, data: -1, payload: -1 };
+  const jwt = token(account, user, { ...limits, type: "user", version: 2 }, exp);
   return `-----BEGIN NATS USER JWT-----\r\n${jwt}\r\n------END NATS USER JWT------\r\n
 -----BEGIN USER NKEY SEED-----\r\n${seed}\r\n------END USER NKEY SEED------\r\n`;
 }

@@ -5,15 +5,16 @@ import type { Found } from "./binaries.ts";
 import { cacheFolder, fillOnce } from "./cache.ts";
 
 /**
- * Installs a package of the npm registry that this project runs against but does not depend on, such as "bun@1.4.5", with
- * what it depends on, or several with blanks between them: once, into a folder of their own in the user's cache.
+ * Installs a package of the npm registry that this project runs against but does not depend on, such as "bun@1.4.5",
+ * with what it depends on, or several with blanks between them: once, into a folder of their own in the user's cache.
  * Returns that folder, or why it could not be. Blocks.
  */
 export function installPackage(spec: string): Found {
   const folder = packageFolder(spec);
   const problem = fillOnce(folder, (aside) => {
     mkdirSync(aside, { recursive: true });
-    return npm(["install", "--no-save", "--fetch-retries=0", "--prefix", aside, ...spec.split(" ")]) ?? withoutProgram(aside);
+    const args = ["install", "--no-save", "--fetch-retries=0", "--prefix", aside, ...spec.split(" ")];
+    return npm(args) ?? withoutProgram(aside);
   });
   return problem === undefined ? { path: folder } : { missing: `${spec}: ${problem}` };
 }

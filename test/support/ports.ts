@@ -1,17 +1,17 @@
 import { createServer, type Server } from "node:net";
 
 /**
- * The ports of 127.0.0.1 that tests use, "from-to". They are below the range that systems take client ports from: a client that
- * keeps dialling a port of that range while its server is down sooner or later gets the same number for its own end and connects
- * to itself. And they are above those that the embedded server chooses from.
+ * The ports of 127.0.0.1 that tests use, "from-to". They are below the range that systems take client ports from: a
+ * client that keeps dialling a port of that range while its server is down sooner or later gets the same number for its
+ * own end and connects to itself. And they are above those that the embedded server chooses from.
  */
 const [FIRST, LAST] = (process.env["TEST_PORTS"] ?? "30000-32699").split("-").map(Number);
 
 /**
- * The ports are shared out to processes in blocks, since a server that is down wants its own again: with ports that anybody takes
- * at random, another run on the same machine took one now and then (seen: the route port of a cluster's member, which then
- * died right after its start, so that the next leader that was killed had no successor). A process that listens on a block's
- * first port has the block, for as long as it lives.
+ * The ports are shared out to processes in blocks, since a server that is down wants its own again: with ports that
+ * anybody takes at random, another run on the same machine took one now and then (seen: the route port of a cluster's
+ * member, which then died right after its start, so that the next leader that was killed had no successor). A process
+ * that listens on a block's first port has the block, for as long as it lives.
  */
 const BLOCK = 50;
 
@@ -21,8 +21,8 @@ const held: Server[] = [];
 let given = 0;
 
 /**
- * TCP ports of 127.0.0.1 that nothing listens on, and that no other run of tests takes. Each call gives others, as long as there
- * are any.
+ * TCP ports of 127.0.0.1 that nothing listens on, and that no other run of tests takes. Each call gives others, as long
+ * as there are any.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const free: number[] = [];

@@ -28,8 +28,13 @@ export interface Program {
 }
 
 /** Starts a compiled program. What it inherits of the environment is overridden by `env`. */
-export function start(file: string, args: readonly string[] = [], env: Record<string, string | undefined> = {}): Program {
-  const child = spawn(process.execPath, [file, ...args], { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
+export function start(
+  file: string,
+  args: readonly string[] = [],
+  env: Record<string, string | undefined> = {},
+): Program {
+  const stdio = ["pipe", "pipe", "pipe"] as const;
+  const child = spawn(process.execPath, [file, ...args], { env: { ...process.env, ...env }, stdio });
   let out = "";
   let err = "";
   let over = false;

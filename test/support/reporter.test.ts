@@ -15,7 +15,9 @@ function runWithoutServers(CI: string): { status: number | null; stdout: string 
 
 test("without servers, the tests that need them are skipped and counted, with the reason", { timeout: 90_000 }, () => {
   const { status, stdout } = runWithoutServers("");
-  expect(stdout).toMatch(/^SKIPPED \d+: nats-streaming-server 0\.25\.6: NATS_STREAMING_SERVER names \/nowhere\/server, but .*ENOENT/m);
+  expect(stdout).toMatch(
+    /^SKIPPED \d+: nats-streaming-server 0\.25\.6: NATS_STREAMING_SERVER names \/nowhere\/server, but .*ENOENT/m,
+  );
   expect(stdout).toMatch(/\n0 passed, 0 failed, [1-9]\d* skipped\n$/);
   expect(status).toBe(0);
 });

@@ -1,10 +1,10 @@
 import type { Reporter, TestModule, TestSuite } from "vitest/node";
 
 /**
- * Adds to vitest's own report: how many tests were skipped, by the reason that `skip` was given or that the name of their
- * suite ends with in brackets, or else by the suite; and as the very last line of the run `N passed, N failed`, with
- * `, N skipped` where there are any. A file or hook that fails outside of a test counts as one failure, so the line says
- * 0 failed only when the exit code is 0.
+ * Adds to vitest's own report: how many tests were skipped, by the reason that `skip` was given or that the name of
+ * their suite ends with in brackets, or else by the suite; and as the very last line of the run `N passed, N failed`,
+ * with `, N skipped` where there are any. A file or hook that fails outside of a test counts as one failure, so the
+ * line says 0 failed only when the exit code is 0.
  */
 export default class CountReporter implements Reporter {
   #passed = 0;

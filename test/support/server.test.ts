@@ -62,7 +62,7 @@ describeWithServer("a cluster for tests", () => {
     expect(cluster().servers.every((server) => server.running)).toBe(true);
   });
 
-  test("tells when a member cannot come back, since its route port is taken, and what there is instead of a leader", async () => {
+  test("says that a member cannot come back (its route port is taken), and why there is no leader", async () => {
     const [one, two] = [await cluster().leader(), cluster().others(await cluster().leader())[0]!];
     await two.kill();
     const [, route] = /Listening for route connections on 127\.0\.0\.1:(\d+)/.exec(two.log())!;
@@ -72,7 +72,8 @@ describeWithServer("a cluster for tests", () => {
     await expect(two.restart()).rejects.toThrow(/Server is ready[^]*address already in use/);
     expect(two.running).toBe(false);
     await one.kill();
-    await expect(cluster().leader([], 1_000)).rejects.toThrow(/one server leads[^]*does not run[^]*address already in use/);
+    const reason = /one server leads[^]*does not run[^]*address already in use/;
+    await expect(cluster().leader([], 1_000)).rejects.toThrow(reason);
     await new Promise<void>((resolve) => server.close(() => resolve()));
     await Promise.all([one.restart(), two.restart()]);
     await cluster().leader();

@@ -98,7 +98,7 @@ abstract class Server {
     this.#daemon.signal("SIGCONT");
   }
 
-  /** A monitoring page, such as "streaming/clientsz?subs=1"; undefined when it says 404. Its type is the caller's claim. */
+  /** A monitoring page, such as "streaming/clientsz?subs=1"; undefined when it says 404. The caller claims its type. */
   async monitor<T = unknown>(path: string): Promise<T | undefined> {
     const { status, body } = await fetchText(`http://127.0.0.1:${this.monitorPort}/${path}`);
     if (status === 404) return undefined;
@@ -179,8 +179,8 @@ export class StreamingGroup {
   }
 
   /**
-   * Waits until one of the running servers says that it is in charge, and is none of `old`. If none does, says of each server how
-   * it is, since a cluster that has lost its majority by another fault looks like one that elects nobody.
+   * Waits until one of the running servers says that it is in charge, and is none of `old`. If none does, says of each
+   * server how it is, since a cluster that has lost its majority by another fault looks like one that elects nobody.
    */
   async leader(old: readonly RealServer[] = [], timeout = 30_000): Promise<RealServer> {
     const servers = this.servers.filter((server) => !old.includes(server));
@@ -192,7 +192,8 @@ export class StreamingGroup {
     } catch (error) {
       const states = this.servers.map((server) => {
         const state = server.running ? "runs" : "does not run";
-        return `port ${server.port} ${state}, and has said last:\n${server.log().trimEnd().split("\n").slice(-15).join("\n")}`;
+        const last = server.log().trimEnd().split("\n").slice(-15);
+        return `port ${server.port} ${state}, and has said last:\n${last.join("\n")}`;
       });
       throw new Error(`${(error as Error).message}\n${states.join("\n")}`);
     }
@@ -219,7 +220,8 @@ export async function startCluster(options: RealServerOptions = {}): Promise<Str
     dir: join(folder, names[member]!, "store"),
     config: `${options.config ?? ""}
 streaming { cluster {
-  raft_heartbeat_timeout: "500ms", raft_election_timeout: "500ms", raft_lease_timeout: "300ms", raft_commit_timeout: "50ms"
+  raft_heartbeat_timeout: "500ms", raft_election_timeout: "500ms"
+  raft_lease_timeout: "300ms", raft_commit_timeout: "50ms"
 } }`,
     args: [
       ...["-clustered", "-cluster_node_id", names[member]!, "-cluster_peers", names.join(",")],
@@ -268,7 +270,8 @@ async function startGroup(
 const defaultClusterId = "test-cluster";
 const serves = "Streaming Server is ready";
 const natsServes = "[INF] Server is ready";
-// Of a group's member the NATS server's word is not enough: it may end right after that, if its route port is taken (seen).
+// Of a group's member the NATS server's word is not enough: it may end right after that, if its route port is taken
+// (seen).
 /** The raft node runs. The store is named once that has been started, whoever leads. */
 const raftRuns = "STREAM: Message store is";
 /** It waits for the store's lock, which it may have at once. */

@@ -7,7 +7,11 @@ import { RealServer, type RealServerOptions } from "./server.ts";
  * `describe` for tests that need a real server, by default nats-streaming-server 0.25.6. Where one is missing its tests
  * are skipped, with the reason in the name, which the reporter repeats at the end; with CI=true one test fails instead.
  */
-export function describeWithServer(name: string, tests: () => void, needs: readonly BinaryName[] = ["streaming"]): void {
+export function describeWithServer(
+  name: string,
+  tests: () => void,
+  needs: readonly BinaryName[] = ["streaming"],
+): void {
   const reasons = needs.flatMap((need) => {
     const found = findBinary(binaries[need]);
     return "missing" in found ? [inject("missing")[need] ?? found.missing] : [];
@@ -28,7 +32,7 @@ export function serverForSuite(options: RealServerOptions = {}): () => RealServe
   return forSuite(() => RealServer.start(options));
 }
 
-/** Anything that can be stopped (a server, a cluster, a proxy), started before and stopped after the enclosing suite. */
+/** Anything that can be stopped (a server, a cluster, a proxy), started before and stopped after its suite. */
 export function forSuite<T extends { stop(): Promise<void> }>(start: () => Promise<T>): () => T {
   let started: T | undefined;
   beforeAll(async () => {

@@ -19,7 +19,7 @@ export interface Tarball {
 /** What does not belong to a clean clone. */
 const UNTRACKED: readonly string[] = [".git", ".cache", "node_modules", "dist", "build"];
 
-/** Copies this project, or a copy of it, to `clone` in a folder, as a clean clone with its dependencies installed, and packs that. */
+/** Copies this project, or a copy of it, to `clone` in a folder, as a clean clone with dependencies, and packs it. */
 export function pack(folder: string, from = root): Tarball {
   const clone = join(folder, "clone");
   cpSync(from, clone, { recursive: true, filter: (path) => !UNTRACKED.includes(basename(path)) });
