@@ -1,5 +1,6 @@
-// npm run chaos -- [--minutes N] [--seed S] [--scenario "part of a name, or figures"]
-import { parseArgs } from "node:util";
+// Has things go wrong, and checks what the client makes of it: npm run chaos -- [options]
+import { commandLine, mistake, wholeNumber } from "../../examples/command-line.ts";
+import { failed, say } from "../../examples/terminal.ts";
 import { binaries, installBinary } from "../support/binaries.ts";
 import { Random } from "../support/random.ts";
 import { figures } from "./figures.ts";
@@ -7,39 +8,44 @@ import { bounded } from "./load.ts";
 import { figureTable, type Measured, type Row, table } from "./report.ts";
 import { type Scenario, scenarios } from "./scenarios.ts";
 
+const USAGE = `usage: npm run chaos -- [options]
+
+  --minutes N      goes on for N minutes; default: each scenario once
+  --seed N         repeats the run that printed this seed; default: a new one
+  --scenario TEXT  only the scenarios whose names have TEXT in them; "figures": only the figures`;
+
 /** How long things go wrong in one run of a scenario. */
 const seconds = 8;
 
-void main();
-
 async function main(): Promise<void> {
-  const options = parse();
-  const { minutes, seed, scenario } = options;
-  print(`seed ${seed}, for ${minutes} minutes or each scenario once`);
+  const { options } = commandLine(USAGE, { options: ["minutes", "seed", "scenario"] });
+  const minutes = wholeNumber("--minutes", options.minutes, 0);
+  const seed = wholeNumber("--seed", options.seed, Math.floor(Math.random() * 1e6));
+  const { scenario = "" } = options;
+  const named = scenarios.filter(({ name }) => name.includes(scenario));
+  if (named.length === 0 && scenario !== "figures") mistake(`no scenario has ${JSON.stringify(scenario)} in its name`);
+  say(`seed ${seed}, for ${minutes} minutes or each scenario once`);
   let stray = 0;
   for (const event of ["unhandledRejection", "uncaughtException"] as const) {
     process.on(event, (error) => {
       stray++;
-      print(`${event}: ${error instanceof Error ? error.stack : String(error)}`);
+      say(`${event}: ${error instanceof Error ? error.stack : String(error)}`);
     });
   }
-  const chosen = scenarios.filter(({ name, needs }) => name.includes(scenario) && needs.every(available));
-  if (chosen.length === 0 && scenario !== "figures") {
-    throw new Error(`no scenario's name contains ${JSON.stringify(scenario)}`);
-  }
+  const chosen = named.filter(({ needs }) => needs.every(available));
   const end = performance.now() + minutes * 60_000;
   const rows: Row[] = [];
   let failures = 0;
-  if (scenario === "" || scenario === "figures") print(`\n${figureTable(await measureAll())}\n`);
+  if (scenario === "" || scenario === "figures") say(`\n${figureTable(await measureAll())}\n`);
   for (let round = 0; chosen.length > 0 && (round === 0 || performance.now() < end); round++) {
     for (const [i, next] of chosen.entries()) {
       if (round > 0 && performance.now() >= end) break;
       if (!(await once(next, seed + round * 1_000 + i, rows))) failures++;
     }
   }
-  if (rows.length > 0) print(`\n${table(rows)}\n`);
+  if (rows.length > 0) say(`\n${table(rows)}\n`);
   const messages = rows.reduce((sum, row) => sum + row.result.messages, 0);
-  print(`${failures} of ${rows.length} runs failed, ${stray} unhandled errors, ${messages} messages`);
+  say(`${failures} of ${rows.length} runs failed, ${stray} unhandled errors, ${messages} messages`);
   process.exitCode = failures + stray > 0 ? 1 : 0;
 }
 
@@ -61,28 +67,19 @@ async function once(scenario: Scenario, seed: number, rows: Row[]): Promise<bool
     const statuses = Object.entries(result.statuses).map(([what, count]) => `${what} ${count}`).join(", ");
     const verdict = result.violations.length === 0 ? "ok  " : "FAIL";
     const run = `${scenario.name} (seed ${seed}, ${took.toFixed(0)} s)`;
-    print(`${verdict} ${run}: ${result.messages} messages; ${statuses}`);
-    for (const violation of result.violations) print(`     ${violation}`);
+    say(`${verdict} ${run}: ${result.messages} messages; ${statuses}`);
+    for (const violation of result.violations) say(`     ${violation}`);
     return result.violations.length === 0;
   } catch (error) {
-    print(`FAIL ${scenario.name} (seed ${seed}): ${error instanceof Error ? error.stack : String(error)}`);
+    say(`FAIL ${scenario.name} (seed ${seed}): ${error instanceof Error ? error.stack : String(error)}`);
     return false;
   }
 }
 
 function available(name: keyof typeof binaries): boolean {
   const found = installBinary(binaries[name]);
-  if ("missing" in found) print(`left out: ${found.missing}`);
+  if ("missing" in found) say(`left out: ${found.missing}`);
   return "path" in found;
 }
 
-function parse(): { minutes: number; seed: number; scenario: string } {
-  const text = { type: "string" } as const;
-  const { values } = parseArgs({ options: { minutes: text, seed: text, scenario: text }, allowPositionals: false });
-  const { minutes = 0, seed = Math.floor(Math.random() * 1e6), scenario = "" } = values;
-  return { minutes: Number(minutes), seed: Number(seed), scenario };
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
+main().catch(failed);
