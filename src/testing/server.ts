@@ -2,54 +2,21 @@ import { sleep } from "../core-nats/async.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import { encoder, isBytes } from "../core-nats/text.ts";
 import { textOf } from "../pb/wire.ts";
-import { ClientConnection } from "./client-connection.ts";
+import type { ClientConnection } from "./client-connection.ts";
 import { Clock } from "./clock.ts";
+import { Connections } from "./connections.ts";
 import { Faults, type Refused, type Swallowed } from "./faults.ts";
 import { type Listener, type Socket, listen } from "./listener.ts";
 import type { Stored } from "./log.ts";
-import { Streaming, type StreamingOptions } from "./streaming.ts";
+import type { StreamingServerOptions } from "./server-options.ts";
+import { Streaming } from "./streaming.ts";
 import { Subjects } from "./subjects.ts";
+import { stateOf, type SubscriptionState } from "./subscription-state.ts";
 
-export type { Refused, Swallowed };
-
-/**
- * How many times 10 ms a client has to answer. In pieces: clients are part of this process, and when the process stands
- * still only one of the pieces passes.
- */
-const PATIENCE = 10;
-
-/** Options of {@link StreamingServer.start}. All of them may be left out. */
-export interface StreamingServerOptions extends StreamingOptions {
-  /** The TCP port. Default 0: a free one. */
-  port?: number | undefined;
-  /**
-   * The address to listen on. Default "127.0.0.1". What is not loopback needs
-   * {@link StreamingServerOptions.allowRemote}.
-   */
-  host?: string | undefined;
-  /**
-   * True: the server may listen on any interface. It has no access control: anybody who reaches the port may do
-   * anything. Default false.
-   */
-  allowRemote?: boolean | undefined;
-}
+export type { Refused, StreamingServerOptions, SubscriptionState, Swallowed };
 
 /** A message of {@link StreamingServer.messages}. `timestamp` is by the server's clock. `text` is the data as UTF-8. */
 export type StoredMessage = Stored & { readonly text: string };
-
-/** A subscription as the server has it, of {@link StreamingServer.subscriptions}. */
-export interface SubscriptionState {
-  /** The client ID of the subscriber. */
-  readonly clientId: string;
-  /** The durable name, or "". */
-  readonly durable: string;
-  /** The name of the queue group, or "". */
-  readonly queue: string;
-  /** False: it is closed, and the server keeps its position for the next subscription with its names. */
-  readonly online: boolean;
-  /** The sequences of the messages that were sent and not acknowledged, ascending. */
-  readonly pending: readonly number[];
-}
 
 // Why: docs/decisions.md#a-server-for-tests-in-the-package
 /**
@@ -72,10 +39,9 @@ export class StreamingServer {
   readonly #subjects = new Subjects();
   readonly #clock = new Clock();
   readonly #faults = new Faults();
-  readonly #connections = new Set<ClientConnection>();
+  readonly #connections = new Connections(this.#subjects);
   #streaming: Streaming;
   #listener: Listener | undefined;
-  #traffic = 0;
   #paused = false;
   #inCharge = true;
   #stopped = false;
@@ -160,10 +126,7 @@ export class StreamingServer {
    */
   subscriptions(channel: string): SubscriptionState[] {
     const groups = [...(this.#streaming.channels.get(channel)?.groups.values() ?? [])];
-    const members = groups.flatMap(({ members, absent }) => (absent === undefined ? members : [absent]));
-    return members.map(({ request: { clientID: clientId, durableName: durable, qGroup: queue }, online, pending }) => {
-      return { clientId, durable, queue, online, pending: [...pending.keys()].sort((a, b) => a - b) };
-    });
+    return groups.flatMap(({ members, absent }) => (absent === undefined ? members : [absent])).map(stateOf);
   }
 
   /**
@@ -179,16 +142,10 @@ export class StreamingServer {
    * ```
    */
   async idle(): Promise<void> {
-    for (let before = -1; before !== this.#traffic; ) {
-      before = this.#traffic;
+    for (let before = -1; before !== this.#connections.traffic; ) {
+      before = this.#connections.traffic;
       this.#clock.ring();
-      const enough = new AbortController();
-      const connections = this.#paused ? [] : [...this.#connections];
-      const reached = Promise.all(connections.map((connection) => connection.reached())).then(() => enough.abort());
-      for (let i = 0; i < PATIENCE && !enough.signal.aborted; i++) {
-        await Promise.race([reached, sleep(10, enough.signal)]);
-      }
-      enough.abort();
+      await this.#connections.reached();
     }
   }
 
@@ -421,22 +378,18 @@ export class StreamingServer {
     const { host, port } = this;
     const max_payload = this.#options.limits?.payload || 1024 * 1024;
     const info = { server_id: this.#id, version: "2.9.24", proto: 1, host, port, headers: true, max_payload };
-    const traffic = (): number => this.#traffic++;
-    const closed = (): boolean => this.#connections.delete(connection);
-    const connection = new ClientConnection(socket, this.#subjects, info, traffic, closed);
-    this.#connections.add(connection);
-    connection.pause(this.#paused);
+    this.#connections.add(socket, info);
   }
 
   #connectionsOf(clientId: string | undefined): ClientConnection[] {
-    const inbox = this.#streaming.sessions.get(clientId ?? "")?.heartbeatInbox;
-    if (clientId === undefined) return [...this.#connections];
-    return [...this.#connections].filter((connection) => inbox !== undefined && connection.hears(inbox));
+    if (clientId === undefined) return this.#connections.all();
+    const inbox = this.#streaming.sessions.get(clientId)?.heartbeatInbox;
+    return this.#connections.all().filter((connection) => inbox !== undefined && connection.hears(inbox));
   }
 
   #stand(paused: boolean, inCharge: boolean): void {
     if (inCharge !== this.#inCharge) this.#streaming.listen(inCharge);
-    if (paused !== this.#paused) for (const connection of this.#connections) connection.pause(paused);
+    this.#connections.pause(paused);
     this.#paused = paused;
     this.#inCharge = inCharge;
     this.#clock.hold(paused || !inCharge);

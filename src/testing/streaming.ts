@@ -19,6 +19,7 @@ import type { Faults, Swallowed } from "./faults.ts";
 import { Group, type Member, takeOut } from "./group.ts";
 import type { Stored } from "./log.ts";
 import { Ack, MsgProto, PubAck, PubMsg } from "./messages.ts";
+import type { StreamingServerOptions } from "./server-options.ts";
 import type { Interest, Subjects } from "./subjects.ts";
 
 /** How long the owner of a client ID has to answer when another client wants the ID, in milliseconds. */
@@ -26,24 +27,6 @@ const CHALLENGE_TIMEOUT = 500;
 const IN_USE = "stan: clientID already registered";
 const INVALID_ID = "stan: invalid clientID: only alphanumeric and `-` or `_` characters allowed";
 const NOTHING = new Uint8Array(0);
-
-type Optional<T> = { [K in keyof T]?: T[K] | undefined };
-
-/** How a streaming server behaves. Every option may be left out. */
-export interface StreamingOptions {
-  /** Default "test-cluster". */
-  clusterId?: string | undefined;
-  /**
-   * Every `interval` milliseconds (30 000) a client has `timeout` (10 000) to answer; after more than `failCount` (10)
-   * failures in a row it is forgotten.
-   */
-  heartbeat?: Optional<{ interval: number; timeout: number; failCount: number }> | undefined;
-  /**
-   * Default 100 `channels`; in each 1 000 `subscriptions` and 1 000 000 `messages`; 1 MiB of `payload`. 0 stands for no
-   * limit, but for `payload`, where it stands for the default.
-   */
-  limits?: Optional<{ channels: number; subscriptions: number; messages: number; payload: number }> | undefined;
-}
 
 /** @internal A registered client. */
 export interface Session {
@@ -67,7 +50,7 @@ export class Streaming {
   readonly #subjects: Subjects;
   readonly #clock: Clock;
   readonly #faults: Faults;
-  readonly #options: StreamingOptions;
+  readonly #options: StreamingServerOptions;
   readonly #byConnId = new Map<string, Session>();
   /** The client IDs whose owners are being asked whether they are still there. */
   readonly #challenged = new Set<string>();
@@ -75,7 +58,7 @@ export class Streaming {
   /** When the last delayed message will be sent. */
   #lastDelayed = 0;
 
-  constructor(subjects: Subjects, clock: Clock, faults: Faults, options: StreamingOptions) {
+  constructor(subjects: Subjects, clock: Clock, faults: Faults, options: StreamingServerOptions) {
     this.#subjects = subjects;
     this.#clock = clock;
     this.#faults = faults;
