@@ -53,6 +53,7 @@ export class NatsError extends Error {
   /** What happened, where, and why. */
   readonly reason: string;
 
+  /** @internal */
   constructor(code: NatsErrorCode, reason: string, cause?: unknown) {
     super(MEANINGS[code], cause === undefined ? undefined : { cause });
     this.code = code;

@@ -1,5 +1,5 @@
 // Each statement is an error, on a line of its own: what the types refuse.
-import { Client, connect, Message, StreamingError } from "nats-streaming-client";
+import { Client, connect, Message, NatsError, StreamingError } from "nats-streaming-client";
 import { StreamingServer } from "nats-streaming-client/testing";
 const client = connect({ clusterId: "test-cluster", clientId: "consumer" });
 void connect({ clusterId: "test-cluster" });
@@ -14,6 +14,7 @@ void client.then((client) => (client.state = "closed"));
 void new Client();
 void new Message();
 void new StreamingError("TIMEOUT", "no");
+void new NatsError("TIMEOUT", "no");
 void client.then((client) => client.subscribe("orders", (message) => message.sequnce));
 void client.then((client) => client.subscribe("orders", () => undefined, { durableName: "worker" }));
 void StreamingServer.start({ portt: 0 });
