@@ -16,6 +16,7 @@ const src = resolve("src");
 
 function filesBelow(folder: string): string[] {
   return readdirSync(folder)
+    .filter((name) => name !== "node_modules")
     .flatMap((name) => {
       const path = join(folder, name);
       return statSync(path).isDirectory() ? filesBelow(path) : [path];
@@ -190,6 +191,31 @@ describe("the source", () => {
       for (const [exported, has] of documented) expect(has, `${exported} of ${name} has a docstring`).toBe(true);
     }
     expect(checked).toBeGreaterThan(100);
+  });
+});
+
+describe("the files", () => {
+  const linesOf = (path: string): string[] => readFileSync(path, "utf8").trimEnd().split("\n");
+  const nameOf = (path: string): string => relative(resolve("."), path).replaceAll("\\", "/");
+
+  test("have lines of at most 120 columns: sources, tests, benchmarks, examples and the build", () => {
+    // A row of a Markdown table is one line. Charts, results, the dashboard and keys are written by programs.
+    const other = /\.(md|svg|json|pem)$/;
+    const files = ["src", "test", "bench", "examples"].flatMap((folder) => filesBelow(resolve(folder)));
+    const checked = [...files, resolve("build.mjs"), resolve("vitest.config.mts")].filter((path) => !other.test(path));
+    expect(checked.length).toBeGreaterThan(250);
+    const long = checked.flatMap((path) =>
+      linesOf(path).flatMap((line, i) => (line.length > 120 ? [`${nameOf(path)}:${i + 1} has ${line.length}`] : [])),
+    );
+    expect(long).toEqual([]);
+  });
+
+  test("have at most 400 lines in src, and need no comments that name their sections", () => {
+    for (const path of filesBelow(src)) {
+      const lines = linesOf(path);
+      expect.soft(lines.length, nameOf(path)).toBeLessThanOrEqual(400);
+      expect.soft(lines.filter((line) => /^ *\/\/ *[-=#*]{2,}/.test(line)), nameOf(path)).toEqual([]);
+    }
   });
 });
 
