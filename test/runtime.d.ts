@@ -5,6 +5,8 @@ declare const __filename: string;
 
 interface BufferConstructor {
   from(text: string): Uint8Array;
+  allocUnsafe(size: number): Uint8Array;
+  allocUnsafeSlow(size: number): Uint8Array;
   readonly poolSize: number;
 }
 
@@ -91,7 +93,7 @@ declare module "node:net" {
     listenerCount(event: string): number;
   }
   /** The class; what is made of it can be asked for its file descriptor. */
-  export const Socket: { readonly prototype: { connect(): unknown } };
+  export const Socket: { readonly prototype: { connect(this: Socket): unknown } };
   export interface Socket {
     readonly _handle: { readonly fd: number };
   }

@@ -133,7 +133,7 @@ describeWithServer("connecting", () => {
     const client = await open(server(), {
       onStatus: () => {
         if (calls++ % 2 === 0) throw new Error("thrown by onStatus");
-        return Promise.reject(new Error("rejected by onStatus")) as never;
+        return Promise.reject(new Error("rejected by onStatus"));
       },
     });
     const channel = fresh("channel");

@@ -139,7 +139,7 @@ export async function unusedPort(): Promise<number> {
 export async function streamOf(connecting: () => Promise<Socket>): Promise<{ socket: Socket; stream: Stream }> {
   const connects = vi.spyOn(net.Socket.prototype, "connect");
   const socket = await connecting();
-  const [stream] = connects.mock.contexts as unknown as Stream[];
+  const [stream] = connects.mock.contexts;
   return { socket, stream: stream! };
 }
 
