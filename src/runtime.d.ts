@@ -1,16 +1,16 @@
-// The auditor's list: every member of the host (Node, Bun, Deno, workerd) that the library uses beyond ECMAScript itself.
-// Written by hand in place of @types/node; what is not declared here cannot be called.
+// The auditor's list. It has every member of the host (Node, Bun, Deno, workerd) that the library uses beyond
+// ECMAScript itself. It is written by hand and replaces @types/node: the library cannot call what is not declared here.
 // Why: docs/decisions.md#a-list-of-the-host-by-hand
 
 interface Timer {
-  /** Not in workerd up to 2025 and in jsdom, where timers are numbers. */
+  /** Missing in workerd up to 2025 and in jsdom: timers are numbers there. */
   unref?(): this;
 }
 declare var setTimeout: (callback: () => void, milliseconds: number) => Timer;
 declare var clearTimeout: (timer: Timer | undefined) => void;
 declare var setImmediate: (callback: () => void) => unknown;
 
-/** Web Crypto. Its random numbers take 1 to 2 ms less to load than node:crypto's. */
+/** Web Crypto. It loads 1 to 2 ms faster than node:crypto, which has random numbers, too. */
 declare const crypto: { getRandomValues(bytes: Uint8Array): Uint8Array };
 
 interface Performance {
@@ -19,9 +19,9 @@ interface Performance {
 declare var performance: Performance;
 declare const console: { warn(text: string): void };
 
-/** For modules that are loaded only when they are used. */
+/** Loads modules when the library first uses them. */
 interface Process {
-  /** Not in Node before 20.16. */
+  /** Missing in Node before 20.16. */
   getBuiltinModule?: typeof require & {
     (module: "node:timers"): typeof import("node:timers") | undefined;
     (module: "node:perf_hooks"): { readonly performance: Performance } | undefined;
@@ -29,7 +29,7 @@ interface Process {
 }
 declare var process: Process;
 
-/** CommonJS's own, for the same modules. */
+/** The `require` of CommonJS, which loads the same modules. */
 declare function require(module: "node:net"): typeof import("node:net");
 declare function require(module: "node:tls"): typeof import("node:tls");
 declare function require(module: "node:crypto"): typeof import("node:crypto");
@@ -76,14 +76,14 @@ declare const URL: { new (text: string): URL };
 declare module "node:net" {
   export interface StreamError extends Error {
     readonly code?: string;
-    /** OpenSSL's words. */
+    /** The text of OpenSSL. */
     readonly reason?: string;
-    /** One for each address that was tried. */
+    /** One error for each address that the host tried. */
     readonly errors?: readonly Error[];
   }
   export interface Socket {
     readonly destroyed: boolean;
-    /** True for a TLS socket. */
+    /** True if it is a TLS socket. */
     readonly encrypted?: boolean;
     readonly readableLength: number;
     on(event: "data", listener: (bytes: Uint8Array) => void): this;
@@ -107,7 +107,7 @@ declare module "node:net" {
   }
   export function connect(options: ConnectOptions): Socket;
   export function isIP(text: string): 0 | 4 | 6;
-  /** For the embedded server of `nats-streaming-client/testing` alone. */
+  /** Only the server of `nats-streaming-client/testing` uses it. */
   export interface Server {
     listen(port: number, host: string, listening?: () => void): this;
     close(closed?: (error?: Error) => void): this;

@@ -194,8 +194,8 @@ describe("docs/options.md", () => {
   });
 
   test("has the defaults that the options' own descriptions give", () => {
-    const source = optionFiles.map(textOf).join("\n");
-    const described = [...source.matchAll(/ Default ([\d ]+(?: MiB)?)\. ?\*\/\n {2}(\w+)\?/g)];
+    const text = optionFiles.map(textOf).join("\n").replace(/\n {3}\*(?!\/)/g, "");
+    const described = [...text.matchAll(/ Default ([\d ]+(?: MiB)?)\.\s*\*\/\n {2}(\w+)\?/g)];
     expect(described.length).toBeGreaterThan(8);
     for (const [, value, option] of described) {
       expect(textOf("docs/options.md")).toMatch(new RegExp(`^\\| \`${option}\` \\| ${value} \\|`, "m"));

@@ -1,6 +1,6 @@
 import { subjectRule } from "../core-nats/subject.ts";
 
-/** What other clients call them, where that is not similar. */
+/** Names that other clients give to options, where the names are not similar. */
 const ALIASES: Readonly<Record<string, string>> = {
   url: "servers",
   uri: "servers",
@@ -19,19 +19,24 @@ const ALIASES: Readonly<Record<string, string>> = {
   rejectunauthorized: "ca",
 };
 
-/** @internal The largest int32: timers wait no longer, and the protocol counts no further. */
+/** @internal The largest int32. No timer waits longer, and the protocol has no larger number. */
 export const LARGEST_INT32 = 2 ** 31 - 1;
 const LONGEST_NAME = 256;
 
-/** @internal @throws TypeError unless the server takes it for a channel name, and it can be part of a NATS subject */
+/** @internal @throws TypeError unless the server accepts it as a channel name, and a NATS subject can contain it */
 export function checkChannel(subject: string): void {
   const rule = subjectRule(subject, false) ?? (subject.includes("/") ? "must have no /" : undefined);
   if (rule !== undefined) bad("subject", rule, subject);
 }
 
-/** @internal A misspelt option would be one that silently does nothing. `form` shows how the call is meant. */
+/**
+ * @internal Checks the names of options: a misspelt option would silently do nothing. `form` shows a correct call.
+ * @throws TypeError
+ */
 export function checkNames(call: string, names: readonly string[], options: object, form: string): void {
-  if (typeof options !== "object" || options === null) throw new TypeError(`the options of ${call} must be an object: ${form}`);
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`the options of ${call} must be an object: ${form}`);
+  }
   for (const option of Object.keys(options)) {
     if (names.includes(option)) continue;
     const meant = similar(option.toLowerCase(), names);
@@ -47,15 +52,19 @@ function similar(option: string, names: readonly string[]): string | undefined {
   return names.find((name) => name.toLowerCase() === option) ?? (option.length > 2 ? names.find(like) : undefined);
 }
 
-/** @internal Names are never part of a NATS subject, but operators read them, and they end up in file names and logs. */
+/**
+ * @internal Checks a name. No NATS subject contains it, but operators read it, and file names and logs contain it.
+ * @throws TypeError
+ */
 export function name(option: string, value: string): string {
-  if (typeof value !== "string" || value === "" || value.length > LONGEST_NAME || /[\s\p{Cc}\p{Z}\p{Cs}\ufeff]/u.test(value)) {
+  const fits = typeof value === "string" && value !== "" && value.length <= LONGEST_NAME;
+  if (!fits || /[\s\p{Cc}\p{Z}\p{Cs}\ufeff]/u.test(value)) {
     bad(option, `must be 1 to ${LONGEST_NAME} characters without blanks, line breaks and control characters`, value);
   }
   return value;
 }
 
-/** @internal @throws TypeError unless it is a time that a timer can wait. */
+/** @internal @throws TypeError unless a timer can wait for this time */
 export function milliseconds(option: string, value: number | undefined, fallback: number): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !(value > 0) || value > LARGEST_INT32) {
@@ -64,15 +73,21 @@ export function milliseconds(option: string, value: number | undefined, fallback
   return value;
 }
 
-/** @internal @throws TypeError unless it is whole seconds, in milliseconds. */
+/** @internal @throws TypeError unless it is whole seconds, in milliseconds */
 export function seconds(option: string, value: number | undefined, fallback: number): number {
   const whole = milliseconds(option, value, fallback);
   if (whole % 1000 !== 0) bad(option, "must be whole seconds (a multiple of 1000 milliseconds), at least 1000", value);
   return whole;
 }
 
-/** @internal @throws TypeError unless it is a whole number within these limits. */
-export function integer(option: string, value: number | undefined, fallback: number, least: number, most: number): number {
+/** @internal @throws TypeError unless it is a whole number from `least` to `most` */
+export function integer(
+  option: string,
+  value: number | undefined,
+  fallback: number,
+  least: number,
+  most: number,
+): number {
   if (value === undefined) return fallback;
   if (!Number.isSafeInteger(value) || value < least || value > most) {
     bad(option, `must be a whole number from ${least} to ${most}`, value);
@@ -80,31 +95,32 @@ export function integer(option: string, value: number | undefined, fallback: num
   return value;
 }
 
-/** @internal @throws TypeError unless it is true, false or not given. */
+/** @internal @throws TypeError unless it is true, false or undefined */
 export function boolean(option: string, value: boolean | undefined): boolean {
   if (value !== undefined && typeof value !== "boolean") bad(option, "must be true or false", value);
   return value === true;
 }
 
-/** @internal @throws TypeError naming the option, the rule and the value */
+/** @internal @throws TypeError that names the option, the rule and the value */
 export function bad(option: string, rule: string, value: unknown): never {
   throw new TypeError(`${option} ${rule}, not ${shown(value)}`);
 }
 
-/** @internal The value of a secret is never shown. */
+/** @internal @throws TypeError that names the option and the rule, but never the value of the secret */
 export function secret(option: string, rule: string, value: unknown): never {
   throw new TypeError(`${option} ${rule}, not ${kindOf(value)}`);
 }
 
 function shown(value: unknown): string {
   if (typeof value === "string") {
-    const text = JSON.stringify(value.slice(0, 64)).replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    const escaped = (c: string): string => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    const text = JSON.stringify(value.slice(0, 64)).replace(/[^\x20-\x7e]/g, escaped);
     return value.length > 64 ? `${text}… (${value.length} characters)` : text;
   }
   return typeof value === "number" || typeof value === "boolean" ? String(value) : kindOf(value);
 }
 
-/** @internal The kind of a value, which is not shown itself. */
+/** @internal The kind of a value, for a text that must not show the value itself. */
 export function kindOf(value: unknown): string {
   if (value === undefined || value === null) return String(value);
   if (typeof value !== "object") return `a ${typeof value}`;

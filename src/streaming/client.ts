@@ -35,12 +35,13 @@ declare global {
   }
 }
 
-/** After an outage this many subscriptions at a time are asked for: thousands at once would starve heartbeats. */
+/** Limits concurrent subscribe requests: after an outage, thousands at once would delay the answers to heartbeats. */
 const RESUBSCRIBES_AT_ONCE = 16;
 
 /**
- * Connects to a NATS server and registers with the streaming server behind it. Resolves once the client is registered. From then
- * on the client repairs whatever breaks, for as long as it takes, until {@link Client.close} or {@link Client.drain}.
+ * Connects to a NATS server and registers with the streaming server behind it. Resolves once the client is registered.
+ * From then on the client repairs whatever breaks, for as long as it takes, until {@link Client.close} or
+ * {@link Client.drain}.
  *
  * Rejects with a `TypeError` if an option is wrong, before anything is sent. Otherwise rejects with a `StreamingError`:
  * `CONNECT_FAILED`, `AUTH_FAILED`, `NO_SERVER`, `CLIENT_ID_IN_USE`, `REFUSED`, `NOT_PERMITTED`, or `ABORTED` by
@@ -58,8 +59,8 @@ export async function connect(options: ConnectOptions): Promise<Client> {
 }
 
 /**
- * A client of a streaming server, made by {@link connect}. It ends by {@link Client.close} or {@link Client.drain} alone. It repairs
- * everything else by itself.
+ * A client of a streaming server, made by {@link connect}. It ends by {@link Client.close} or {@link Client.drain}
+ * alone. It repairs everything else by itself.
  */
 export class Client {
   /** Resolves when the client has ended. */
@@ -121,16 +122,16 @@ export class Client {
   }
 
   /**
-   * Where the client is: `disconnected` without a link to a NATS server, `connected` with one, `registered` once the streaming server
-   * knows the client, `closed` when it has ended.
+   * Where the client is: `disconnected` without a link to a NATS server, `connected` with one, `registered` once the
+   * streaming server knows the client, `closed` when it has ended.
    */
   get state(): "disconnected" | "connected" | "registered" | "closed" {
     return this.#supervisor.state;
   }
 
   /**
-   * True while the client is registered and every subscription is in place. False during an outage, and from the call of
-   * {@link Client.drain} or {@link Client.close} on. For readiness probes.
+   * True while the client is registered and every subscription is in place. False during an outage, and from the call
+   * of {@link Client.drain} or {@link Client.close} on. For readiness probes.
    */
   get ready(): boolean {
     if (this.state !== "registered" || this.#draining) return false;
@@ -139,8 +140,8 @@ export class Client {
   }
 
   /**
-   * Returns what the client has done so far, and what is under way. {@link ClientStats} describes each number. The call is cheap: the
-   * client keeps these numbers anyway.
+   * Returns what the client has done so far, and what is under way. {@link ClientStats} describes each number. The call
+   * is cheap: the client keeps these numbers anyway.
    *
    * @example
    * ```ts
@@ -163,8 +164,8 @@ export class Client {
    * While the client is disconnected, or too much is under way, the publish waits for its turn. It settles within
    * {@link ConnectOptions.publishTimeout}. The bytes of `data` are copied before the call returns.
    *
-   * Rejects with a `TypeError` if an argument is wrong. Otherwise rejects with a `StreamingError`, whose `code` says whether the
-   * message is stored: `UNCONFIRMED` means unknown, every other code means no.
+   * Rejects with a `TypeError` if an argument is wrong. Otherwise rejects with a `StreamingError`, whose `code` says
+   * whether the message is stored: `UNCONFIRMED` means unknown, every other code means no.
    *
    * @example
    * ```ts
@@ -182,12 +183,13 @@ export class Client {
   }
 
   /**
-   * Publishes every item that the source yields. It takes items no faster than acks come in, so memory stays bounded. Resolves with the
-   * number of stored items.
+   * Publishes every item that the source yields. It takes items no faster than acks come in, so memory stays bounded.
+   * Resolves with the number of stored items.
    *
-   * It stops at the first failure, when {@link PublishOptions.signal} is aborted, and when the client closes or drains. Then it
-   * takes no more items, closes the source, waits until every item that it took is settled, and rejects with a `PublishManyError`. That
-   * error says what is stored, and where to go on. Rejects with a `TypeError` if an argument is wrong.
+   * It stops at the first failure, when {@link PublishOptions.signal} is aborted, and when the client closes or drains.
+   * Then it takes no more items, closes the source, waits until every item that it took is settled, and rejects with a
+   * `PublishManyError`. That error says what is stored, and where to go on. Rejects with a `TypeError` if an argument
+   * is wrong.
    *
    * @example
    * ```ts
@@ -196,20 +198,27 @@ export class Client {
    * console.log(`${stored} rows are stored`);
    * ```
    */
-  publishMany(subject: string, source: Iterable<PublishItem> | AsyncIterable<PublishItem>, options?: PublishManyOptions): Promise<number> {
+  publishMany(
+    subject: string,
+    source: Iterable<PublishItem> | AsyncIterable<PublishItem>,
+    options?: PublishManyOptions,
+  ): Promise<number> {
     return publishMany(this.#publisher, subject, source, options);
   }
 
   /**
-   * Subscribes to a channel and calls the handler for each message. The message is acknowledged when the handler has ended, unless
-   * {@link SubscribeOptions.manualAck} is set. If the handler fails, the message comes again after {@link SubscribeOptions.ackWait}.
+   * Subscribes to a channel and calls the handler for each message. The message is acknowledged when the handler has
+   * ended, unless {@link SubscribeOptions.manualAck} is set. If the handler fails, the message comes again after
+   * {@link SubscribeOptions.ackWait}.
    *
-   * Resolves once the server has accepted the subscription, and waits for that through outages. From then on the client keeps the
-   * subscription. The handler may be called before: messages can come together with the server's answer, so use
-   * `message.subscription` inside it. If this client is still closing a subscription with the same durable, the call waits for that.
+   * Resolves once the server has accepted the subscription, and waits for that through outages. From then on the client
+   * keeps the subscription. The handler may be called before: messages can come together with the server's answer, so
+   * use `message.subscription` inside it. If this client is still closing a subscription with the same durable, the
+   * call waits for that.
    *
-   * Rejects with a `TypeError` if an argument is wrong. Otherwise rejects with a `StreamingError`: `REFUSED` or `NOT_PERMITTED` if the
-   * server refuses it for good, `ABORTED` by {@link SubscribeOptions.signal}, `CLOSED` if the client ends before.
+   * Rejects with a `TypeError` if an argument is wrong. Otherwise rejects with a `StreamingError`: `REFUSED` or
+   * `NOT_PERMITTED` if the server refuses it for good, `ABORTED` by {@link SubscribeOptions.signal}, `CLOSED` if the
+   * client ends before.
    *
    * @example
    * ```ts
@@ -226,11 +235,12 @@ export class Client {
   }
 
   /**
-   * Subscribes to a channel, for a `for await` loop. The loop gets one message at a time. A message is acknowledged when the loop comes
-   * back for the next one: see {@link Messages}. Resolves and rejects as {@link Client.subscribe} does.
+   * Subscribes to a channel, for a `for await` loop. The loop gets one message at a time. A message is acknowledged
+   * when the loop comes back for the next one: see {@link Messages}. Resolves and rejects as {@link Client.subscribe}
+   * does.
    *
-   * {@link SubscribeOptions.maxInFlight} (default 100) says how many messages the server sends ahead. With 1 they are strictly in
-   * order, and a message that was left unacknowledged is retried first.
+   * {@link SubscribeOptions.maxInFlight} (default 100) says how many messages the server sends ahead. With 1 they are
+   * strictly in order, and a message that was left unacknowledged is retried first.
    *
    * @example
    * ```ts
@@ -249,12 +259,14 @@ export class Client {
   }
 
   /**
-   * Ends the client gracefully. No new handler starts. Handlers that run finish, and may still publish and ack. Then the client refuses
-   * new publishes, waits until those under way are settled, and closes. The {@link DrainReport} says what was left.
+   * Ends the client gracefully. No new handler starts. Handlers that run finish, and may still publish and ack. Then
+   * the client refuses new publishes, waits until those under way are settled, and closes. The {@link DrainReport} says
+   * what was left.
    *
-   * The waiting ends after {@link DrainOptions.timeout} milliseconds (default 20 000) in any case, also if the server is gone, or if a
-   * handler waits for this very drain. Leaving the server takes up to twice {@link ConnectOptions.requestTimeout} on top.
-   * An aborted {@link DrainOptions.signal} ends the waiting at once. Rejects with a `TypeError` if an option is wrong, and never else.
+   * The waiting ends after {@link DrainOptions.timeout} milliseconds (default 20 000) in any case, also if the server
+   * is gone, or if a handler waits for this very drain. Leaving the server takes up to twice
+   * {@link ConnectOptions.requestTimeout} on top. An aborted {@link DrainOptions.signal} ends the waiting at once.
+   * Rejects with a `TypeError` if an option is wrong, and never else.
    *
    * @example
    * ```ts
@@ -270,12 +282,13 @@ export class Client {
     const before = this.#publisher.stats().unconfirmed;
     const end = elapsed() + timeout;
     const left = (): number => Math.max(1, end - elapsed());
-    // One listener at the caller's signal, for all subscriptions.
+    // All subscriptions share one listener of the caller's signal.
     const { lifetime: enough, release } = anySignal(this.#ending, ...endings);
-    const unhandled = await Promise.all([...this.#subscriptions].map((subscription) => subscription.finishHandlers(left(), enough)));
+    const finishing = [...this.#subscriptions].map((subscription) => subscription.finishHandlers(left(), enough));
+    const unhandled = await Promise.all(finishing);
     await this.#publisher.drain(left(), enough);
     if ([...this.#subscriptions].some((subscription) => subscription.owesAcks)) {
-      // What was handled during an outage would come again: acks are repeated once the client is registered again.
+      // Messages that were handled during an outage would come again: their acks leave after the next registration.
       await settledWithin(left(), this.#supervisor.registered(enough), enough);
     }
     release();
@@ -288,9 +301,10 @@ export class Client {
   }
 
   /**
-   * Ends the client now; {@link Client.drain} ends it gracefully. Publishes under way reject: with `UNCONFIRMED` if they were sent, with
-   * `CLOSED` if not. Handlers that run go on, but their acks return false. The client tells the server, if it can reach it. The server
-   * keeps the positions of durables. Resolves when the client has ended, and never rejects.
+   * Ends the client now; {@link Client.drain} ends it gracefully. Publishes under way reject: with `UNCONFIRMED` if
+   * they were sent, with `CLOSED` if not. Handlers that run go on, but their acks return false. The client tells the
+   * server, if it can reach it. The server keeps the positions of durables. Resolves when the client has ended, and
+   * never rejects.
    *
    * @example
    * ```ts
@@ -315,15 +329,24 @@ export class Client {
    */
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
-  async #subscribe(subject: string, handler: MessageHandler, settings: SubscribeSettings, signal: Signal | undefined): Promise<SubscriptionImpl> {
-    // A durable that this client is about to close, as far as the server can be told, is free soon.
-    for (let other = this.#holderOf(subject, settings); other !== undefined; other = this.#holderOf(subject, settings)) {
+  async #subscribe(
+    subject: string,
+    handler: MessageHandler,
+    settings: SubscribeSettings,
+    signal: Signal | undefined,
+  ): Promise<SubscriptionImpl> {
+    const holder = (): SubscriptionImpl | undefined => this.#holderOf(subject, settings);
+    // A durable is free soon if this client is closing its subscription.
+    for (let other = holder(); other !== undefined; other = holder()) {
       if (!other.leaves) {
-        throw new StreamingError("REFUSED", `subscribe ${subject}: this client has a subscription with durable ${other.durable} already`);
+        const reason = `this client has a subscription with durable ${other.durable} already`;
+        throw new StreamingError("REFUSED", `subscribe ${subject}: ${reason}`);
       }
       if (!(await settled(other.closed, this.#ending, ...(signal === undefined ? [] : [signal])))) break;
     }
-    if (this.#draining || this.state === "closed") throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
+    if (this.#draining || this.state === "closed") {
+      throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
+    }
     const aborted = (): boolean => signal?.aborted === true;
     if (aborted()) throw abortedBy(signal, `subscribe ${subject}`);
     const { subscription, ready } = SubscriptionImpl.start(this.#context, subject, handler, settings);
@@ -340,13 +363,12 @@ export class Client {
     }
   }
 
-  /** This client's subscription that has the durable; a durable queue group may have several members. */
+  /** The subscription of this client that holds the durable. A durable queue group has many members and no holder. */
   #holderOf(subject: string, { durable, queue }: SubscribeSettings): SubscriptionImpl | undefined {
     if (durable === "" || queue !== "") return undefined;
-    for (const other of this.#subscriptions) {
-      if (other.subject === subject && other.durable === durable && other.queue === "" && other.state !== "closed") return other;
-    }
-    return undefined;
+    const holds = (other: SubscriptionImpl): boolean =>
+      other.subject === subject && other.durable === durable && other.queue === "" && other.state !== "closed";
+    return [...this.#subscriptions].find(holds);
   }
 
   async #end(): Promise<void> {

@@ -5,7 +5,9 @@ import type { Signal } from "./signal.ts";
 
 /** Options of `drain`. */
 export interface DrainOptions {
-  /** How long to wait for handlers and for publishes, in milliseconds. Leaving the server comes on top. Default 20 000. */
+  /**
+   * How long to wait for handlers and for publishes, in milliseconds. Leaving the server comes on top. Default 20 000.
+   */
   timeout?: number | undefined;
   /** Ends the waiting when it is aborted, as if {@link DrainOptions.timeout} were up. Default none. */
   signal?: Signal | undefined;
@@ -14,9 +16,10 @@ export interface DrainOptions {
 /** @internal The names of the options of `drain`. */
 export const DRAIN_OPTIONS = ["timeout", "signal"] as const;
 
-/** @internal The time to wait for, and what ends the wait before. @throws TypeError */
+/** @internal The longest wait, and the signals that end it before. @throws TypeError */
 export function checkDrainOptions(options: DrainOptions): { timeout: number; endings: readonly AbortSignalLike[] } {
-  checkNames("drain", DRAIN_OPTIONS, options, `drain({ timeout: ${typeof options === "number" ? String(options) : "20_000"} })`);
+  const example = typeof options === "number" ? String(options) : "20_000";
+  checkNames("drain", DRAIN_OPTIONS, options, `drain({ timeout: ${example} })`);
   const { timeout, signal } = options;
   checkSignal(signal);
   return { timeout: milliseconds("timeout", timeout, 20_000), endings: signal === undefined ? [] : [signal] };

@@ -34,8 +34,9 @@ export type StreamingErrorCode =
   | "UNCONFIRMED";
 
 /**
- * Every rejection of this library that is not a `TypeError` for a wrong argument. {@link StreamingError.code} says whether it was done.
- * The `message` reads "operation subject: reason". The `cause` is the error behind it, often a `NatsError`, if there is one.
+ * Every rejection of this library that is not a `TypeError` for a wrong argument. {@link StreamingError.code} says
+ * whether it was done. The `message` reads "operation subject: reason". The `cause` is the error behind it, often a
+ * `NatsError`, if there is one.
  *
  * @example
  * ```ts
@@ -46,7 +47,9 @@ export type StreamingErrorCode =
  * ```
  */
 export class StreamingError extends Error {
-  /** Says whether it was done: `UNCONFIRMED` means unknown, every other code means no. See {@link StreamingErrorCode}. */
+  /**
+   * Says whether it was done: `UNCONFIRMED` means unknown, every other code means no. See {@link StreamingErrorCode}.
+   */
   readonly code: StreamingErrorCode;
 
   /** @internal */
@@ -61,8 +64,8 @@ export class StreamingError extends Error {
 }
 
 /**
- * @internal Resolves as the promise does. Rejects with the same error, made anew: the stack of what an async function throws shows
- * who awaits it, and the first one was made in a loop or a timer.
+ * @internal Resolves as the promise does. Rejects with a copy of its error: a copy that an async function throws has a
+ * stack that shows who awaits it. The stack of the original shows only a loop or a timer.
  */
 export async function withCaller<T>(promise: Promise<T>): Promise<T> {
   try {
@@ -82,8 +85,9 @@ export interface PublishFailure {
 }
 
 /**
- * What `publishMany` rejects with. It says what is stored, and where to go on. `code`, `message` and `cause` are those of the failure
- * that ended it. If the source itself failed, or yielded something that is no data, the code is `ABORTED` and the cause is that error.
+ * What `publishMany` rejects with. It says what is stored, and where to go on. `code`, `message` and `cause` are those
+ * of the failure that ended it. If the source itself failed, or yielded something that is no data, the code is
+ * `ABORTED` and the cause is that error.
  *
  * @example
  * ```ts
@@ -97,7 +101,10 @@ export interface PublishFailure {
 export class PublishManyError extends StreamingError {
   /** How many items are stored for certain. */
   readonly stored: number;
-  /** An index in the source: all items before it are stored. To go on from there loses nothing, and may store some items twice. */
+  /**
+   * An index in the source: all items before it are stored. To go on from there loses nothing, and may store some items
+   * twice.
+   */
   readonly firstUncertain: number;
   /** How many items failed. */
   readonly failed: number;
@@ -126,23 +133,23 @@ export class PublishManyError extends StreamingError {
   }
 }
 
-/** @internal What a text of the streaming server means for what was asked of it. */
+/** @internal What a text of the streaming server means for the request that it answers. */
 export type AnswerClass =
-  /** No, and asking again does not help. */
+  /** The server refuses, and a second request does not help. */
   | "permanent"
-  /** Not now: ask again. Whether it was done is unknown. */
+  /** The server refuses for now: the client asks again. It is unknown whether the request was carried out. */
   | "transient"
   /** The server does not know this session. */
   | "session-lost"
-  /** A live client with this ID answered the server's question. */
+  /** A live client with this client ID answered the server. */
   | "in-use"
-  /** A subscription to the durable exists already. */
+  /** The durable has a subscription already. */
   | "duplicate-durable"
-  /** What was to be closed is not there. */
+  /** The server does not know the subscription that the request would close. */
   | "gone";
 
-// The texts of nats-streaming-server 0.25.6, each seen. A text that is not listed is transient: better asked once too
-// often than given up for a full disk.
+// The texts of nats-streaming-server 0.25.6, each seen. A text that is not listed is transient: one request too many
+// does less harm than a client that gives up because of a full disk.
 const CLASSES: readonly (readonly [RegExp, AnswerClass])[] = [
   [/^stan: clientID already registered/, "in-use"],
   [/^client has been replaced or is no longer registered|^stan: unknown clientID/, "session-lost"],
@@ -156,7 +163,7 @@ const CLASSES: readonly (readonly [RegExp, AnswerClass])[] = [
   [/: file name too long/, "permanent"],
 ];
 
-/** @internal How to take a text that the streaming server answered with. */
+/** @internal The class of a text that the streaming server answered with. */
 export function classify(text: string): AnswerClass {
   return CLASSES.find(([pattern]) => pattern.test(text))?.[1] ?? "transient";
 }

@@ -2,14 +2,14 @@ import type { Credentials } from "../core-nats/auth.ts";
 import type { Servers } from "../core-nats/servers.ts";
 import type { TlsOptions } from "../core-nats/socket.ts";
 
-/** @internal Connect options after checking, with the defaults filled in. */
+/** @internal The checked options of `connect`, with their defaults. */
 export interface Settings {
   readonly clusterId: string;
   readonly clientId: string;
   readonly servers: Servers;
   readonly ignoreClusterUpdates: boolean;
   readonly auth: () => Promise<Credentials | undefined>;
-  /** Undefined: TLS is not demanded. */
+  /** Undefined if TLS is not demanded. */
   readonly tls: (() => Promise<TlsOptions>) | undefined;
   readonly connectTimeout: number;
   readonly requestTimeout: number;

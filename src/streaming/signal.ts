@@ -11,14 +11,15 @@ export type Signal = typeof globalThis extends { AbortSignal: { prototype: infer
       removeEventListener(type: "abort", listener: () => void): void;
     };
 
-/** @internal @throws TypeError unless it is an AbortSignal, of whatever realm. */
+/** @internal @throws TypeError unless it is an AbortSignal, of any realm */
 export function checkSignal(signal: Signal | undefined): void {
-  if (signal !== undefined && (typeof signal !== "object" || signal === null || typeof signal.addEventListener !== "function")) {
+  if (signal === undefined) return;
+  if (typeof signal !== "object" || signal === null || typeof signal.addEventListener !== "function") {
     bad("signal", "must be an AbortSignal", signal);
   }
 }
 
-/** @internal Why something was given up: its caller's signal has aborted. */
+/** @internal The error of an operation whose caller has aborted its signal. */
 export function abortedBy(signal: Signal | undefined, operation: string): StreamingError {
   return new StreamingError("ABORTED", `${operation}: the caller's signal was aborted`, signal?.reason);
 }

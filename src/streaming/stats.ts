@@ -2,7 +2,10 @@
 export interface ClientStats {
   /** Publishes that the server has stored. */
   readonly stored: number;
-  /** Publishes that were rejected with any code but `UNCONFIRMED`. They are certainly not stored. A `TypeError` is not counted. */
+  /**
+   * Publishes that were rejected with any code but `UNCONFIRMED`. They are certainly not stored. A `TypeError` is not
+   * counted.
+   */
   readonly rejected: number;
   /** Publishes that were rejected with `UNCONFIRMED`. It is unknown whether they are stored. */
   readonly unconfirmed: number;
@@ -17,8 +20,8 @@ export interface ClientStats {
   /** Subscriptions that have not ended, now. */
   readonly subscriptions: number;
   /**
-   * Bytes of received messages that wait for a handler, or for their next delivery after they failed, in all subscriptions, now. Each
-   * message counts its size plus 256. `maxWaitingBytes` limits it.
+   * Bytes of received messages that wait for a handler, or for their next delivery after they failed, in all
+   * subscriptions, now. Each message counts its size plus 256. `maxWaitingBytes` limits it.
    */
   readonly waitingBytes: number;
   /** Connections to a NATS server that were made. All but the first are reconnects. */
@@ -27,11 +30,14 @@ export interface ClientStats {
   readonly registrations: number;
   /** How often the client verified its session, mostly after a lost link, and found it alive. */
   readonly resumptions: number;
-  /** When the client last became registered, or verified its session, in milliseconds since 1970. 0 before the first time. */
+  /**
+   * When the client last became registered, or verified its session, in milliseconds since 1970. 0 before the first
+   * time.
+   */
   readonly registeredAt: number;
   /**
-   * When the streaming server last said that it knows the client, in milliseconds since 1970. The client asks every `pingInterval`.
-   * 0 before the first time.
+   * When the streaming server last said that it knows the client, in milliseconds since 1970. The client asks every
+   * `pingInterval`. 0 before the first time.
    */
   readonly pongAt: number;
 }
@@ -46,7 +52,10 @@ export interface SubscriptionStats {
   readonly handled: number;
   /** Handlers that threw or whose promise rejected. */
   readonly failed: number;
-  /** Acks that were sent, or are sent once that is possible. A redelivery of a finished message is acknowledged again, and counts. */
+  /**
+   * Acks that were sent, or are sent once that is possible. A redelivery of a finished message is acknowledged again,
+   * and counts.
+   */
   readonly acknowledged: number;
   /** Handlers that run, now. */
   readonly running: number;

@@ -3,18 +3,19 @@ import type { ClientStatus } from "./session/client-status.ts";
 import type { SubscriptionStatus } from "./subscribing/subscription-status.ts";
 
 /**
- * What happens to a client and its subscriptions. `onStatus`, an option of `connect`, gets each one as it happens. New types may come
- * in a minor version: a `switch` needs a `default`. A `Subscription` has its channel in `subject`.
+ * What happens to a client and its subscriptions. `onStatus`, an option of `connect`, gets each one as it happens. New
+ * types may come in a minor version: a `switch` needs a `default`. A `Subscription` has its channel in `subject`.
  *
  * - `registered`: the streaming server knows this client. `resumed`: it is the same session as before
  * - `disconnected`: the link to the NATS server is lost, and `error` says why. The client repairs it
- * - `subscribed`: the subscription is in place. `resumed`: it was in place before. `from`: the sequence that it goes on from, if the
- *   client had to ask for one. `reason`: why the client asked again although neither link nor session was lost
+ * - `subscribed`: the subscription is in place. `resumed`: it was in place before. `from`: the sequence that it goes on
+ *   from, if the client had to ask for one. `reason`: why the client asked again although neither link nor session was
+ *   lost
  * - `gap`: messages with the sequences `from` to `to` may be missing, and `reason` says why
  * - `handler-failed`: the handler threw `error`, or its promise rejected. The message comes again after `ackWait`
  * - `redelivered-often`: this is the fifth delivery of the message, or a later one
- * - `error`: an attempt failed and the client repeats it, something unreadable was dropped, another client has the client ID, or the
- *   server refused a close. The `code` of the error says which
+ * - `error`: an attempt failed and the client repeats it, something unreadable was dropped, another client has the
+ *   client ID, or the server refused a close. The `code` of the error says which
  * - `closed`: the client has ended
  *
  * @example
@@ -27,22 +28,25 @@ import type { SubscriptionStatus } from "./subscribing/subscription-status.ts";
  */
 export type Status = ClientStatus | SubscriptionStatus;
 
-/** @internal Tells a status. Never throws. */
+/** @internal Reports a status. Never throws. */
 export type Notify = (status: Status) => void;
 
-/** @internal Wraps the caller's `onStatus`, whose failures are its own and end nothing here; without one, problems are printed. */
+/**
+ * @internal Wraps the caller's `onStatus`: a failure of it does not reach the client. Without `onStatus` the result
+ * prints problems.
+ */
 export function notifier(clientId: string, onStatus: ((status: Status) => void) | undefined): Notify {
   const listener = onStatus ?? printer(clientId);
   return (status) => {
     try {
       void Promise.resolve(listener(status)).catch(noop);
     } catch {
-      // A broken listener must not break what it listens to.
+      // A broken listener must not break the client.
     }
   };
 }
 
-/** Prints problems as lines, and that an outage is over. */
+/** Prints one line for each problem, and one for the end of an outage. */
 function printer(clientId: string): Notify {
   let outage = false;
   return (status) => {
@@ -56,21 +60,30 @@ function printer(clientId: string): Notify {
   };
 }
 
-/** The problem in words, or undefined for what is only news. */
+/** The problem in words, or undefined if the status is no problem. */
 function warningOf(status: Status): string | undefined {
   switch (status.type) {
     case "disconnected":
       return `disconnected: ${reasonOf(status.error)}`;
     case "error":
       return `${status.error.code}: ${reasonOf(status.error)}`;
-    case "subscribed":
-      return status.reason === undefined ? undefined : `${status.subscription.subject}: subscribed again: ${status.reason}`;
-    case "gap":
-      return `${status.subscription.subject}: messages ${status.from} to ${status.to} may be missing: ${status.reason}`;
-    case "handler-failed":
-      return `${status.subscription.subject}: the handler of message ${status.message.sequence} failed: ${stackOf(status.error)}`;
-    case "redelivered-often":
-      return `${status.subscription.subject}: message ${status.message.sequence} is delivered for the ${status.message.redeliveryCount + 1}th time`;
+    case "subscribed": {
+      const { subscription, reason } = status;
+      return reason === undefined ? undefined : `${subscription.subject}: subscribed again: ${reason}`;
+    }
+    case "gap": {
+      const { subscription, from, to, reason } = status;
+      return `${subscription.subject}: messages ${from} to ${to} may be missing: ${reason}`;
+    }
+    case "handler-failed": {
+      const { subscription, message, error } = status;
+      return `${subscription.subject}: the handler of message ${message.sequence} failed: ${stackOf(error)}`;
+    }
+    case "redelivered-often": {
+      const { subscription, message } = status;
+      const times = message.redeliveryCount + 1;
+      return `${subscription.subject}: message ${message.sequence} is delivered for the ${times}th time`;
+    }
     default:
       return undefined;
   }
@@ -80,12 +93,15 @@ function reasonOf(error: unknown): string {
   return wordsOf(error, "message").replace(/[\s\p{Cc}]+/gu, " ");
 }
 
-/** With the lines of the stack, if there is one. */
+/** The stack of an error, with its lines, or its message if there is no stack. */
 function stackOf(error: unknown): string {
   return wordsOf(error, "stack").replace(/[^\S\n]+|[^\P{Cc}\n]+/gu, " ") || reasonOf(error);
 }
 
-/** What was thrown may be anything: frameworks throw plain objects with a message, and an object may refuse to be text. */
+/**
+ * The text of a thrown value, which may be anything: frameworks throw plain objects with a message, and some objects
+ * throw when they are converted to a string.
+ */
 function wordsOf(error: unknown, property: "message" | "stack"): string {
   try {
     const text = (Object(error) as Record<string, unknown>)[property];

@@ -1,24 +1,23 @@
-import type { Receiver } from "../../core-nats/delivery.ts";
+import type { Delivery, Receiver } from "../../core-nats/delivery.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
-import type { Delivery } from "../../core-nats/delivery.ts";
 import { PubAckView } from "../../pb/data.ts";
 import type { Guids } from "./guid.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { PendingPublish } from "./pending-publish.ts";
 
-/** What becomes of publishes. */
+/** What answers say about publishes. */
 export interface AnswerEvents {
-  /** The server has stored it. */
+  /** The server has stored the message. */
   acknowledged(publish: PendingPublish): void;
-  /** The streaming server's own words for why a message was not stored, or may not have been. */
+  /** The server did not store the message, or may not have stored it. `text` is its reason. */
   refused(publish: PendingPublish, text: string): void;
-  /** A 503: no streaming server heard it. */
+  /** A 503: no streaming server received the publish. */
   noResponders(publish: PendingPublish, status: number): void;
-  /** The NATS server did not permit its subject. */
+  /** The NATS server denied the subject of the publish. */
   notPermitted(publish: PendingPublish, error: NatsError): void;
-  /** The NATS server denied the inbox that answers come to. */
+  /** The NATS server denied the inbox for acks. */
   acksDenied(error: NatsError): void;
-  /** An answer could not be read, and was dropped. */
+  /** An answer was dropped because it could not be read. */
   unreadable(error: unknown): void;
 }
 
@@ -35,7 +34,7 @@ export class Answers implements Receiver {
     this.#events = events;
   }
 
-  /** Called by the connection for each answer to a publish. */
+  /** The connection calls it with each answer to a publish. */
   deliver(delivery: Delivery): void {
     if (delivery.status !== 0) {
       const publish = this.#inFlight.ofToken(parseInt(delivery.subject().slice(-2), 16));
@@ -51,9 +50,9 @@ export class Answers implements Receiver {
       return;
     }
     const publish = this.#inFlight.find(this.#guids.read(bytes, view.guidStart, view.guidEnd));
-    // Not ours, or answered long ago, or given up: whatever it says is of no use any more.
+    // The publish of this answer is of another client, or settled already.
     if (publish === undefined) return;
-    publish.channel.noResponders = false;
+    publish.template.noResponders = false;
     if (view.errorStart === view.errorEnd) this.#events.acknowledged(publish);
     else this.#events.refused(publish, view.error());
   }
@@ -62,9 +61,14 @@ export class Answers implements Receiver {
     this.#events.acksDenied(error);
   }
 
-  /** The NATS server denied a subject. It says so once for each publish, in their order, and before the PONG of their lap. */
+  /**
+   * The NATS server denied a subject. It sends one denial for each publish, in the order of the publishes and before
+   * the PONG of their lap. Returns whether the denial is for a publish.
+   */
   publishDenied(subject: string, error: NatsError): boolean {
-    const publish = this.#inFlight.latest(({ session, channel }) => subject === `${session!.subjects.pubPrefix}.${channel.subject}`);
+    const publish = this.#inFlight.latest(
+      ({ session, template }) => subject === `${session?.subjects.pubPrefix}.${template.subject}`,
+    );
     if (publish === undefined) return false;
     this.#events.notPermitted(publish, error);
     return true;

@@ -11,15 +11,16 @@ const BEFORE_A = 87;
 
 // Why: docs/decisions.md#a-number-in-each-guid
 /**
- * The guids of one client: a random start, and a number in twelve hexadecimal digits, by which an ack finds its
- * publish. Always 22 characters, as every client's are: a shorter one would let through a message that is too large to
- * be delivered (seen on nats-streaming-server 0.25.6: it stalls all subscriptions of the channel for good).
+ * The guids of one client. A guid is a random start and a number in twelve hexadecimal digits. An ack finds its publish
+ * by the number. A guid has 22 characters, as those of every client: with a shorter one, the server would take a
+ * message that is too large to be delivered (seen on nats-streaming-server 0.25.6: such a message stalls all
+ * subscriptions of the channel for good).
  */
 export class Guids {
-  /** The guid of the number that was set last. */
+  /** The guid of the number that `set` got last. */
   readonly bytes = encoder.encode(nuid());
 
-  /** `number` is whole, from 0 to 2^48 - 1. */
+  /** Writes the number into `bytes`. It is whole, from 0 to 2^48 - 1. */
   set(number: number): void {
     const { bytes } = this;
     let low = number % HALF;
@@ -36,7 +37,7 @@ export class Guids {
     }
   }
 
-  /** The number of a guid of this client; -1 for what is none. */
+  /** The number in a guid of this client, or -1 if the bytes are no such guid. */
   read(bytes: Uint8Array, start: number, end: number): number {
     if (end - start !== LENGTH) return -1;
     for (let i = 0; i < PREFIX; i++) if (bytes[start + i] !== this.bytes[i]) return -1;
@@ -47,7 +48,7 @@ export class Guids {
   }
 }
 
-/** Six digits. */
+/** The number that hexadecimal digits stand for, or -1. At most six digits fit the bit operations. */
 function hexadecimal(bytes: Uint8Array, start: number, end: number): number {
   let number = 0;
   for (let at = start; at < end; at++) {

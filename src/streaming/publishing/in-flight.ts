@@ -1,40 +1,42 @@
 import type { Connection } from "../../core-nats/connection.ts";
+import { invariant } from "../invariant.ts";
 import type { PendingPublish } from "./pending-publish.ts";
 
 // Why: docs/decisions.md#laps-of-256-reply-subjects
 /**
- * Reply subjects come from a ring of so many tokens, with a PING after each lap: a 503 for a token that is received
- * before the lap's PONG can only be for that lap's publish. A new subject for each message would cost the server its
+ * How many tokens reply subjects have. Publishes use them in turn, and a PING follows each lap: a 503 that comes before
+ * the PONG of a lap is for a publish of that lap. With a new subject for each message, the server could not use its
  * cache (measured: 402 000 publishes per second in place of 517 000).
  */
 const LAP = 256;
 const SMALLEST_RING = 64;
 
 /**
- * Publishes that are sent and unanswered, each at its number modulo the length of a ring: an ack finds its publish
- * without a look-up. Numbers count up and are never used again, so an ack that comes late finds another number in its
- * place, or nothing, and settles nothing.
+ * Publishes that are sent and unanswered. Each one is in a ring, at its number modulo the length of the ring, so an ack
+ * finds its publish without a look-up. Numbers count up, and no number is used twice. So a late ack finds another
+ * number in the place of its own, or nothing, and settles nothing.
  */
 export class InFlight {
   count = 0;
-  /** Of the PubMsgs. */
+  /** The bytes of the encoded PubMsgs. */
   bytes = 0;
-  /** The number that was given last. */
+  /** The number of the last publish. */
   last = 0;
   #ring: (PendingPublish | undefined)[] = [];
   #mask = 0;
   #lap = 0;
   #lapAnswered = 0;
 
-  /** A new connection. What was in flight on another one must have been taken out. */
+  /** Begins a new connection. The publishes that were sent on another one must have been removed. */
   begin(): void {
-    // Laps go on with the numbers: those that were begun on another connection were answered for by its end.
+    invariant(this.count === 0, "publish: publishes of a lost connection are still in flight");
+    // Laps continue with the numbers. The end of a connection answers the laps that began on it.
     this.#lap = Math.floor(this.last / LAP);
     this.#lapAnswered = this.#lap;
   }
 
-  /** Takes in a publish that is about to be sent, and gives it its number. Sends a PING where a lap begins. */
-  add(publish: PendingPublish, size: number, connection: Connection): void {
+  /** Adds a publish before it is sent, and gives it the next number. Sends a PING where a lap begins. */
+  add(publish: PendingPublish, size: number, connection: Pick<Connection, "ping">): void {
     if (this.count * 2 >= this.#ring.length) this.#grow();
     let number = this.last;
     do {
@@ -55,23 +57,23 @@ export class InFlight {
     this.bytes -= publish.size;
   }
 
-  /** The publish of that number, if it is in flight. */
+  /** The publish of the number, if it is in flight. */
   find(number: number): PendingPublish | undefined {
     const publish = this.#ring[number & this.#mask];
     return publish?.number === number ? publish : undefined;
   }
 
-  /** The token in the reply subject of the publish of that number: 0 to 255. */
+  /** The token in the reply subject of the publish of the number: 0 to 255. */
   token(number: number): number {
     return number % LAP;
   }
 
-  /** The publish that a 503 for the token is about. */
+  /** The publish that a 503 for the token answers. */
   ofToken(token: number): PendingPublish | undefined {
     return this.find(this.#lapAnswered * LAP + token);
   }
 
-  /** The latest publish that `matches`, of the lap that a refusal received now is about. */
+  /** The latest publish that `matches`, of the lap that a denial belongs to if it is received now. */
   latest(matches: (publish: PendingPublish) => boolean): PendingPublish | undefined {
     const first = this.#lapAnswered * LAP;
     for (let number = first + LAP - 1; number >= first; number--) {
@@ -81,7 +83,7 @@ export class InFlight {
     return undefined;
   }
 
-  #beginLap(connection: Connection): void {
+  #beginLap(connection: Pick<Connection, "ping">): void {
     const lap = ++this.#lap;
     connection.ping((error) => {
       if (error === undefined) this.#lapAnswered = lap;

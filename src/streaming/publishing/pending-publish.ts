@@ -1,20 +1,20 @@
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { StreamingError } from "../errors.ts";
-import type { Session } from "../session/session.ts";
+import type { PublishSession } from "./publish-registration.ts";
 import type { PublishTemplate } from "./publish-template.ts";
 import type { Slab, Slabs } from "./slab.ts";
 
-/** How far a publish has come. */
+/** The stages of a publish. */
 export const Stage = {
   accepted: 0,
-  /** In a queue. */
+  /** The publish waits for its turn. */
   queued: 1,
   sent: 2,
-  /** Answered with a 503 although the session is alive: to be sent again after a while. Keeps its place among those in flight. */
+  /** The answer was a 503 although the session is alive. The publish is sent again later, and stays in flight. */
   noResponders: 3,
-  /** Answered with "invalid publish request": either the message is bad, or the session is gone; a ping will tell. */
+  /** The answer was "invalid publish request": the message is bad, or the session is gone. A ping tells which. */
   suspect: 4,
-  /** The same, and the session has been in question from the answer on: what the ping says is about it. */
+  /** As `suspect`, and the client pings the session now: the publish fails if the session is alive. */
   verifying: 5,
   settled: 6,
 } as const;
@@ -22,34 +22,36 @@ export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** One call of `publish` that has not been settled. */
 export class PendingPublish {
-  readonly channel: PublishTemplate;
+  readonly template: PublishTemplate;
   readonly reply: string;
-  /** Counts the calls: whoever is sent again goes before those that were called for later. */
+  /** The number of the call. A publish that is sent again goes before the publishes of later calls. */
   readonly order: number;
   /** On the monotonic clock, in whole milliseconds: a fraction would cost each publish an allocation. */
   readonly deadline: number;
-  /** Where the data is. */
+  /** The slab that holds the data, from `start` to `end`. */
   readonly slab: Slab;
   readonly start: number;
   readonly end: number;
   readonly resolve: () => void;
   readonly reject: (error: StreamingError) => void;
   stage: Stage = Stage.accepted;
-  /** Of its last sending: the number in the guid, the session, and in bytes the size of the PubMsg. */
+  /** The number in the guid of the last attempt. */
   number = 0;
-  session: Session | undefined;
+  /** The session of the last attempt. */
+  session: PublishSession | undefined;
+  /** The bytes that the publish counts for, in flight or in the queue. */
   size = 0;
-  /** It was sent on a connection that was lost, and is sent again: that one may have been stored. */
+  /** The publish is sent again, and an earlier attempt may have been stored. */
   perhapsStored = false;
-  /** Its neighbours among those that are not settled. */
+  /** The publish before and the publish behind this one in the queue. */
   previous: PendingPublish | undefined;
   next: PendingPublish | undefined;
-  /** The caller's. */
+  /** The signal of the caller. */
   signal: AbortSignalLike | undefined;
 
-  /** The data is what `slabs` was given last. */
+  /** The data is the data that `slabs` holds since the last call of `hold`. */
   constructor(
-    channel: PublishTemplate,
+    template: PublishTemplate,
     reply: string,
     order: number,
     deadline: number,
@@ -57,7 +59,7 @@ export class PendingPublish {
     resolve: () => void,
     reject: (error: StreamingError) => void,
   ) {
-    this.channel = channel;
+    this.template = template;
     this.reply = reply;
     this.order = order;
     this.deadline = deadline;

@@ -9,11 +9,16 @@ import type { Publisher } from "./publisher.ts";
 
 type Source = Iterable<PublishItem> | AsyncIterable<PublishItem>;
 
-/** So many failures are named. */
+/** How many failures an error names. */
 const MOST_FAILURES = 1_000;
 
 /** See `Client.publishMany`. */
-export async function publishMany(publisher: Publisher, subject: string, source: Source, options: PublishManyOptions = {}): Promise<number> {
+export async function publishMany(
+  publisher: Publisher,
+  subject: string,
+  source: Source,
+  options: PublishManyOptions = {},
+): Promise<number> {
   checkChannel(subject);
   checkPublishManyOptions(options);
   checkSource(source);
@@ -21,29 +26,29 @@ export async function publishMany(publisher: Publisher, subject: string, source:
 }
 
 /**
- * Publishes what one source yields. Draws as long as nothing has to wait for its turn, so that the source is ahead of the
- * acks by the publisher's window and one.
+ * Publishes the items of one source. It takes an item only while no publish waits for its turn. So the source is ahead
+ * of the acks by at most the publisher's window and one.
  */
 class Batch {
   readonly #publisher: Publisher;
   readonly #subject: string;
   readonly #options: PublishManyOptions;
-  /** Of every item that has none of its own; no options at all are cheaper than an object of nothing, for each message. */
+  /** The options of each item without a reply. No options cost less than an empty object, for each message. */
   readonly #publishOptions: PublishOptions | undefined;
-  /** How many items were drawn. */
-  #drawn = 0;
+  /** How many items were taken. */
+  #taken = 0;
   #stored = 0;
   /** All items before this one are stored. */
   #unbroken = 0;
-  /** The items behind it that are. */
+  /** The stored items behind `#unbroken`. */
   readonly #ahead = new Set<number>();
   #failed = 0;
   readonly #failures: PublishFailure[] = [];
-  /** Why it draws no more. */
+  /** The reason why it takes no more items. */
   #end: { readonly error: unknown } | undefined;
   /** Ends the wait for an item. */
   #wake = noop;
-  /** The drawing itself counts as one, so that all is settled only after the last was drawn. */
+  /** The loop over the source counts as one, so that the number reaches 0 only after the loop has ended. */
   #unsettled = 1;
   readonly #done = deferred();
 
@@ -61,8 +66,8 @@ class Batch {
     const closed = (): void => this.#stop(this.#error("CLOSED", "the client is closed"));
     const unlisten = [signal === undefined ? noop : onAbort(aborted, signal), onAbort(closed, this.#publisher.closing)];
     try {
-      if (Symbol.asyncIterator in source) await this.#drawLater(source);
-      else await this.#draw(source);
+      if (Symbol.asyncIterator in source) await this.#takeAsync(source);
+      else await this.#take(source);
     } catch (error) {
       this.#stop(error);
     }
@@ -73,7 +78,7 @@ class Batch {
     throw this.#failure(this.#end.error);
   }
 
-  async #draw(source: Iterable<PublishItem>): Promise<void> {
+  async #take(source: Iterable<PublishItem>): Promise<void> {
     if (this.#end !== undefined) return;
     for (const item of source) {
       this.#publish(item);
@@ -82,23 +87,23 @@ class Batch {
     }
   }
 
-  async #drawLater(source: AsyncIterable<PublishItem>): Promise<void> {
+  async #takeAsync(source: AsyncIterable<PublishItem>): Promise<void> {
     const iterator = source[Symbol.asyncIterator]();
     while (this.#end === undefined) {
-      const result = await new Promise<IteratorResult<PublishItem> | undefined>((drawn, broken) => {
-        this.#wake = () => drawn(undefined);
-        iterator.next().then(drawn, broken);
+      const result = await new Promise<IteratorResult<PublishItem> | undefined>((resolve, reject) => {
+        this.#wake = () => resolve(undefined);
+        iterator.next().then(resolve, reject);
       });
       if (result?.done === true) return;
       if (result !== undefined && this.#end === undefined) this.#publish(result.value);
       if (this.#publisher.hasBacklog) await this.#publisher.backlogCleared();
     }
-    // Not waited for: a source that has nothing to yield would not answer before it has.
+    // Nobody awaits it: a source that has nothing to yield answers only when it has something.
     void Promise.resolve(iterator.return?.()).catch(noop);
   }
 
   #publish(item: PublishItem): void {
-    const index = this.#drawn++;
+    const index = this.#taken++;
     let data = item as string | Uint8Array;
     let options = this.#publishOptions;
     if (isMessage(item)) {
@@ -119,17 +124,19 @@ class Batch {
       this.#ahead.add(index);
     }
     try {
-      const told: unknown = this.#options.onStored?.(this.#stored, this.#unbroken);
-      if (told !== undefined) Promise.resolve(told).catch(noop);
+      const returned: unknown = this.#options.onStored?.(this.#stored, this.#unbroken);
+      if (returned !== undefined) Promise.resolve(returned).catch(noop);
     } catch {
-      // Its own affair: the messages are stored all the same.
+      // A failure of the caller's function changes nothing: the messages are stored.
     }
     this.#settled();
   }
 
   #itemFailed(index: number, error: unknown): void {
     this.#failed++;
-    if (error instanceof StreamingError && this.#failures.length < MOST_FAILURES) this.#failures.push({ index, code: error.code });
+    if (error instanceof StreamingError && this.#failures.length < MOST_FAILURES) {
+      this.#failures.push({ index, code: error.code });
+    }
     this.#stop(error);
     this.#settled();
   }
@@ -138,7 +145,7 @@ class Batch {
     if (--this.#unsettled === 0) this.#done.resolve();
   }
 
-  /** Draws no more. */
+  /** Takes no more items. */
   #stop(error: unknown): void {
     this.#end ??= { error };
     this.#wake();
@@ -149,10 +156,12 @@ class Batch {
   }
 
   #failure(error: unknown): PublishManyError {
-    const ours = error instanceof StreamingError ? error : this.#error("ABORTED", "the source failed, or yielded what is no data", error);
+    const ofSource = "the source failed, or yielded what is no data";
+    const { code, message, cause } = error instanceof StreamingError ? error : this.#error("ABORTED", ofSource, error);
     const known = `${this.#stored} items are stored, among them all before item ${this.#unbroken} of the source`;
     const failures = this.#failures.sort((a, b) => a.index - b.index);
-    return new PublishManyError(ours.code, `${ours.message}; ${known}`, ours.cause, this.#stored, this.#unbroken, this.#failed, failures);
+    const text = `${message}; ${known}`;
+    return new PublishManyError(code, text, cause, this.#stored, this.#unbroken, this.#failed, failures);
   }
 }
 
@@ -162,7 +171,7 @@ function isMessage(item: PublishItem): item is Exclude<PublishItem, string | Uin
   return true;
 }
 
-/** A string and a Uint8Array are iterable too, but as a source they are a mistake. */
+/** @throws TypeError for no iterable, and for a string or a Uint8Array: as a source these are a mistake. */
 function checkSource(source: unknown): void {
   const usable = typeof source === "object" && source !== null && !isBytes(source);
   if (usable && (Symbol.asyncIterator in source || Symbol.iterator in source)) return;

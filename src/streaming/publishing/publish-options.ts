@@ -5,20 +5,26 @@ import type { Signal } from "../signal.ts";
 
 /** Options of `publish`. */
 export interface PublishOptions {
-  /** Stored with the message and delivered as its `reply`, at most 1,024 characters. The server does nothing with it. Default none. */
+  /**
+   * Stored with the message and delivered as its `reply`, at most 1,024 characters. The server does nothing with it.
+   * Default none.
+   */
   reply?: string | undefined;
   /** Aborts the publish, which rejects: with `ABORTED` if it was not sent, with `UNCONFIRMED` if it was. */
   signal?: Signal | undefined;
 }
 
 /** What a source of `publishMany` yields: data, or data with a `reply` of its own. */
-export type PublishItem = string | Uint8Array | { readonly data: string | Uint8Array; readonly reply?: string | undefined };
+export type PublishItem =
+  | string
+  | Uint8Array
+  | { readonly data: string | Uint8Array; readonly reply?: string | undefined };
 
 /** Options of `publishMany`. `reply` is for every item that has none of its own. `signal` is for all items. */
 export interface PublishManyOptions extends PublishOptions {
   /**
-   * Called with each ack. `stored` is how many items are stored. `unbroken` is how many of these stand at the beginning of the source
-   * without a gap: one could go on from there. What it throws is ignored. Default none.
+   * Called with each ack. `stored` is how many items are stored. `unbroken` is how many of these stand at the beginning
+   * of the source without a gap: one could go on from there. What it throws is ignored. Default none.
    */
   onStored?: ((stored: number, unbroken: number) => void) | undefined;
 }
@@ -33,7 +39,7 @@ const PUBLISH_ITEM = ["data", "reply"];
 export function checkPublishOptions(options: PublishOptions): void {
   checkNames("publish", PUBLISH_OPTIONS, options, "publish(subject, data, { reply })");
   const { reply, signal } = options;
-  // Stored and delivered as it is, never a subject on the wire: any text will do, within reason.
+  // The server stores and delivers the text. It is never a subject on the wire, so any text of this length is valid.
   if (reply !== undefined && (typeof reply !== "string" || reply.length > 1024)) {
     bad("reply", "must be a string of at most 1024 characters", reply);
   }
@@ -48,12 +54,12 @@ export function checkPublishManyOptions(options: PublishManyOptions): void {
   if (onStored !== undefined && typeof onStored !== "function") bad("onStored", "must be a function", onStored);
 }
 
-/** @internal @throws TypeError for what is neither data nor reply */
+/** @internal @throws TypeError if the item has another property than `data` and `reply` */
 export function checkPublishItem(item: { readonly data: unknown; readonly reply?: unknown }): void {
   checkNames("an item of publishMany", PUBLISH_ITEM, item, "{ data, reply }");
 }
 
-/** @internal @throws TypeError unless it can be published */
+/** @internal @throws TypeError unless it is a string or a Uint8Array */
 export function checkData(data: unknown): void {
   if (typeof data === "string" || isBytes(data)) return;
   const json = typeof data === "object" && data !== null ? " (JSON.stringify makes a string of an object)" : "";

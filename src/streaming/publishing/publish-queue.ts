@@ -6,24 +6,24 @@ import type { PendingPublish } from "./pending-publish.ts";
 
 // Why: docs/decisions.md#one-list-of-publishes-and-one-timer
 /**
- * All publishes that are not settled, in the order of their calls, and those among them that wait for their turn. All have
- * equally long, so that is the order of their deadlines too, and one timer serves them all.
+ * All publishes that are not settled, in the order of their calls. Some of them are queued: they wait for their turn.
+ * All have the same timeout, so the order of the calls is the order of the deadlines, and one timer serves them all.
  */
 export class PublishQueue {
   first: PendingPublish | undefined;
-  /** How many wait, and their bytes. */
-  waiting = 0;
-  bytes = 0;
-  /** The first that waits. All others that do are behind it, in the order of the calls. */
-  next: PendingPublish | undefined;
+  /** How many publishes are queued. */
+  queued = 0;
+  queuedBytes = 0;
+  /** The first queued publish. All other queued publishes are behind it, in the order of the calls. */
+  firstQueued: PendingPublish | undefined;
   #last: PendingPublish | undefined;
   #timer: Timer | undefined;
   readonly #timeout: number;
   readonly #expired: (publish: PendingPublish) => void;
-  readonly #waitingBytes: Deferred<void>[] = [];
+  readonly #cleared: Deferred<void>[] = [];
   #idle: Deferred<void> | undefined;
 
-  /** `expired` must take the publish out. */
+  /** Calls `expired` with each publish whose deadline has passed. It must remove the publish. */
   constructor(timeout: number, expired: (publish: PendingPublish) => void) {
     this.#timeout = timeout;
     this.#expired = expired;
@@ -43,42 +43,44 @@ export class PublishQueue {
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
-    // One that is gone but outlived a collection would keep alive all that came after it: measured, a third of the CPU.
+    // A removed publish that outlives a collection would keep all later ones alive: measured, a third of the CPU.
     publish.previous = undefined;
     publish.next = undefined;
     if (this.first === undefined) this.#idle?.resolve();
   }
 
-  /** Has the publish wait for its turn. */
+  /** Makes the publish wait for its turn. */
   enqueue(publish: PendingPublish, size: number): void {
     publish.stage = Stage.queued;
     publish.size = size;
-    this.waiting++;
-    this.bytes += size;
-    if (this.next === undefined || publish.order < this.next.order) this.next = publish;
+    this.queued++;
+    this.queuedBytes += size;
+    if (this.firstQueued === undefined || publish.order < this.firstQueued.order) this.firstQueued = publish;
   }
 
-  /** It waits no more. */
+  /** Ends the wait of a queued publish. */
   dequeue(publish: PendingPublish): void {
     publish.stage = Stage.accepted;
-    this.waiting--;
-    this.bytes -= publish.size;
-    if (this.waiting === 0) {
-      this.next = undefined;
-      for (const waitingBytes of this.#waitingBytes.splice(0)) waitingBytes.resolve();
-    } else if (publish === this.next) {
-      do this.next = this.next!.next; while (this.next!.stage !== Stage.queued);
+    this.queued--;
+    this.queuedBytes -= publish.size;
+    if (this.queued === 0) {
+      this.firstQueued = undefined;
+      for (const cleared of this.#cleared.splice(0)) cleared.resolve();
+    } else if (publish === this.firstQueued) {
+      let { next } = publish;
+      while (next !== undefined && next.stage !== Stage.queued) next = next.next;
+      this.firstQueued = next;
     }
   }
 
-  /** Resolves when nothing waits for its turn any more. */
+  /** Resolves when no publish is queued any more. Called while one is. */
   backlogCleared(): Promise<void> {
-    const waitingBytes = deferred();
-    this.#waitingBytes.push(waitingBytes);
-    return waitingBytes.promise;
+    const cleared = deferred();
+    this.#cleared.push(cleared);
+    return cleared.promise;
   }
 
-  /** Resolves when all are settled. */
+  /** Resolves when all publishes are settled. */
   idle(): Promise<void> {
     this.#idle ??= deferred();
     if (this.first === undefined) this.#idle.resolve();

@@ -1,49 +1,46 @@
 import { settledWithin, sleep } from "../../core-nats/async.ts";
 import { elapsed } from "../../core-nats/clock.ts";
-import type { Connection } from "../../core-nats/connection.ts";
 import { NatsError } from "../../core-nats/errors.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { nuid } from "../../core-nats/nuid.ts";
 import { StreamingError, classify } from "../errors.ts";
 import type { StreamingErrorCode } from "../errors.ts";
+import { invariant } from "../invariant.ts";
 import type { ClientStatus } from "../session/client-status.ts";
-import type { SessionListener, PublishState, Registration } from "../session/registration.ts";
+import type { SessionListener, PublishState } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { ClientStats } from "../stats.ts";
+import { AbortSignals } from "./abort-signals.ts";
 import { Answers } from "./answers.ts";
 import type { AnswerEvents } from "./answers.ts";
 import { Guids } from "./guid.ts";
 import { InFlight } from "./in-flight.ts";
+import { PendingPublish, Stage } from "./pending-publish.ts";
 import { checkData, checkPublishOptions } from "./publish-options.ts";
 import type { PublishOptions } from "./publish-options.ts";
 import { PublishQueue } from "./publish-queue.ts";
+import type { PublishConnection, PublishRegistration } from "./publish-registration.ts";
 import { PublishTemplates } from "./publish-template.ts";
-import { PendingPublish, Stage } from "./pending-publish.ts";
 import { RetryTimer } from "./retry-timer.ts";
 import { Sender } from "./sender.ts";
-import { AbortSignals } from "./abort-signals.ts";
 import { Slabs } from "./slab.ts";
 
-/** So many publishes that are stored say that the subscriptions to their channel should have got something. */
-const MANY = 256;
-/** What a publish costs while it waits, beyond its data: its promise, and what is known of it. */
+/** One call of `storedMany` stands for this many stored publishes to a channel. */
+const STORED_MANY = 256;
+/** The bytes that a queued publish takes beyond its data, for its promise and its fields. */
 const PUBLISH_OVERHEAD = 256;
-const ACKS = "_STAN.acks";
-/** While nothing tells when the client can publish again; the cause says why it cannot. */
+/** The reason of each rejection while the client cannot publish and does not know when it can. The cause says why. */
 const NOT_NOW = "refused until its cause has passed";
+type Counted = "stored" | "rejected" | "unconfirmed" | "inFlight" | "inFlightBytes" | "queued" | "queuedBytes";
 
-/**
- * Takes publishes, sends them, and settles each once.
- *
- * Out: `publish`, `#send`, and on through the encoder. Back: the answers, `acknowledged`, and the promise is settled.
- */
+/** Takes publishes, sends them, and settles each one once. */
 export class Publisher implements SessionListener, PublishState, AnswerEvents {
   readonly #settings: Settings;
   readonly #notify: (status: ClientStatus) => void;
   readonly #verify: (error?: StreamingError) => void;
   readonly #storedMany: (subject: string) => void;
-  readonly #acks = `${ACKS}.${nuid()}`;
+  readonly #acks = `_STAN.acks.${nuid()}`;
   readonly #templates = new PublishTemplates();
   readonly #slabs = new Slabs();
   readonly #inFlight = new InFlight();
@@ -59,11 +56,11 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   #rejected = 0;
   #unconfirmed = 0;
   readonly #retry = new RetryTimer(() => this.#sendUnanswered());
-  /** Of the promise that was made last. */
+  /** The functions of the newest promise. */
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
 
-  /** `storedMany` is told of a channel now and then, when many messages more are stored there. */
+  /** Calls `storedMany` with a channel after many more publishes to it: its subscriptions should have received some. */
   constructor(
     settings: Settings,
     notify: (status: ClientStatus) => void,
@@ -87,41 +84,41 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     return promise;
   }
 
-  /** One for all promises: measured, a function made for each takes a fifth of the CPU where 16 384 are in flight. */
+  /** All promises share it: measured, one function for each takes a fifth of the CPU with 16 384 in flight. */
   readonly #capture = (resolve: () => void, reject: (error: unknown) => void): void => {
     this.#resolve = resolve;
     this.#reject = reject;
   };
 
   /** See `Client.stats`. */
-  stats(): Pick<ClientStats, "stored" | "rejected" | "unconfirmed" | "inFlight" | "inFlightBytes" | "queued" | "queuedBytes"> {
+  stats(): Pick<ClientStats, Counted> {
     return {
       stored: this.#stored,
       rejected: this.#rejected,
       unconfirmed: this.#unconfirmed,
       inFlight: this.#inFlight.count,
       inFlightBytes: this.#inFlight.bytes,
-      queued: this.#queue.waiting,
-      queuedBytes: this.#queue.bytes,
+      queued: this.#queue.queued,
+      queuedBytes: this.#queue.queuedBytes,
     };
   }
 
-  /** True while something waits for its turn: whoever publishes many waits for `roomy`. */
+  /** True while a publish waits for its turn. A caller with many publishes then waits for `backlogCleared`. */
   get hasBacklog(): boolean {
-    return this.#queue.waiting > 0;
+    return this.#queue.queued > 0;
   }
 
-  /** Ends when nothing more is taken. */
+  /** Ends when the publisher takes no more publishes. */
   get closing(): AbortSignalLike {
     return this.#closing;
   }
 
-  /** Resolves when nothing waits for its turn any more. */
+  /** Resolves when no publish waits for its turn any more. */
   backlogCleared(): Promise<void> {
     return this.#queue.backlogCleared();
   }
 
-  /** Takes a publish; calls one of the two when it is settled. Never throws. */
+  /** Takes a publish. Calls `resolve` or `reject` when it is settled. Never throws. */
   accept(
     subject: string,
     data: string | Uint8Array,
@@ -131,7 +128,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   ): void {
     let publish: PendingPublish;
     try {
-      const channel = this.#templates.of(subject);
+      const template = this.#templates.of(subject);
       checkData(data);
       if (options !== undefined) checkPublishOptions(options);
       if (this.#closing.aborted) throw failure("CLOSED", subject, "the client is closed");
@@ -140,7 +137,8 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
       if (signal?.aborted === true) throw failure("ABORTED", subject, "the caller's signal was aborted", signal.reason);
       this.#slabs.hold(data);
       const deadline = Math.trunc(elapsed()) + this.#settings.publishTimeout;
-      publish = new PendingPublish(channel, options?.reply ?? "", ++this.#order, deadline, this.#slabs, resolve, reject);
+      const reply = options?.reply ?? "";
+      publish = new PendingPublish(template, reply, ++this.#order, deadline, this.#slabs, resolve, reject);
       if (signal !== undefined) this.#signals.add(publish, signal);
     } catch (error) {
       if (error instanceof StreamingError) this.#rejected++;
@@ -148,16 +146,16 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
       return;
     }
     this.#queue.add(publish);
-
-    if (this.#queue.waiting === 0 && this.#sender.maySend(publish)) this.#send(publish, data);
+    if (this.#queue.queued === 0 && this.#sender.maySend(publish)) this.#send(publish, data);
     else this.#wait(publish);
   }
 
   #wait(publish: PendingPublish): void {
     const size = publish.end - publish.start + publish.reply.length + PUBLISH_OVERHEAD;
-    if (this.#queue.bytes + size > this.#settings.maxQueuedBytes) {
-      const reason = `${this.#queue.bytes} bytes are waiting to be sent, and ${this.#settings.maxQueuedBytes} may (maxQueuedBytes)`;
-      this.#fail(publish, "QUEUE_FULL", reason);
+    const { maxQueuedBytes } = this.#settings;
+    if (this.#queue.queuedBytes + size > maxQueuedBytes) {
+      const waiting = `${this.#queue.queuedBytes} bytes are waiting to be sent`;
+      this.#fail(publish, "QUEUE_FULL", `${waiting}, and ${maxQueuedBytes} may (maxQueuedBytes)`);
       return;
     }
     this.#queue.enqueue(publish, size);
@@ -166,22 +164,24 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   #send(publish: PendingPublish, given?: string | Uint8Array): void {
     const size = this.#sender.send(publish, given);
     if (size === undefined) return;
-    const { maxPayload } = this.#sender.registration!.connection;
-    this.#fail(publish, "TOO_LARGE", `the encoded message has ${size} bytes, and the server takes ${maxPayload} (max_payload)`);
+    invariant(this.#sender.registration !== undefined, "publish: a message was sent without a registration");
+    const { maxPayload } = this.#sender.registration.connection;
+    const reason = `the encoded message has ${size} bytes, and the server takes ${maxPayload} (max_payload)`;
+    this.#fail(publish, "TOO_LARGE", reason);
   }
 
   acknowledged(publish: PendingPublish): void {
     this.#settle(publish);
     this.#stored++;
-    if (++publish.channel.stored % MANY === 0) this.#storedMany(publish.channel.subject);
+    if (++publish.template.stored % STORED_MANY === 0) this.#storedMany(publish.template.subject);
     publish.resolve();
-    if (this.#queue.waiting > 0) this.#pump();
+    if (this.#queue.queued > 0) this.#pump();
   }
 
   // Why: docs/decisions.md#the-answer-invalid-publish-request
   refused(publish: PendingPublish, text: string): void {
     if (/^stan: invalid publish request/.test(text)) {
-      // The client could not be registered anew, so this session is gone.
+      // The client could not register again, so this session is gone.
       if (this.#refusal !== undefined) return this.#sendAgain(publish);
       this.#unsend(publish);
       publish.stage = this.#sender.registration === undefined ? Stage.suspect : Stage.verifying;
@@ -194,22 +194,22 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
 
   // Why: docs/decisions.md#a-503-always-sends-again
   /**
-   * A 503: nobody in charge heard the publish. It is certainly not stored, and goes again before all that are waiting, once
-   * the session is verified. If that does not help, a new leader is not ready yet, or nobody serves the channel (of a server in
-   * partitioned mode): then it is tried now and then, less and less often, and nothing is in question.
+   * A 503: no streaming server received the publish, so it is certainly not stored. It is sent again before all queued
+   * publishes, once the session is verified. After a second 503 the retry timer says when, and the session is not
+   * suspect: a new leader is not ready yet, or no server serves the channel (in partitioned mode).
    */
   noResponders(publish: PendingPublish, status: number): void {
-    const { channel } = publish;
-    if (this.#sender.registration !== undefined && channel.noResponders) {
+    const { template } = publish;
+    if (this.#sender.registration !== undefined && template.noResponders) {
       publish.stage = Stage.noResponders;
       this.#retry.start();
       return;
     }
     this.#sendAgain(publish);
     if (this.#sender.registration === undefined) return;
-    channel.noResponders = true;
+    template.noResponders = true;
     this.#retry.reset();
-    const text = `publish ${channel.subject}: no streaming server is in charge`;
+    const text = `publish ${template.subject}: no streaming server is in charge`;
     this.#verify(new StreamingError("NO_SERVER", text, new NatsError("NO_RESPONDERS", `status ${status}`)));
   }
 
@@ -225,17 +225,19 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
   }
 
   unreadable(error: unknown): void {
-    this.#notify({ type: "error", error: new StreamingError("REFUSED", "publish: an ack that cannot be read was dropped", error) });
+    const text = "publish: an ack that cannot be read was dropped";
+    this.#notify({ type: "error", error: new StreamingError("REFUSED", text, error) });
   }
 
-  /** No publish could be confirmed, so none is sent on this connection. */
+  /** No ack can arrive on this connection, so the client sends no publish on it. */
   acksDenied(error: NatsError): void {
     this.#acksDenied = new StreamingError("NOT_PERMITTED", `publish: acks cannot be received: ${error.reason}`, error);
     this.#notify({ type: "error", error: this.#acksDenied });
     this.refuse(this.#acksDenied);
   }
 
-  open(connection: Connection): void {
+  open(connection: PublishConnection): void {
+    invariant(this.#sender.registration === undefined, "publish: a connection opened before another one was lost");
     connection.subscribe(`${this.#acks}.*`, this.#answers);
     connection.writable = () => this.#pump();
     connection.publishDenied = (subject, error) => this.#answers.publishDenied(subject, error);
@@ -243,7 +245,8 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#acksDenied = undefined;
   }
 
-  resume(registration: Registration, sent = this.#inFlight.last): void {
+  resume(registration: PublishRegistration, sent = this.#inFlight.last): void {
+    invariant(!registration.over.aborted, "publish: a registration that is over was resumed");
     this.#refusal = this.#acksDenied;
     this.#sender.registration = registration;
     let suspects = false;
@@ -266,14 +269,16 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
 
   // Why: docs/decisions.md#publishes-that-a-successor-does-not-know
   /**
-   * Another server may be in charge now, which knows nothing of what its predecessor had heard and not answered: it would
-   * fill the window until its time is up (seen when the leader of a raft cluster is killed).
+   * Gives up the publishes up to the number `sent` after a while: another server may be in charge now, which does not
+   * know them (seen when the leader of a raft cluster is killed). They would fill the window until their deadlines.
    */
-  async #giveUpSoon(registration: Registration, sent: number): Promise<void> {
+  async #giveUpSoon(registration: PublishRegistration, sent: number): Promise<void> {
     await sleep(this.#settings.requestTimeout, registration.over);
     if (registration.over.aborted) return;
     const error = new StreamingError("NO_SERVER", "publish: no ack, and another server may have taken over");
-    for (const publish of this.#queue) if (publish.stage === Stage.sent && publish.number <= sent) this.#giveUp(publish, error);
+    for (const publish of this.#queue) {
+      if (publish.stage === Stage.sent && publish.number <= sent) this.#giveUp(publish, error);
+    }
     this.#pump();
   }
 
@@ -281,12 +286,10 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#sender.registration = undefined;
   }
 
-  /** Publishes that are sent and not yet answered, and would have an unknown outcome if the connection ended. */
   get unanswered(): number {
     return this.#inFlight.count;
   }
 
-  /** The number of the publish that was sent last. */
   get sent(): number {
     return this.#inFlight.last;
   }
@@ -297,7 +300,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#retry.expire();
   }
 
-  /** Its ack will not come any more. */
+  /** Ends the wait for the ack of a publish. */
   #giveUp(publish: PendingPublish, error: StreamingError): void {
     if (this.#settings.resendUnconfirmed) {
       publish.perhapsStored = true;
@@ -307,7 +310,6 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     }
   }
 
-  /** There is no knowing when it will be possible to send again, and why: nothing waits for it. */
   refuse(error: StreamingError): void {
     this.#refusal = error;
     for (const publish of this.#queue) {
@@ -315,13 +317,13 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     }
   }
 
-  /** Takes nothing more, and waits until all is settled, but no longer than the timeout, or until one of these ends. */
+  /** Takes no more publishes. Waits until all are settled, the timeout is over, or one of the signals is aborted. */
   async drain(timeout: number, ...endings: readonly AbortSignalLike[]): Promise<void> {
     this.#closing.abort();
     await settledWithin(timeout, this.#queue.idle(), ...endings);
   }
 
-  /** Takes nothing more and settles all: what was sent is unconfirmed, the rest was not done. */
+  /** Takes no more publishes and settles all: sent ones reject with `UNCONFIRMED`, the others with `CLOSED`. */
   close(): void {
     this.#closing.abort();
     this.#sender.registration = undefined;
@@ -332,16 +334,16 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     this.#retry.stop();
   }
 
-  /** Sends what waits, as far as the window goes. */
+  /** Sends queued publishes, as far as the window allows. */
   #pump(): void {
-    for (let publish = this.#queue.next; publish !== undefined; publish = this.#queue.next) {
+    for (let publish = this.#queue.firstQueued; publish !== undefined; publish = this.#queue.firstQueued) {
       if (!this.#sender.maySend(publish)) return;
       this.#queue.dequeue(publish);
       this.#send(publish);
     }
   }
 
-  /** Takes a publish out of the ring, if it is in there. */
+  /** Removes a publish from those in flight, if it is one of them. */
   #unsend(publish: PendingPublish): void {
     if (publish.stage !== Stage.sent && publish.stage !== Stage.noResponders) return;
     this.#inFlight.remove(publish);
@@ -355,7 +357,7 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
     else this.#fail(publish, refusal.code, NOT_NOW, refusal);
   }
 
-  /** Takes a publish out of everything, once and for all. The caller resolves or rejects it. */
+  /** Removes a publish everywhere. The caller resolves or rejects it. */
   #settle(publish: PendingPublish): void {
     if (publish.stage === Stage.queued) this.#queue.dequeue(publish);
     else this.#unsend(publish);
@@ -367,25 +369,26 @@ export class Publisher implements SessionListener, PublishState, AnswerEvents {
 
   #fail(publish: PendingPublish, code: StreamingErrorCode, reason: string, cause?: unknown): void {
     this.#settle(publish);
-    // Whatever happened to this sending, an earlier one may have been stored.
+    // An earlier attempt may have been stored, although this one failed.
     const known = publish.perhapsStored ? "UNCONFIRMED" : code;
     if (known === "UNCONFIRMED") this.#unconfirmed++;
     else this.#rejected++;
-    publish.reject(failure(known, publish.channel.subject, reason, cause));
+    publish.reject(failure(known, publish.template.subject, reason, cause));
   }
 
   #expired(publish: PendingPublish): void {
     const { publishTimeout } = this.#settings;
-    const known = publish.channel.noResponders ? "heard by no streaming server" : "not sent";
+    const known = publish.template.noResponders ? "heard by no streaming server" : "not sent";
     if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", `no ack within ${publishTimeout} ms`);
     else this.#fail(publish, "NOT_SENT", `${known} within ${publishTimeout} ms`);
     this.#pump();
   }
 
   #aborted(publishes: Iterable<PendingPublish>, reason: unknown): void {
+    const text = "the caller's signal was aborted";
     for (const publish of publishes) {
-      if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", "the caller's signal was aborted after it was sent", reason);
-      else this.#fail(publish, "ABORTED", "the caller's signal was aborted", reason);
+      if (publish.stage === Stage.sent) this.#fail(publish, "UNCONFIRMED", `${text} after it was sent`, reason);
+      else this.#fail(publish, "ABORTED", text, reason);
     }
     this.#pump();
   }

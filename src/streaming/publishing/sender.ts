@@ -1,23 +1,26 @@
 import { PubMsg } from "../../pb/data.ts";
-import type { Registration } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { Guids } from "./guid.ts";
 import type { InFlight } from "./in-flight.ts";
 import { Stage } from "./pending-publish.ts";
 import type { PendingPublish } from "./pending-publish.ts";
+import type { PublishRegistration } from "./publish-registration.ts";
 import type { Slabs } from "./slab.ts";
 
-/** Payloads from this size on are sent from where they were copied to, not copied once more. Measured: at 16 KiB, to copy takes half the CPU. */
+/**
+ * A payload of at least this size is sent from its slab, without a second copy. Measured: at 16 KiB, the second copy
+ * takes half the CPU.
+ */
 const ATTACHED_SIZE = 32 * 1024;
-/** Up to this many bytes a loop copies faster than a view can be made and copied by the host. */
+/** Up to this many bytes, a loop copies faster than the host makes and copies a view. */
 const SHORT = 64;
 
-/** Sends publishes: encodes each straight into the outgoing bytes of the connection. */
+/** Sends publishes. It encodes each one straight into the outgoing bytes of the connection. */
 export class Sender {
-  /** Undefined while nothing can be sent. */
-  registration: Registration | undefined;
+  /** Undefined while no publish can be sent. */
+  registration: PublishRegistration | undefined;
   readonly #settings: Settings;
-  /** What the subjects start with that acks come to. */
+  /** The start of the reply subjects. */
   readonly #acks: string;
   readonly #guids: Guids;
   readonly #slabs: Slabs;
@@ -33,25 +36,25 @@ export class Sender {
     this.#head = { envelope: new Uint8Array(0), guid: guids.bytes };
   }
 
-  /** Whether a publish may be sent now: by count, by bytes, and by what the socket has taken. */
+  /** Whether the publish may be sent now: the window limits count and bytes, and the outbox must not be full. */
   maySend({ start, end }: PendingPublish): boolean {
     const { maxPubAcksInFlight, maxPubBytesInFlight } = this.#settings;
-    // First of all: what was given up is not in flight any more, and may still wait to be written.
+    // The outbox counts first: it may hold publishes that were given up, and these are not in flight any more.
     if (this.registration === undefined || this.registration.connection.outbox.full) return false;
     const { count, bytes } = this.#inFlight;
     return count === 0 || (count < maxPubAcksInFlight && bytes + end - start <= maxPubBytesInFlight);
   }
 
   /**
-   * Sends a publish that may be sent. `given` is its data as the caller has it, during the call only. Returns undefined, or
-   * the size of the encoded message if the server takes none of that size.
+   * Sends a publish that may be sent. `given` is the data of the caller, which is valid during the call. Returns
+   * undefined, or the size of the encoded message if the server takes no message of that size.
    */
   send(publish: PendingPublish, given?: string | Uint8Array): number | undefined {
-    const { channel, start, end, reply } = publish;
+    const { template, start, end, reply } = publish;
     const { connection, session } = this.registration!;
     const { clientId } = this.#settings;
-    channel.encode(session, clientId, this.#acks);
-    this.#head.envelope = reply === "" ? channel.envelope : channel.envelopeWith(reply, session, clientId);
+    template.encode(session, clientId, this.#acks);
+    this.#head.envelope = reply === "" ? template.envelope : template.envelopeWith(reply, session, clientId);
     const size = PubMsg.size(this.#head, end - start);
     if (size > connection.maxPayload) return size;
     this.#inFlight.add(publish, size, connection);
@@ -61,12 +64,13 @@ export class Sender {
     return undefined;
   }
 
-  #write({ channel, slab, start, end, number }: PendingPublish, size: number, given: string | Uint8Array | undefined): void {
+  #write(publish: PendingPublish, size: number, given: string | Uint8Array | undefined): void {
+    const { template, slab, start, end, number } = publish;
     const length = end - start;
     this.#guids.set(number);
     const { outbox } = this.registration!.connection;
     const attached = length >= ATTACHED_SIZE && !slab.shared;
-    let at = outbox.begin(channel.head, this.#inFlight.token(number), size, attached ? size - length : size);
+    let at = outbox.begin(template.head, this.#inFlight.token(number), size, attached ? size - length : size);
     const { bytes } = outbox;
     at = PubMsg.writeHead(this.#head, length, bytes, at);
     if (attached) {

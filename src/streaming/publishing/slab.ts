@@ -1,27 +1,27 @@
 import { encoder } from "../../core-nats/text.ts";
 
-/** A piece of memory that holds the data of several publishes until the last of them is settled. */
+/** A piece of memory that holds the data of publishes until the last of them is settled. */
 export interface Slab {
   readonly bytes: Uint8Array;
-  /** It is for several publishes. One that is not holds the data of one, and may be sent from where it lies. */
+  /** True: it holds the data of several publishes. False: it holds one payload, which the outbox may send from here. */
   readonly shared: boolean;
-  /** Publishes whose data is in here, and the outbox while it sends from here. Once there are none, it is written over. */
+  /** Counts the publishes whose data is in here, and the outbox while it sends from here. At 0 the slab is free. */
   users: number;
 }
 
-/** Data is put into pieces of this size one behind the other; what may be larger than a quarter gets one of its own. */
+/** Bytes of a shared slab. Payloads stand in it one behind the other. A payload of a quarter or more has its own. */
 const SIZE = 64 * 1024;
 const LARGE = SIZE / 4;
-/** So many are kept for reuse, which spares the host a megabyte of fresh memory for every few thousand messages. */
+/** How many spare slabs are kept: without them the host allocates a megabyte for every few thousand messages. */
 const SPARES = 32;
 /**
- * Of the large ones, so many bytes are kept: as many as are in flight by default. The host collects 32 MB of them at a
- * time (measured on Node 20), so that 8 MiB in flight would take 47 without this.
+ * How many bytes of large spare slabs are kept: as many as are in flight by default. The host collects 32 MB of them at
+ * a time (measured on Node 20), so 8 MiB in flight would take 47 MiB without spares.
  */
 const LARGE_SPARES = 8 * 1024 * 1024;
 
 // Why: docs/decisions.md#slabs-for-copies-of-payloads
-/** Copies of what was given to be published: the caller may do with its own bytes what it likes. */
+/** Copies of the payloads of publishes. The caller may change its own bytes after the call. */
 export class Slabs {
   #current: Slab = { bytes: new Uint8Array(0), shared: true, users: 0 };
   #end = 0;
@@ -29,12 +29,12 @@ export class Slabs {
   readonly #largeSpares: Slab[] = [];
   #largeSpareBytes = 0;
 
-  /** Where the data that was held last is. */
+  /** The slab that holds the data of the last call of `hold`, from `start` to `end`. */
   slab: Slab = this.#current;
   start = 0;
   end = 0;
 
-  /** Copies the data, UTF-8 for a string. `slab`, `start` and `end` say where to; it stays until `release`. */
+  /** Copies the data, a string as UTF-8, to `slab` from `start` to `end`. The copy stays until `release`. */
   hold(data: string | Uint8Array): void {
     // No character of a string takes more than three bytes.
     const most = typeof data === "string" ? data.length * 3 : data.length;
@@ -47,7 +47,7 @@ export class Slabs {
       this.end = bytes.length;
       return;
     }
-    // Not even empty data goes into a slab that is full: the first one, without any bytes, is never used, nor kept as a spare.
+    // Even empty data does not go into a full slab. So the first slab, which has no bytes, is never used or kept.
     if (most >= this.#current.bytes.length - this.#end) this.#next();
     const { bytes } = this.#current;
     const start = this.#end;
@@ -58,7 +58,7 @@ export class Slabs {
     this.end = this.#end;
   }
 
-  /** One of its users needs the slab no more. */
+  /** Ends the use of the slab by one of its users. */
   release(slab: Slab): void {
     slab.users--;
     if (slab.users > 0) return;
@@ -67,7 +67,10 @@ export class Slabs {
     else if (this.#spares.length < SPARES) this.#spares.push(slab);
   }
 
-  /** A spare one, if it is neither too small nor much too large: most who send large data send more of the same size. */
+  /**
+   * A spare slab, unless it is too small or much too large, or else a new one. Most callers that send large data send
+   * more of the same size.
+   */
   #large(size: number): Slab {
     const spare = this.#largeSpares.pop();
     if (spare !== undefined) this.#largeSpareBytes -= spare.bytes.length;
@@ -106,5 +109,5 @@ function writeBytes(data: Uint8Array, bytes: Uint8Array, at: number): number {
   return at + data.length;
 }
 
-/** Up to this many characters a loop is faster than the host's encoder. */
+/** Up to this many characters, a loop is faster than the host's encoder. */
 const SHORT_TEXT = 48;

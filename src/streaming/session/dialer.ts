@@ -1,4 +1,4 @@
-import { settledWithin, sleep, anySignal } from "../../core-nats/async.ts";
+import { anySignal, settledWithin, sleep } from "../../core-nats/async.ts";
 import { elapsed } from "../../core-nats/clock.ts";
 import { Connection } from "../../core-nats/connection.ts";
 import { NatsError } from "../../core-nats/errors.ts";
@@ -10,32 +10,33 @@ import type { Server } from "../../core-nats/servers.ts";
 import { StreamingError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 
-/** What a dialer tells of its connections. */
+/** What a dialer reports about its connections. */
 export interface DialerEvents {
-  /** Something went wrong while the link stays. */
+  /** Something failed on a connection that stays open. */
   problem(error: NatsError): void;
+  /** A server has sent an INFO. */
   informed(info: ServerInfo, from: Server): void;
 }
 
 /**
- * How long one server is dialled before the next one is dialled as well, in milliseconds; longer for one that did not answer
- * before, twice as long each time. A cluster may tell of addresses that cannot be reached from here (Docker, NAT): some accept
- * and stay silent.
+ * How long the dialer waits before it dials the next server beside the others, in milliseconds. It waits longer before
+ * a server that did not answer before, twice as long each time. A cluster may list addresses that cannot be reached
+ * from here (Docker, NAT): some of them accept a connection and stay silent.
  */
-const AHEAD = 500;
+const ATTEMPT_DELAY = 500;
 const MOST_DOUBLINGS = 5;
 
-/** Dials side by side, of which the first to succeed ends the others. */
+/** Concurrent dials. The first dial that succeeds ends the others. */
 interface Race {
   readonly over: Lifetime;
   readonly pending: Set<Server>;
   readonly failures: Map<Server, NatsError>;
-  won: Connection | undefined;
+  winner: Connection | undefined;
   /** Ends when a dial has ended. */
-  step: Lifetime;
+  dialEnded: Lifetime;
 }
 
-/** Finds a server: which one, when, and with what. */
+/** Connects to one of the servers, with credentials and TLS options. */
 export class Dialer {
   readonly #settings: Settings;
   readonly #events: DialerEvents;
@@ -47,31 +48,37 @@ export class Dialer {
 
   // Why: docs/decisions.md#servers-are-dialled-side-by-side
   /**
-   * Dials the servers in their order, side by side if need be, until one has proved its connection, or all have failed; one that
-   * has failed is dialled again while others keep silent. Resolves with the connection, or with why there is none: of each server,
-   * and nothing of those that `closing` came before.
+   * Dials the servers in their order, several at a time if they are silent, until one has proved its connection or all
+   * have failed. It dials a failed server again while others stay silent. Resolves with the connection, or with the
+   * failure of each server. If `closing` ends first, the dials that have not failed are left out.
    */
   async dial(servers: readonly Server[], closing: AbortSignalLike): Promise<Connection | readonly NatsError[]> {
-    const race: Race = { over: new Lifetime(), pending: new Set(), failures: new Map(), won: undefined, step: new Lifetime() };
+    const race: Race = {
+      over: new Lifetime(),
+      pending: new Set(),
+      failures: new Map(),
+      winner: undefined,
+      dialEnded: new Lifetime(),
+    };
     const { lifetime, release } = anySignal(closing, race.over);
     const queue = [...servers];
-    /** So many milliseconds are left until the next one is dialled. */
-    let lead = 0;
+    /** Milliseconds until the next dial. */
+    let untilNext = 0;
     while (!lifetime.aborted && (queue.length > 0 || race.pending.size > 0)) {
-      const server = lead <= 0 ? queue.shift() : undefined;
+      const server = untilNext <= 0 ? queue.shift() : undefined;
       if (server !== undefined) {
         void this.#try(server, race, lifetime);
-        lead = AHEAD * 2 ** Math.min(queue[0]?.silences ?? 0, MOST_DOUBLINGS);
+        untilNext = ATTEMPT_DELAY * 2 ** Math.min(queue[0]?.silences ?? 0, MOST_DOUBLINGS);
       }
-      race.step = new Lifetime();
-      await sleep(AHEAD, race.step, lifetime);
-      if (race.pending.size === 0) lead = 0;
-      if (race.step.aborted || lifetime.aborted) continue;
-      lead -= AHEAD;
+      race.dialEnded = new Lifetime();
+      await sleep(ATTEMPT_DELAY, race.dialEnded, lifetime);
+      if (race.pending.size === 0) untilNext = 0;
+      if (race.dialEnded.aborted || lifetime.aborted) continue;
+      untilNext -= ATTEMPT_DELAY;
       for (const failed of race.failures.keys()) void this.#try(failed, race, lifetime);
     }
     release();
-    return race.won ?? [...race.failures.values()];
+    return race.winner ?? [...race.failures.values()];
   }
 
   /** Never rejects. */
@@ -81,29 +88,31 @@ export class Dialer {
     race.failures.delete(server);
     try {
       const connection = await this.#open(server, over);
-      // Two may succeed in the same turn.
-      if (race.won !== undefined) return connection.close();
-      race.won = connection;
+      // Two dials may succeed in the same turn.
+      if (race.winner !== undefined) return connection.close();
+      race.winner = connection;
       server.silences = 0;
       race.over.abort();
     } catch (error) {
-      if (elapsed() - began >= AHEAD) server.silences++;
-      race.failures.set(server, error instanceof NatsError ? error : new NatsError("CONNECT", `cannot connect to ${server.label}`, error));
+      if (elapsed() - began >= ATTEMPT_DELAY) server.silences++;
+      const failure = new NatsError("CONNECT", `cannot connect to ${server.label}`, error);
+      race.failures.set(server, error instanceof NatsError ? error : failure);
     } finally {
       race.pending.delete(server);
-      race.step.abort();
+      race.dialEnded.abort();
     }
   }
 
   async #open(server: Server, over: AbortSignalLike): Promise<Connection> {
-    const { clientId, auth, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix, servers, ignoreClusterUpdates } = this.#settings;
-    const credentials = await this.#asked("auth", "credentials", "AUTHORIZATION", auth, over);
+    const { clientId, auth, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix } = this.#settings;
+    const { servers, ignoreClusterUpdates } = this.#settings;
+    const credentials = await this.#call("auth", "credentials", "AUTHORIZATION", auth, over);
     return Connection.open(
       server,
       {
         name: clientId,
         credentials: credentials ?? server.credentials,
-        tls: tls && (await this.#asked("tls", "options", "TLS", tls, over)),
+        tls: tls && (await this.#call("tls", "options", "TLS", tls, over)),
         timeout: connectTimeout,
         pingInterval,
         pingMaxOut,
@@ -118,30 +127,37 @@ export class Dialer {
     );
   }
 
-  /** What the caller's function gives: asked at every dial, and not waited for longer than a dial may take. */
-  async #asked<T>(option: string, what: string, code: NatsErrorCode, ask: () => Promise<T>, over: AbortSignalLike): Promise<T> {
+  /** Calls a function of the caller, which may take as long as a dial. It is called at every dial. */
+  async #call<T>(
+    option: string,
+    what: string,
+    code: NatsErrorCode,
+    getValue: () => Promise<T>,
+    over: AbortSignalLike,
+  ): Promise<T> {
     const { connectTimeout } = this.#settings;
-    const asked = ask();
-    const answered = await settledWithin(connectTimeout, asked, over);
-    if (!answered) throw new NatsError("TIMEOUT", `${option}: no ${what} within ${connectTimeout} ms`);
+    const value = getValue();
+    const inTime = await settledWithin(connectTimeout, value, over);
+    if (!inTime) throw new NatsError("TIMEOUT", `${option}: no ${what} within ${connectTimeout} ms`);
     try {
-      return await asked;
+      return await value;
     } catch (error) {
       throw new NatsError(code, `${option}: the function that gives the ${what} failed`, error);
     }
   }
 }
 
-/** Why no server could be used. */
+/** The error of a round of dials that all failed. */
 export function notConnected(failures: readonly NatsError[]): StreamingError {
   const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
-  // Sorted, since servers are tried in any order, and the same failure is to be told in the same words.
+  // Sorted: the order of the servers changes, and the same failures must make the same text.
   const reasons = failures.map(({ reason }) => reason).sort().join("; ");
   const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, "no server could be used");
   return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
 }
 
-/** What went wrong on a connection that stays. */
+/** The error of a problem on a connection that stays open. */
 export function problem(error: NatsError): StreamingError {
-  return new StreamingError(error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED", `connection: ${error.reason}`, error);
+  const code = error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED";
+  return new StreamingError(code, `connection: ${error.reason}`, error);
 }

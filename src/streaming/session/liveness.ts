@@ -8,31 +8,31 @@ import type { Settings } from "../settings.ts";
 import type { PublishState, Registration } from "./registration.ts";
 import type { Session } from "./session.ts";
 
-/** What pings tell, beyond their verdict. */
+/** What pings report, beside their verdict. */
 export interface LivenessEvents {
   /** The server knows the session. */
   alive(): void;
-  /** The server answers after pings that it did not answer; `sent` is the last publish that was sent before this one. */
+  /** The server answers a ping after unanswered ones. `sent` is the last publish that was sent before this ping. */
   answersAgain(registration: Registration, sent: number): void;
-  /** For long nobody has answered on a new connection. */
+  /** No streaming server has answered for a while on a new connection. */
   noResponders(error: StreamingError): void;
   /** The NATS server does not permit pings. */
   pingDenied(session: Session): void;
-  /** The session has to be verified. */
+  /** The session is suspect. */
   verify(error: StreamingError): void;
 }
 
-/** Pings that must be answered definitely are repeated this often: a new leader is found soon after it serves. */
+/** How often a ping is repeated until its answer is definite: the client finds a new leader soon after it serves. */
 const VERIFY_INTERVAL = 100;
 const VERIFY_TIMEOUT = 1_000;
-/** For so long a new leader, or a restarted server, may be out of reach before it is told. */
-const UNANNOUNCED = 2_000;
+/** A new leader, or a restarted server, may be unavailable for this long before the client reports it. */
+const UNREPORTED = 2_000;
 
-/** Asks the streaming server whether it knows the session, by pings. */
+/** Pings the streaming server to find out whether it knows the session. */
 export class Liveness {
   readonly #settings: Settings;
   readonly #publishes: PublishState;
-  /** The end of the client. */
+  /** Ends when the client ends. */
   readonly #closing: AbortSignalLike;
   readonly #events: LivenessEvents;
 
@@ -43,19 +43,23 @@ export class Liveness {
     this.#events = events;
   }
 
-  /** Asks until the answer is definite; undefined if the connection or the client ends before. `news`: nobody knows yet. */
-  async verdict(session: Session, connection: Connection, news: boolean): Promise<"alive" | "gone" | undefined> {
+  /**
+   * Pings until the answer is definite. Resolves with undefined if the connection or the client ends before. With
+   * `reports` it reports once that no server answers.
+   */
+  async verdict(session: Session, connection: Connection, reports: boolean): Promise<"alive" | "gone" | undefined> {
     const closing = this.#closing;
     const definite = new Lifetime();
     let verdict: "alive" | "gone" | undefined;
-    for (let asked = 0; verdict === undefined && !connection.ended.aborted && !closing.aborted; asked++) {
-      if (news && asked === UNANNOUNCED / VERIFY_INTERVAL) {
-        this.#events.noResponders(new StreamingError("NO_SERVER", "ping: connected, but no streaming server is in charge"));
+    for (let tries = 0; verdict === undefined && !connection.ended.aborted && !closing.aborted; tries++) {
+      if (reports && tries === UNREPORTED / VERIFY_INTERVAL) {
+        const text = "ping: connected, but no streaming server is in charge";
+        this.#events.noResponders(new StreamingError("NO_SERVER", text));
       }
       void session.ping(connection, VERIFY_TIMEOUT).then((answer) => {
         if (answer === "denied") this.#events.pingDenied(session);
         if (answer === "no-responders" || answer === "timeout") return;
-        // Nobody can tell whether it lives: registering anew is sure.
+        // After "denied" no ping tells whether the session lives. A new registration works in any case.
         verdict ??= answer === "alive" ? "alive" : "gone";
         definite.abort();
       });
@@ -64,19 +68,20 @@ export class Liveness {
     return closing.aborted || connection.ended.aborted ? undefined : verdict;
   }
 
-  /** Pings until the session has to be verified (undefined), is gone, or connection or client end. */
+  /** Pings until the session is gone. Resolves with undefined if it is suspect, or connection or client end. */
   async watch(registration: Registration, suspicion: AbortSignalLike): Promise<"gone" | undefined> {
     const { session, connection } = registration;
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const signals = [suspicion, connection.ended, this.#closing];
     let missed = 0;
     while (!signals.some((signal) => signal.aborted)) {
-      // The wall clock, not the monotonic one, which stands still while a machine is suspended.
+      // This takes the wall clock: the monotonic one stands still while the machine is suspended.
       const before = now();
       await sleep(pingInterval, ...signals);
       if (signals.some((signal) => signal.aborted) || !session.canPing) continue;
       if (now() - before > pingInterval * (pingMaxOut + 1)) {
-        this.#events.verify(new StreamingError("NO_SERVER", "ping: this process stood still for longer than the server may have waited"));
+        const text = "ping: this process stood still for longer than the server may have waited";
+        this.#events.verify(new StreamingError("NO_SERVER", text));
         return undefined;
       }
       const { sent } = this.#publishes;
@@ -90,11 +95,12 @@ export class Liveness {
         continue;
       }
       if (verdict === "alive") this.#events.alive();
-      // The one that answers need not be the one that did not: what was sent before this ping may be lost with that one.
+      // Another server may answer now. Then publishes that were sent before this ping may be lost with the old one.
       if (verdict === "alive" && missed > 0) this.#events.answersAgain(registration, sent);
       missed = verdict === "alive" ? 0 : missed + 1;
       if (verdict === "no-responders" || missed >= pingMaxOut) {
-        const reason = verdict === "no-responders" ? "no streaming server is in charge" : `${missed} pings in a row were not answered`;
+        const unanswered = `${missed} pings in a row were not answered`;
+        const reason = verdict === "no-responders" ? "no streaming server is in charge" : unanswered;
         this.#events.verify(new StreamingError("NO_SERVER", `ping: ${reason}`));
         return undefined;
       }

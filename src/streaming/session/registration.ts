@@ -4,7 +4,7 @@ import type { StreamingError } from "../errors.ts";
 import type { Session } from "./session.ts";
 import type { Stopwatch } from "./stopwatch.ts";
 
-/** A session on a connection, from its registration or verification until one of the two is lost. */
+/** A session on a connection, from its registration or verification until the session or the connection is lost. */
 export interface Registration {
   readonly connection: Connection;
   readonly session: Session;
@@ -12,37 +12,37 @@ export interface Registration {
   readonly over: AbortSignalLike;
 }
 
-/** What the supervisor keeps informed: the publisher, and each subscription. */
+/** The publisher and each subscription, to which the supervisor reports changes. */
 export interface SessionListener {
-  /** A new connection: open what must be heard on it before the session is verified. */
+  /** There is a new connection. The listener opens its inboxes on it, before the session is verified. */
   open(connection: Connection, session: Session | undefined): void;
   /**
-   * The session is known to be alive, again or still: send, and do not rely on what was sent before; if there is a `sent`,
-   * then of the publishes not on those up to this number.
+   * The session is alive. The listener sends again, and does not rely on what it sent before. If `sent` is given, this
+   * means only publishes up to this number.
    */
   resume(registration: Registration, sent?: number): void;
-  /** Nobody may be in charge: send nothing more until `resume`. */
+  /** There may be no streaming server in charge. The listener sends nothing until `resume`. */
   suspend(): void;
-  /** The connection is gone, and with it what was under way. */
+  /** The connection is lost. No answer to an earlier request will come. */
   lost(error: StreamingError): void;
 }
 
-/** Who registers the client, as its subscriptions see it. */
+/** The part of the supervisor that subscriptions use. */
 export interface Registrar {
   /** How much time has passed. */
   readonly stopwatch: Stopwatch;
-  /** Resolves with the registration as soon as there is one; with undefined once `ending` ends. */
+  /** Resolves with the registration as soon as there is one, or with undefined once `ending` ends. */
   registered(ending: AbortSignalLike): Promise<Registration | undefined>;
-  /** Has the session verified before anything more is published; `error` is told, if there is one. */
+  /** Makes the session suspect: it is verified before the next publish is sent. Reports `error`, if given. */
   verify(error?: StreamingError): void;
 }
 
-/** The client's publishes, as the one who registers it sees them. */
+/** The part of the publisher that the supervisor uses. */
 export interface PublishState {
-  /** Publishes that are sent and not yet answered, and would have an unknown outcome if the connection ended. */
+  /** How many publishes are sent and not answered. Their outcome is unknown if the connection ends. */
   readonly unanswered: number;
-  /** The number of the publish that was sent last. */
+  /** The number of the last publish that was sent. */
   readonly sent: number;
-  /** There is no knowing when it will be possible to send again, and why: nothing waits for it. */
+  /** The client does not know when it can publish again. Publishes reject with this error, now and until `resume`. */
   refuse(error: StreamingError): void;
 }

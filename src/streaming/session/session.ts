@@ -17,14 +17,15 @@ const PROTOCOL = 1;
 const EMPTY = new Uint8Array(0);
 
 /**
- * What a ping says of a session. Only `gone` is final: `nobody` (a 503: no leader, a standby, a server that is down)
- * and `silent` mean that nobody in charge was reached; `denied`, that the NATS server does not let us ask.
+ * What a ping says about a session. Only `alive` and `gone` are definite. After `no-responders` (a 503: no leader, a
+ * standby, a server that is down) and `timeout`, no server in charge was reached. With `denied`, the NATS server does
+ * not permit pings.
  */
 export type Verdict = "alive" | "gone" | "no-responders" | "timeout" | "denied";
 
 /**
- * One registration with the streaming server: its client ID, a connection ID and a heartbeat inbox, both fresh. It
- * outlives connections; whether it is still known is for the server to say, to a ping.
+ * A session of the client with the streaming server. It has the client ID, and a connection ID and a heartbeat inbox of
+ * its own. It outlives connections. Only a ping tells whether the server still knows it.
  */
 export class Session {
   readonly connId = nuid();
@@ -32,7 +33,8 @@ export class Session {
   readonly #settings: Settings;
   #subjects: ConnectResponse | undefined;
   #mayPing = true;
-  #heard: { connection: Connection; sid: number } | undefined;
+  /** The subscription to the heartbeat inbox. */
+  #heartbeats: { connection: Connection; sid: number } | undefined;
   #denied: NatsError | undefined;
 
   constructor(settings: Settings) {
@@ -40,31 +42,32 @@ export class Session {
     this.#inbox = `${settings.inboxPrefix}.${nuid()}`;
   }
 
-  /** The subjects that the server gave out; they differ from server to server. */
+  /** The subjects that the server gave out. They differ from server to server. */
   get subjects(): ConnectResponse {
     if (this.#subjects === undefined) throw new Error("not registered");
     return this.#subjects;
   }
 
-  /** False for a server of protocol 0, and once a ping was denied: nothing tells whether such a session still lives. */
+  /** False with a server of protocol 0, and after a denied ping: no ping tells whether such a session still lives. */
   get canPing(): boolean {
     return this.#mayPing && this.#subjects !== undefined && this.#subjects.pingRequests !== "";
   }
 
   /** Answers heartbeats on this connection from now on. */
   open(connection: Connection): void {
-    this.#heard = { connection, sid: connection.subscribe(this.#inbox, this.#heartbeats(connection)) };
+    this.#heartbeats = { connection, sid: connection.subscribe(this.#inbox, this.#heartbeatReceiver(connection)) };
   }
 
-  /** Never answers a heartbeat again: an answer would keep the server from registering anybody else under the client ID. */
+  /** Never answers a heartbeat again: after an answer the server would register no other session of the client ID. */
   abandon(): void {
-    this.#heard?.connection.unsubscribe(this.#heard.sid);
-    this.#heard = undefined;
+    this.#heartbeats?.connection.unsubscribe(this.#heartbeats.sid);
+    this.#heartbeats = undefined;
   }
 
   /**
-   * Registers: the heartbeat inbox is open and known to the server before it is asked. Once `ending` has ended nothing is
-   * asked. Rejects with a `StreamingError`; the session must then be abandoned, since the request may still be carried out.
+   * Registers. The NATS server knows the heartbeat inbox before the request leaves. No request leaves after `ending`
+   * has ended. Rejects with a `StreamingError`. Then the caller must abandon the session, since the server may still
+   * carry out the request.
    */
   async register(connection: Connection, ending: AbortSignalLike): Promise<void> {
     const { clientId, clusterId, discoverPrefix, pingInterval, pingMaxOut, requestTimeout } = this.#settings;
@@ -80,7 +83,8 @@ export class Session {
     let answer: ConnectResponse;
     try {
       const flushed = connection.flush();
-      if (!(await settledWithin(requestTimeout, flushed, ending))) throw new NatsError("TIMEOUT", `no PONG within ${requestTimeout} ms`);
+      const inTime = await settledWithin(requestTimeout, flushed, ending);
+      if (!inTime) throw new NatsError("TIMEOUT", `no PONG within ${requestTimeout} ms`);
       await flushed;
       if (this.#denied !== undefined) throw this.#denied;
       answer = await connection.request(`${discoverPrefix}.${clusterId}`, request, requestTimeout, readConnectResponse);
@@ -95,7 +99,7 @@ export class Session {
     this.#subjects = answer;
   }
 
-  /** Asks whether the server knows this session. Never rejects. */
+  /** Asks the server whether it knows this session. Never rejects. */
   async ping(connection: Connection, timeout: number): Promise<Verdict> {
     const request = encode(Ping, { connID: encoder.encode(this.connId) });
     try {
@@ -113,20 +117,21 @@ export class Session {
 
   // Why: docs/decisions.md#a-session-is-closed-only-while-it-lives
   /**
-   * Takes leave, so that the server need not find out by missing heartbeats. Only for a session known to be alive: the
-   * request carries nothing but the client ID, and would end a successor's session as well. Never rejects.
+   * Tells the server that the session ends. Without it the server finds out by missing heartbeats. Call it only for a
+   * session that is alive: the request carries only the client ID, and it would end the session of a successor, too.
+   * Never rejects.
    */
   async close(connection: Connection): Promise<void> {
     const request = encode(CloseRequest, { clientID: this.#settings.clientId });
     try {
       await connection.request(this.subjects.closeRequests, request, this.#settings.requestTimeout, CloseResponse.read);
     } catch {
-      // The server will miss the heartbeats.
+      // The server finds out by missing heartbeats.
     }
     this.abandon();
   }
 
-  #heartbeats(connection: Connection): Receiver {
+  #heartbeatReceiver(connection: Connection): Receiver {
     return {
       deliver: (delivery) => {
         const reply = delivery.reply();
@@ -139,7 +144,7 @@ export class Session {
   }
 }
 
-/** The subjects come from a peer and go back onto the wire: an answer with impossible ones is no answer. */
+/** @throws TypeError for a subject that cannot be one: the client would write the subjects of its peer to the wire */
 function readConnectResponse(bytes: Uint8Array, start: number, end: number): ConnectResponse {
   const answer = ConnectResponse.read(bytes, start, end);
   if (answer.error !== "") return answer;
@@ -153,7 +158,7 @@ function readConnectResponse(bytes: Uint8Array, start: number, end: number): Con
   return answer;
 }
 
-/** What is not refused for good (seen: the words of raft, while there is no leader) is nobody's answer, and passes. */
+/** The code of a refusal. A refusal that may pass is `NO_SERVER` (seen: texts of raft while there is no leader). */
 function codeOf(answer: AnswerClass): StreamingErrorCode {
   if (answer === "in-use") return "CLIENT_ID_IN_USE";
   return answer === "permanent" ? "REFUSED" : "NO_SERVER";
@@ -163,10 +168,14 @@ function notRegistered(settings: Settings, error: unknown): StreamingError {
   const { clientId, clusterId } = settings;
   const reason = error instanceof NatsError ? error.reason : "an unexpected failure";
   switch (error instanceof NatsError ? error.code : undefined) {
-    case "NO_RESPONDERS":
-      return new StreamingError("NO_SERVER", `register ${clientId}: no streaming server answers for cluster ID ${clusterId}`, error);
-    case "TIMEOUT":
-      return new StreamingError("NO_SERVER", `register ${clientId}: no answer from a streaming server of cluster ID ${clusterId}`, error);
+    case "NO_RESPONDERS": {
+      const text = `no streaming server answers for cluster ID ${clusterId}`;
+      return new StreamingError("NO_SERVER", `register ${clientId}: ${text}`, error);
+    }
+    case "TIMEOUT": {
+      const text = `no answer from a streaming server of cluster ID ${clusterId}`;
+      return new StreamingError("NO_SERVER", `register ${clientId}: ${text}`, error);
+    }
     case "PERMISSIONS":
       return new StreamingError("NOT_PERMITTED", `register ${clientId}: ${reason}`, error);
     default:

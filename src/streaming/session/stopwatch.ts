@@ -1,16 +1,16 @@
 import { elapsed, now } from "../../core-nats/clock.ts";
 
 /**
- * The most that can have passed unnoticed while a session lives, in milliseconds: a server forgets a client that misses its
- * heartbeats, after 440 s by default.
+ * The longest time that can pass unnoticed while a session lives, in milliseconds. A server forgets a client that does
+ * not answer its heartbeats, after 440 s by default.
  */
-const MOST_UNNOTICED = 3_600_000;
+const LONGEST_SUSPENSION = 3_600_000;
 
 // Why: docs/decisions.md#time-while-the-machine-sleeps
 /**
- * How much time has passed, also while the machine was suspended, when the monotonic clock stands still. The wall clock tells
- * that, but it may be set, too: a device without a battery begins in 1970. So what the wall clock says beyond the
- * monotonic one counts only as far as it can be true.
+ * Measures the time that has passed, also while the machine was suspended: then the monotonic clock stands still. The
+ * wall clock shows that time, but somebody may set it: a device without a battery begins in 1970. So the time that only
+ * the wall clock shows counts only as far as it can be true.
  */
 export class Stopwatch {
   #passed = 0;
@@ -22,12 +22,12 @@ export class Stopwatch {
     return this.#passed + this.#since(Infinity);
   }
 
-  /** The session that there was before still lives: no more than so much has passed since the last call. */
+  /** The old session still lives, so at most `LONGEST_SUSPENSION` has passed unnoticed since the last call. */
   alive(): void {
-    this.#begin(MOST_UNNOTICED);
+    this.#begin(LONGEST_SUSPENSION);
   }
 
-  /** There is a new session: any time may have passed. */
+  /** There is a new session, so any time may have passed. */
   renewed(): void {
     this.#begin(Infinity);
   }

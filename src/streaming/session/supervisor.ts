@@ -1,4 +1,4 @@
-import { deferred, noop, RETRY_DELAY, settled, sleep } from "../../core-nats/async.ts";
+import { RETRY_DELAY, deferred, noop, settled, sleep } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import { elapsed, now } from "../../core-nats/clock.ts";
 import { Connection } from "../../core-nats/connection.ts";
@@ -6,47 +6,48 @@ import { NatsError } from "../../core-nats/errors.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Server } from "../../core-nats/servers.ts";
+import { StreamingError } from "../errors.ts";
+import { invariant } from "../invariant.ts";
+import type { Settings } from "../settings.ts";
+import type { ClientStats } from "../stats.ts";
 import type { ClientStatus } from "./client-status.ts";
+import { LONG_DELAY, dialDelay, registerDelay } from "./delays.ts";
 import { Dialer, notConnected, problem } from "./dialer.ts";
 import { Liveness } from "./liveness.ts";
 import type { LivenessEvents } from "./liveness.ts";
-import type { SessionListener, PublishState, Registrar, Registration } from "./registration.ts";
-import { StreamingError } from "../errors.ts";
-import type { Settings } from "../settings.ts";
+import type { PublishState, Registrar, Registration, SessionListener } from "./registration.ts";
 import { Session } from "./session.ts";
-import type { ClientStats } from "../stats.ts";
 import { Stopwatch } from "./stopwatch.ts";
 
 type State =
   /** No connection. The session, if there is one, may still be alive on the server. */
   | { readonly name: "disconnected"; readonly session: Session | undefined; readonly last: Server | undefined }
-  /** A connection. The session, if there is one, is to be verified; a registration is there if it was valid on this very connection. */
-  | { readonly name: "connected"; readonly connection: Connection; readonly session: Session | undefined; readonly registration: Registering | undefined }
+  /** A connection. A session is not verified yet. A registration is of this connection. */
+  | {
+      readonly name: "connected";
+      readonly connection: Connection;
+      readonly session: Session | undefined;
+      readonly registration: OwnRegistration | undefined;
+    }
   /** The server knows the session. */
-  | { readonly name: "registered"; readonly registration: Registering; readonly resumed: boolean }
+  | { readonly name: "registered"; readonly registration: OwnRegistration; readonly resumed: boolean }
   | { readonly name: "closed"; readonly error: StreamingError | undefined };
 
-interface Registering extends Registration {
+/** A registration that the supervisor can end. */
+interface OwnRegistration extends Registration {
   readonly over: Lifetime;
 }
 
-/** The server takes 500 ms to find out whether the owner of a client ID is alive, and refuses all others meanwhile. */
-const IN_USE_DELAY = 600;
-const IN_USE_TRIES = 10;
-const IN_USE_DELAY_AT_FIRST = 2_000;
-/** How often a registration is tried that has little hope. */
-const HOPELESS_DELAY = 30_000;
-/** How often it is looked whether all has been answered before the connection is left. */
+/** How often the supervisor checks whether all publishes are answered before it leaves a server. */
 const MOVE_INTERVAL = 20;
-/** A registration that held for so long is the end of an outage; one that did not is a part of it. */
-const STEADY = 1_000;
+/** A registration that lasts this long ends an outage. A shorter one is a part of it. */
+const STABLE_TIME = 1_000;
 
 /**
- * Keeps a client registered: disconnected, connected, registered, and again, for as long as it takes. Only `close`
- * ends it, or a failure before the first registration.
+ * Keeps a client registered: it goes from disconnected to connected to registered, again and again. Only `close` ends
+ * it, or a failure before the first registration.
  */
 export class Supervisor implements Registrar, LivenessEvents {
-  /** How much time has passed. */
   readonly stopwatch = new Stopwatch();
   readonly #settings: Settings;
   readonly #notify: (status: ClientStatus) => void;
@@ -57,9 +58,9 @@ export class Supervisor implements Registrar, LivenessEvents {
   readonly #waiting: Deferred<void>[] = [];
   #state: State = { name: "disconnected", session: undefined, last: undefined };
   #everRegistered = false;
-  /** Dials of this outage, so that a server that takes us and drops us again is not dialled without a pause. */
+  /** Counts the dials of this outage: a server that accepts the client and drops it again is dialled with pauses. */
   #attempt = 0;
-  /** What was told last of this outage: it is told once, not at each attempt. */
+  /** The last error of this outage, which is reported once and not at each attempt. */
   #lastError: string | undefined;
   #connections = 0;
   #registrations = 0;
@@ -67,14 +68,14 @@ export class Supervisor implements Registrar, LivenessEvents {
   #registeredAt = 0;
   #pongAt = 0;
   #suspicion = new Lifetime();
-  /** A server that has said it is about to shut down. */
+  /** The server that announced its shutdown (lame duck mode). */
   #lameDuck: Server | undefined;
-  /** The last server was well when the link to it was lost: it is dialled first. */
+  /** The last server did not fail before the link to it was lost. So the client dials it first. */
   #lastIsWell = false;
   readonly #dialer: Dialer;
   readonly #liveness: Liveness;
 
-  /** `dependents` are told in their order, at each change. */
+  /** `listeners` returns the listeners in the order in which they learn of a change. */
   constructor(
     settings: Settings,
     notify: (status: ClientStatus) => void,
@@ -88,12 +89,12 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#dialer = new Dialer(settings, {
       problem: (error) => notify({ type: "error", error: problem(error) }),
       informed: (info, from) => {
-        if (info.lameDuck) this.#leave(from);
+        if (info.lameDuck) this.#avoid(from);
         else if (this.#lameDuck === from) this.#lameDuck = undefined;
       },
     });
     this.#liveness = new Liveness(settings, publishes, this.#closing, this);
-    // Whoever waits for it takes the failure; if nobody does, it is not unhandled.
+    // The caller of `first` handles a rejection. Without a caller, it must not be an unhandled one.
     this.#first.promise.catch(noop);
   }
 
@@ -101,7 +102,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     return this.#state.name;
   }
 
-  /** Resolves with the first registration; rejects with the reason for which there is none. */
+  /** Resolves with the first registration. Rejects if the client ends before. */
   get first(): Promise<void> {
     return this.#first.promise;
   }
@@ -110,7 +111,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   get registration(): Registration | undefined {
     if (this.#state.name !== "registered") return undefined;
     const { registration } = this.#state;
-    // What ends it wakes the loop and its dependents alike: whoever comes before the loop must not find it once more.
+    // Its end wakes the loop and the listeners. A listener that runs before the loop must not find the registration.
     return registration.over.aborted || registration.connection.ended.aborted ? undefined : registration;
   }
 
@@ -125,7 +126,6 @@ export class Supervisor implements Registrar, LivenessEvents {
     };
   }
 
-  /** Resolves with the registration as soon as there is one; with undefined once `ending` ends. */
   async registered(ending: AbortSignalLike): Promise<Registration | undefined> {
     while (!ending.aborted) {
       if (this.registration !== undefined) return this.registration;
@@ -137,7 +137,6 @@ export class Supervisor implements Registrar, LivenessEvents {
   }
 
   // Why: docs/decisions.md#verify-before-giving-up-a-session
-  /** Has the session verified before anything more is published; `error` is told, if there is one. */
   verify(error?: StreamingError): void {
     if (this.#state.name !== "registered" || this.#suspicion.aborted) return;
     for (const listener of this.#listeners()) listener.suspend();
@@ -145,21 +144,22 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#suspicion.abort();
   }
 
-  /** Ends the loop; takes leave of the server if the session is known to be alive. */
+  /** Ends the loop. The loop first closes the session, if it is alive. */
   close(): void {
     this.#closing.abort();
   }
 
   // Why: docs/decisions.md#states-are-loops
-  /** The loop. Resolves when it has ended. */
+  /** Runs the loop. Resolves when it has ended. */
   async run(): Promise<void> {
     while (this.#state.name !== "closed") {
       const state: State = this.#state;
       try {
-        this.#state = await this.#live(state);
+        this.#state = await this.#runState(state);
       } catch (error) {
-        // Not expected. Ending the client for it would break the one promise that counts.
-        this.#notify({ type: "error", error: new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error) });
+        // A bug. The client promises to go on, so it starts over.
+        const failure = new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error);
+        this.#notify({ type: "error", error: failure });
         await sleep(RETRY_DELAY, this.#closing);
         this.#state = this.#startOver(state);
       }
@@ -168,7 +168,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#notify({ type: "closed" });
   }
 
-  #live(state: State): Promise<State> | State {
+  #runState(state: State): Promise<State> | State {
     switch (state.name) {
       case "disconnected":
         return this.#disconnected(state);
@@ -183,7 +183,7 @@ export class Supervisor implements Registrar, LivenessEvents {
 
   async #disconnected({ session, last }: State & { name: "disconnected" }): Promise<State> {
     const closing = this.#closing;
-    await sleep(this.#delay(this.#attempt++), closing);
+    await sleep(dialDelay(this.#settings, this.#attempt++), closing);
     const { servers } = this.#settings;
     const dialled = await this.#dialer.dial(servers.round(last, this.#lastIsWell), closing);
     if (dialled instanceof Connection) {
@@ -191,6 +191,7 @@ export class Supervisor implements Registrar, LivenessEvents {
       return { name: "connected", connection: dialled, session, registration: undefined };
     }
     if (closing.aborted) return { name: "closed", error: undefined };
+    invariant(dialled.length > 0, "supervise: no dial succeeded, and none failed");
     const error = notConnected(dialled);
     if (this.#givesUp(error)) return { name: "closed", error };
     this.#notifyOnce(error);
@@ -198,12 +199,16 @@ export class Supervisor implements Registrar, LivenessEvents {
   }
 
   async #connected({ connection, session, registration }: State & { name: "connected" }): Promise<State> {
-    if (registration === undefined) {
+    const isNew = registration === undefined;
+    invariant(isNew || registration.connection === connection, "supervise: a registration is of another connection");
+    const sameSession = isNew || session === undefined || registration.session === session;
+    invariant(sameSession, "supervise: a registration is of another session");
+    if (isNew) {
       session?.open(connection);
       for (const listener of this.#listeners()) listener.open(connection, session);
     }
     if (session !== undefined) {
-      const verdict = session.canPing ? await this.#liveness.verdict(session, connection, registration === undefined) : "gone";
+      const verdict = session.canPing ? await this.#liveness.verdict(session, connection, isNew) : "gone";
       if (verdict === "alive") {
         return { name: "registered", registration: registration ?? registrationOf(connection, session), resumed: true };
       }
@@ -229,7 +234,8 @@ export class Supervisor implements Registrar, LivenessEvents {
         if (!connection.ended.aborted) await session.close(connection);
         return this.#unconnected(connection, session, undefined);
       } catch (failure) {
-        error = failure instanceof StreamingError ? failure : new StreamingError("CONNECT_FAILED", "register: an unexpected failure", failure);
+        const unexpected = new StreamingError("CONNECT_FAILED", "register: an unexpected failure", failure);
+        error = failure instanceof StreamingError ? failure : unexpected;
       }
       session.abandon();
       if (connection.ended.aborted || closing.aborted) break;
@@ -237,8 +243,8 @@ export class Supervisor implements Registrar, LivenessEvents {
         connection.close();
         return { name: "closed", error };
       }
-      const delay = this.#registerDelay(error, tries);
-      if (delay === HOPELESS_DELAY) {
+      const delay = registerDelay(error, tries, this.#everRegistered);
+      if (delay === LONG_DELAY) {
         this.#publishes.refuse(error);
         this.#lastError = undefined;
       }
@@ -248,20 +254,8 @@ export class Supervisor implements Registrar, LivenessEvents {
     return this.#unconnected(connection, undefined, undefined);
   }
 
-  #registerDelay(error: StreamingError, tries: number): number {
-    switch (error.code) {
-      case "CLIENT_ID_IN_USE":
-        if (tries <= IN_USE_TRIES) return IN_USE_DELAY * (1 + Math.random() / 2);
-        return this.#everRegistered ? HOPELESS_DELAY : IN_USE_DELAY_AT_FIRST;
-      case "REFUSED":
-      case "NOT_PERMITTED":
-        return HOPELESS_DELAY;
-      default:
-        return RETRY_DELAY;
-    }
-  }
-
   async #registered({ registration, resumed }: State & { name: "registered" }): Promise<State> {
+    invariant(!registration.over.aborted, "supervise: a registration that is over was resumed");
     const { connection, session } = registration;
     const closing = this.#closing;
     const since = elapsed();
@@ -281,9 +275,11 @@ export class Supervisor implements Registrar, LivenessEvents {
     for (const wait of this.#waiting.splice(0)) wait.resolve();
 
     const verdict = await this.#liveness.watch(registration, suspicion);
-    if (elapsed() - since >= STEADY) this.#attempt = 0;
+    const ended = suspicion.aborted || connection.ended.aborted || closing.aborted;
+    invariant(verdict === "gone" || ended, "supervise: a registration ended for no reason");
+    if (elapsed() - since >= STABLE_TIME) this.#attempt = 0;
     if (closing.aborted && !connection.ended.aborted) {
-      // A successor that we have not heard of yet would lose its session: asked first, since the request names no session.
+      // The close request names no session. It would close the session of a successor, so a ping goes first.
       const alive = !session.canPing || (await session.ping(connection, this.#settings.requestTimeout)) === "alive";
       if (alive) await session.close(connection);
       return this.#unconnected(connection, session, registration);
@@ -292,41 +288,45 @@ export class Supervisor implements Registrar, LivenessEvents {
     if (this.#lameDuck === connection.server) return this.#move(registration);
     for (const listener of this.#listeners()) listener.suspend();
     if (verdict === "gone") {
-      this.#notify({ type: "error", error: new StreamingError("REFUSED", "ping: the streaming server has forgotten this session") });
+      const text = "ping: the streaming server has forgotten this session";
+      this.#notify({ type: "error", error: new StreamingError("REFUSED", text) });
       session.abandon();
       registration.over.abort();
-      return { name: "connected", connection, session: undefined, registration: registration };
+      return { name: "connected", connection, session: undefined, registration };
     }
     return { name: "connected", connection, session, registration };
   }
 
-  /** The server is about to shut down: go before it does, and take along what is under way. */
-  async #move(registration: Registering): Promise<State> {
+  /** Leaves a server that is about to shut down, after it has answered the publishes that are in flight. */
+  async #move(registration: OwnRegistration): Promise<State> {
     const { connection, session } = registration;
     for (const listener of this.#listeners()) listener.suspend();
     const endings = [connection.ended, this.#closing];
-    // What was sent before, acks of messages included, has arrived with this one.
+    // All that was sent before this ping has arrived with it, acks of messages included.
     await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
-    // What is stored late is acknowledged late, but after a while there is no waiting for it.
-    const enough = elapsed() + this.#settings.requestTimeout;
-    while (this.#publishes.unanswered > 0 && elapsed() < enough && !endings.some((ending) => ending.aborted)) {
+    // Acks may come late. The wait for them has a limit.
+    const limit = elapsed() + this.#settings.requestTimeout;
+    while (this.#publishes.unanswered > 0 && elapsed() < limit && !endings.some((ending) => ending.aborted)) {
       await sleep(MOVE_INTERVAL, ...endings);
     }
     connection.end(new NatsError("SERVER", `${connection.server.label}: the server is about to shut down (lame duck)`));
     return this.#unconnected(connection, session, registration);
   }
 
-  #leave(server: Server): void {
+  /** Leaves a lame duck, if there is another server. */
+  #avoid(server: Server): void {
     const elsewhere = this.#settings.servers.round().length > 1;
     if (!elsewhere) return;
     this.#lameDuck = server;
-    if (this.#state.name === "registered" && this.#state.registration.connection.server === server) this.#suspicion.abort();
+    if (this.#state.name !== "registered") return;
+    if (this.#state.registration.connection.server === server) this.#suspicion.abort();
   }
 
-  /** After the connection has ended, or when it is to end because the client does. */
-  #unconnected(connection: Connection, session: Session | undefined, registration: Registering | undefined): State {
+  /** Follows the end of the connection. If the client ends, it ends the connection first. */
+  #unconnected(connection: Connection, session: Session | undefined, registration: OwnRegistration | undefined): State {
     const closing = this.#closing.aborted;
     if (closing) connection.close();
+    invariant(connection.ended.aborted, "supervise: a connection was given up before it ended");
     registration?.over.abort();
     const reason: unknown = connection.ended.reason;
     const code = reason instanceof NatsError && reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
@@ -341,7 +341,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     return { name: "disconnected", session, last: connection.server };
   }
 
-  /** After a failure that nobody expected: nothing is taken for granted but the session, which a ping tells of. */
+  /** Follows an unexpected failure. Only the session stays: a ping tells whether it is alive. */
   #startOver(state: State): State {
     const registration = "registration" in state ? state.registration : undefined;
     const connection = "connection" in state ? state.connection : registration?.connection;
@@ -364,10 +364,10 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#notifyOnce(error);
   }
 
-  /** Not the end of it: heartbeats keep the session alive, but its loss will be noticed by a publish alone. */
+  /** The session goes on: heartbeats keep it alive. But only a publish will notice its loss. */
   pingDenied(session: Session): void {
-    const text = `ping: the NATS server does not permit ${session.subjects.pingRequests}: a lost session is not noticed soon`;
-    this.#notifyOnce(new StreamingError("NOT_PERMITTED", text));
+    const reason = `the NATS server does not permit ${session.subjects.pingRequests}`;
+    this.#notifyOnce(new StreamingError("NOT_PERMITTED", `ping: ${reason}: a lost session is not noticed soon`));
   }
 
   #notifyOnce(error: StreamingError): void {
@@ -375,24 +375,14 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#lastError = error.message;
   }
 
-  /** Before the first registration failures end the client, unless it was told to wait and waiting may help. */
+  /** Whether the failure ends the client. It does so only before the first registration; see `waitOnFirstConnect`. */
   #givesUp(error: StreamingError): boolean {
     if (this.#everRegistered) return false;
     if (!this.#settings.waitOnFirstConnect) return true;
     return error.code === "AUTH_FAILED" || error.code === "NOT_PERMITTED" || error.code === "REFUSED";
   }
-
-  #delay(attempt: number): number {
-    try {
-      const delay = this.#settings.reconnectDelay(attempt);
-      // A delay of the caller's that is no number must not become a busy loop.
-      return delay >= 0 && delay < 2 ** 31 ? delay : 2_000;
-    } catch {
-      return 2_000;
-    }
-  }
 }
 
-function registrationOf(connection: Connection, session: Session): Registering {
+function registrationOf(connection: Connection, session: Session): OwnRegistration {
   return { connection, session, over: new Lifetime() };
 }
