@@ -3,7 +3,14 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Client, PublishOptions, SubscribeOptions } from "../../src/index.ts";
 import { connect, NatsError, StreamingError } from "../../src/index.ts";
 import { fresh, open, optionsFor, range, Received, Statuses } from "../support/clients.ts";
-import { FakeStreaming, msgProto, pingResponse, pubAck, subjects, subscriptionResponse } from "../support/fake-streaming.ts";
+import {
+  FakeStreaming,
+  msgProto,
+  pingResponse,
+  pubAck,
+  subjects,
+  subscriptionResponse,
+} from "../support/fake-streaming.ts";
 import { freePorts } from "../support/ports.ts";
 import { readStrictly } from "../support/strict.ts";
 import { until } from "../support/until.ts";
@@ -29,7 +36,9 @@ describe("connect", () => {
   test("with a signal that is aborted already dials nobody", async () => {
     const controller = new AbortController();
     controller.abort("before");
-    await expect(connect(optionsFor(fake, { signal: controller.signal }))).rejects.toMatchObject({ code: "ABORTED", cause: "before" });
+    await expect(connect(optionsFor(fake, { signal: controller.signal }))).rejects.toMatchObject({
+      code: "ABORTED", cause: "before",
+    });
     expect(fake.links.length).toBe(0);
   });
 
@@ -76,6 +85,8 @@ describe("calls with wrong arguments", () => {
 });
 
 describe("over a link", () => {
+  const denial = (subject: string): string => `-ERR 'Permissions Violation for Publish to "${subject}"'\r\n`;
+
   test("a 503 for exactly one publish, a denied one and acks in any order settle each as it is", async () => {
     const client = await open(fake);
     const unanswered: (() => void)[] = [];
@@ -83,7 +94,7 @@ describe("over a link", () => {
     fake.onPublish = (ask) => {
       const text = new TextDecoder().decode(ask.message.data);
       if (text === "unheard" && refused++ === 0) ask.unheard();
-      else if (ask.message.subject === "secret") ask.link.send(`-ERR 'Permissions Violation for Publish to "${ask.subject}"'\r\n`);
+      else if (ask.message.subject === "secret") ask.link.send(denial(ask.subject));
       else unanswered.push(() => ask.answer(pubAck(ask.message.guid)));
     };
     const publishes = ["1", "2", "unheard", "3", "4"].map((data) => client.publish("fake", data));
@@ -100,7 +111,9 @@ describe("over a link", () => {
     const statuses = new Statuses();
     const client = await open(fake, { onStatus: statuses.onStatus });
     fake.onPublish = (ask) => {
-      for (const bytes of [Uint8Array.of(0x0a, 0x7f), pubAck(""), pubAck("__proto__"), pubAck("A".repeat(22))]) ask.answer(bytes);
+      for (const bytes of [Uint8Array.of(0x0a, 0x7f), pubAck(""), pubAck("__proto__"), pubAck("A".repeat(22))]) {
+        ask.answer(bytes);
+      }
       ask.answer(pubAck(ask.message.guid));
       ask.answer(pubAck(ask.message.guid));
     };
@@ -117,7 +130,8 @@ describe("over a link", () => {
     expect(fake.publishes.every(({ message }, i) => message.data.every((byte) => byte === (i & 255)))).toBe(true);
     expect(new Set(fake.publishes.map(({ message }) => message.guid)).size).toBe(sizes.length);
     await client.close();
-    expect(readStrictly(fake.link.received()).filter(({ verb }) => verb === "PUB").length).toBeGreaterThan(sizes.length);
+    const published = readStrictly(fake.link.received()).filter(({ verb }) => verb === "PUB");
+    expect(published.length).toBeGreaterThan(sizes.length);
   });
 });
 
@@ -265,7 +279,9 @@ test("no secret is in anything that can be printed: errors, statuses, the client
   fake.link.send("-ERR 'Authorization Violation'\r\n");
   fake.link.end();
   await statuses.until("disconnected");
-  const printed = [client, subscription, error, refused, ...statuses.all].map((value) => inspect(value, { depth: null, showHidden: true }));
+  const printed = [client, subscription, error, refused, ...statuses.all].map(
+    (value) => inspect(value, { depth: null, showHidden: true }),
+  );
   expect(fake.link.received().length).toBeGreaterThan(0);
   for (const text of printed) expect(text).not.toContain(pass);
   expect(statuses.of("disconnected")[0].error.cause).toBeInstanceOf(NatsError);

@@ -40,7 +40,9 @@ test("a client and a subscription count what they did, and what is under way", a
   await until("it has failed", () => subscription.stats().failed === 1);
   await server.advance(31_000);
   await until("it has failed again", () => subscription.stats().failed === 2);
-  expect(subscription.stats()).toMatchObject({ received: 4, redelivered: 1, handled: 2, acknowledged: 2, running: 0, waiting: 0 });
+  expect(subscription.stats()).toMatchObject({
+    received: 4, redelivered: 1, handled: 2, acknowledged: 2, running: 0, waiting: 0,
+  });
   // The one that failed waits for its next delivery.
   expect(client.stats().waitingBytes).toBe(256 + "bad".length);
 

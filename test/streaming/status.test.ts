@@ -18,10 +18,18 @@ const problems: readonly (readonly [Status, string])[] = [
     { type: "handler-failed", subscription, message, error: { message: "of\nits own" } },
     "me: orders: the handler of message 7 failed: of its own",
   ],
-  [{ type: "handler-failed", subscription, message, error: "a\nstring" }, "me: orders: the handler of message 7 failed: a string"],
+  [
+    { type: "handler-failed", subscription, message, error: "a\nstring" },
+    "me: orders: the handler of message 7 failed: a string",
+  ],
   // What a peer can put into an error must not reach a terminal as a command: by ESC, by DEL, or in one byte of C1.
   [
-    { type: "handler-failed", subscription, message, error: { message: "\x1b[2J\x1b]0;owned\x07 \x7f\x00a\x9b31mred\u0085" } },
+    {
+      type: "handler-failed",
+      subscription,
+      message,
+      error: { message: "\x1b[2J\x1b]0;owned\x07 \x7f\x00a\x9b31mred\u0085" },
+    },
     "me: orders: the handler of message 7 failed:  [2J ]0;owned a 31mred ",
   ],
   [{ type: "subscribed", subscription, resumed: true, reason: "why" }, "me: orders: subscribed again: why"],
@@ -75,7 +83,9 @@ describe("without a listener", () => {
       [spiteful, "something that has no text"],
     ];
     for (const [error] of thrown) notify({ type: "handler-failed", subscription, message, error });
-    const lines = thrown.map(([, text]) => [`nats-streaming-client me: orders: the handler of message 7 failed: ${text}`]);
+    const lines = thrown.map(
+      ([, text]) => [`nats-streaming-client me: orders: the handler of message 7 failed: ${text}`],
+    );
     expect(warn.mock.calls).toEqual(lines);
   });
 

@@ -19,7 +19,9 @@ test("a number is found in its guid again, up to 2^48 - 1", async () => {
     expect(text.slice(10)).toBe(number.toString(16).padStart(12, "0"));
     expect(read(guids, text)).toBe(number);
   };
-  for (let power = 0; power <= 48; power++) for (const by of [-1, 0, 1]) if (2 ** power + by < 2 ** 48) check(2 ** power + by);
+  for (let power = 0; power <= 48; power++) {
+    for (const by of [-1, 0, 1]) if (2 ** power + by < 2 ** 48) check(2 ** power + by);
+  }
   await forEachSeed(50, (random) => check(random.bits() * 2 ** 16 + random.int(0, 2 ** 16 - 1)));
 });
 

@@ -52,8 +52,12 @@ describe("publishMany", () => {
     rig.ack(sent[0]);
     expect(settled).toBe(false);
     for (let i = 0; i < 50; i++) await Promise.resolve();
-    for (let next = [sent[2], ...rig.messages()]; next.length > 0; next = rig.messages()) for (const message of next) rig.ack(message);
-    await expect(done).rejects.toMatchObject({ code: "REFUSED", message: expect.stringMatching(/^publish a: too many channels; \d+ items are stored/) });
+    for (let next = [sent[2], ...rig.messages()]; next.length > 0; next = rig.messages()) {
+      for (const message of next) rig.ack(message);
+    }
+    await expect(done).rejects.toMatchObject({
+      code: "REFUSED", message: expect.stringMatching(/^publish a: too many channels; \d+ items are stored/),
+    });
     expect(drawn).toBe(most);
   });
 
@@ -87,7 +91,9 @@ describe("publishMany", () => {
     }
     const done = publishMany(rig.publisher, "a", source());
     for (const message of rig.messages()) rig.ack(message);
-    await expect(done).rejects.toMatchObject({ code: "ABORTED", cause: new RangeError("of the source"), stored: 1, firstUncertain: 1, failed: 0 });
+    await expect(done).rejects.toMatchObject({
+      code: "ABORTED", cause: new RangeError("of the source"), stored: 1, firstUncertain: 1, failed: 0,
+    });
     expect(await publishMany(rig.publisher, "a", [])).toBe(0);
   });
 
@@ -104,7 +110,9 @@ describe("publishMany", () => {
     const rejecting = publishMany(rig.publisher, "a", ["3"], { onStored: () => Promise.reject(new Error("mine")) });
     for (const message of rig.messages()) rig.ack(message);
     expect(await rejecting).toBe(1);
-    await expect(publishMany(rig.publisher, "a", [5 as unknown as string])).rejects.toMatchObject({ code: "ABORTED", cause: expect.any(TypeError) });
+    await expect(publishMany(rig.publisher, "a", [5 as unknown as string])).rejects.toMatchObject({
+      code: "ABORTED", cause: expect.any(TypeError),
+    });
     await expect(publishMany(rig.publisher, "a.>", [])).rejects.toBeInstanceOf(TypeError);
     for (const source of [5, "text", new Uint8Array(2), null, {}]) {
       await expect(publishMany(rig.publisher, "a", source as string[])).rejects.toThrow(/^source must be an iterable/);

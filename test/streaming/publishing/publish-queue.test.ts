@@ -26,7 +26,7 @@ function start(): { queue: PublishQueue; expired: number[]; add: () => PendingPu
   return { queue, expired, add };
 }
 
-test("the first queued publish is the one that was called first, whatever was queued and taken in between", async () => {
+test("the first queued publish is the one of the first call, whatever was queued and taken meanwhile", async () => {
   await forEachSeed(30, (random) => {
     const { queue, add } = start();
     const all: PendingPublish[] = [];

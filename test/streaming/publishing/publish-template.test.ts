@@ -23,7 +23,9 @@ test("head and envelope are encoded once for each session", () => {
 
 test("a message with a reply has an envelope of its own", () => {
   const template = new PublishTemplate("orders");
-  expect(PubMsg.read(template.envelopeWith("to me", newSession(), "me"))).toMatchObject({ subject: "orders", reply: "to me" });
+  expect(PubMsg.read(template.envelopeWith("to me", newSession(), "me"))).toMatchObject({
+    subject: "orders", reply: "to me",
+  });
 });
 
 test("a channel keeps its template, and what cannot be a channel has none", () => {

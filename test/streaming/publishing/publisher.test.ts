@@ -2,6 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { NatsError } from "../../../src/core-nats/errors.ts";
+import { Lifetime } from "../../../src/core-nats/lifetime.ts";
 import type { ConnectOptions } from "../../../src/streaming/connect-options.ts";
 import { StreamingError } from "../../../src/streaming/errors.ts";
 import { publishMany } from "../../../src/streaming/publishing/publish-many.ts";
@@ -63,7 +64,9 @@ describe("a publish", () => {
       let sent = 0;
       const take = (): void => {
         for (const message of rig.messages()) {
-          if (!sameBytes(message.data, given[sent])) expect.fail(`publish ${sent} was sent with other data than it was given`);
+          if (!sameBytes(message.data, given[sent])) {
+            expect.fail(`publish ${sent} was sent with other data than it was given`);
+          }
           unanswered.push(message);
           sent++;
         }
@@ -71,7 +74,9 @@ describe("a publish", () => {
       for (let step = 0; step < 1_500; step++) {
         if (random.bool(0.55)) {
           const most = random.pick([0, 0, 10, 100, 2_000, random.bool(0.1) ? 70_000 : 0]);
-          const data = random.bool() ? random.bytes(random.int(0, most)) : random.text(random.int(0, most), "abcäß€𝄞\u0000\ud800");
+          const data = random.bool() ? random.bytes(random.int(0, most)) : random.text(
+            random.int(0, most), "abcäß€𝄞\u0000\ud800",
+          );
           given.push(typeof data === "string" ? bytesOf(data) : data.slice());
           void rig.publish(data);
           if (typeof data === "object") data.fill(0xee);
@@ -118,15 +123,24 @@ describe("a publish", () => {
     const foreign = runInNewContext("new Uint8Array([1, 2, 3])") as Uint8Array;
     for (const data of [foreign, Uint8Array.of(4), Buffer.from("five")]) void rig.publisher.publish("a", data);
     expect(rig.messages().map(({ data }) => [...data])).toEqual([[1, 2, 3], [4], [...Buffer.from("five")]]);
-    const named: [unknown, string][] = [[{}, "an object"], [null, "null"], [[1], "an array"], [5, "5"], [undefined, "undefined"], [() => 1, "a function"]];
-    for (const [data, name] of [...named, [new Proxy(foreign, {}), "an object"], [new Float64Array(1), "an object"]] as const) {
+    const named: [unknown, string][] = [
+      ...[{}, new Proxy(foreign, {}), new Float64Array(1)].map((data): [unknown, string] => [data, "an object"]),
+      [null, "null"],
+      [[1], "an array"],
+      [5, "5"],
+      [undefined, "undefined"],
+      [() => 1, "a function"],
+    ];
+    for (const [data, name] of named) {
       const publish = rig.publisher.publish("a", data as Uint8Array);
       const json = typeof data === "object" && data !== null ? " (JSON.stringify makes a string of an object)" : "";
-      await expect(publish).rejects.toThrow(new TypeError(`data must be a string or a Uint8Array${json}, not ${name as string}`));
+      await expect(publish).rejects.toThrow(
+        new TypeError(`data must be a string or a Uint8Array${json}, not ${name}`),
+      );
     }
   });
 
-  test("of what only looks like bytes, or has been given away, rejects with a TypeError and counts nowhere", async () => {
+  test("of what only looks like bytes, or was transferred, rejects with a TypeError and counts nowhere", async () => {
     const rig = new Rig().register();
     const transferred = new Uint8Array(10);
     structuredClone(transferred, { transfer: [transferred.buffer] });
@@ -134,7 +148,9 @@ describe("a publish", () => {
     await expect(rig.publisher.publish("a", imitation)).rejects.toThrow(/^data must be a string or a Uint8Array/);
     await expect(rig.publisher.publish("a", transferred)).rejects.toBeInstanceOf(TypeError);
     for (const data of [imitation, transferred]) {
-      await expect(publishMany(rig.publisher, "a", [data])).rejects.toMatchObject({ code: "ABORTED", cause: expect.any(TypeError) });
+      await expect(publishMany(rig.publisher, "a", [data])).rejects.toMatchObject({
+        code: "ABORTED", cause: expect.any(TypeError),
+      });
     }
     expect(rig.publisher.stats()).toMatchObject({ rejected: 0, unconfirmed: 0, inFlight: 0, queued: 0 });
     expect(rig.wire.take()).toEqual([]);
@@ -198,7 +214,7 @@ describe("an ack", () => {
     expect(await outcomes[1]).toBe("stored");
   });
 
-  test('of "invalid publish request" in a session that is gone is sent again in the next one, in its place', async () => {
+  test('of "invalid publish request" in a session that is gone is sent again in the next one, in order', async () => {
     const rig = new Rig().register();
     const outcomes = [rig.publish("1"), rig.publish("2")];
     const sent = rig.messages();
@@ -251,19 +267,19 @@ describe("a 503", () => {
     expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["stored"]));
   });
 
-  test("after a ping that was answered is about the channel: it is tried again and again, and holds back nobody else", async () => {
+  test("after an answered ping is about the channel: the publish is tried again, and holds back no other", async () => {
     const rig = new Rig().register();
-    const unheard = () => {
+    const answer503 = () => {
       const sent = rig.messages();
       for (const message of sent) rig.noResponders(message);
       return sent.map(({ data }) => text(data));
     };
     const outcomes = ["1", "2"].map((data) => rig.publish(data, {}, "nobody"));
-    expect(unheard()).toEqual(["1", "2"]);
+    expect(answer503()).toEqual(["1", "2"]);
     rig.resume();
-    expect(unheard()).toEqual(["1", "2"]);
+    expect(answer503()).toEqual(["1", "2"]);
     outcomes.push(rig.publish("3", {}, "nobody"));
-    expect(unheard()).toEqual(["3"]);
+    expect(answer503()).toEqual(["3"]);
     for (let round = 0; round < 20; round++) {
       const other = rig.publish("other", {}, "served");
       const [sent, ...more] = rig.messages();
@@ -271,7 +287,7 @@ describe("a 503", () => {
       rig.ack(sent);
       expect(await other).toBe("stored");
       vi.advanceTimersByTime(250);
-      expect(unheard()).toEqual(["1", "2", "3"]);
+      expect(answer503()).toEqual(["1", "2", "3"]);
     }
     expect(rig.verified.length).toBe(1);
     vi.advanceTimersByTime(250);
@@ -279,7 +295,7 @@ describe("a 503", () => {
     expect(await Promise.all(outcomes)).toEqual(["stored", "stored", "stored"]);
 
     void rig.publish("4", {}, "nobody");
-    expect(unheard()).toEqual(["4"]);
+    expect(answer503()).toEqual(["4"]);
     expect(rig.verified.length).toBe(2);
   });
 
@@ -294,7 +310,13 @@ describe("a 503", () => {
   });
 
   describe("after a ping that was answered", () => {
-    function rest(options: Partial<ConnectOptions> = {}, publishOptions?: PublishOptions): { rig: Rig; outcome: Promise<Outcome> } {
+    interface Rest {
+      readonly rig: Rig;
+      readonly outcome: Promise<Outcome>;
+    }
+
+    /** A publish that waits for the retry timer. */
+    function rest(options: Partial<ConnectOptions> = {}, publishOptions?: PublishOptions): Rest {
       const rig = new Rig(options).register();
       const outcome = rig.publish("1", publishOptions, "nobody");
       for (let times = 0; times < 2; times++) {
@@ -321,7 +343,9 @@ describe("a 503", () => {
     test("ends with NOT_SENT when the time is up", async () => {
       const { outcome } = rest({ publishTimeout: 5 });
       vi.advanceTimersByTime(6);
-      expect(await outcome).toMatchObject({ code: "NOT_SENT", message: "publish nobody: heard by no streaming server within 5 ms" });
+      expect(await outcome).toMatchObject({
+        code: "NOT_SENT", message: "publish nobody: heard by no streaming server within 5 ms",
+      });
     });
 
     test("ends by the caller's signal, the client's end, and a refusal, none of which leaves it unknown", async () => {
@@ -351,7 +375,9 @@ describe("a 503", () => {
 });
 
 describe("a denied subject", () => {
-  const denial = (channel: string): NatsError => new NatsError("PERMISSIONS", `Permissions Violation for Publish to "${subjects.pubPrefix}.${channel}"`);
+  const denial = (channel: string): NatsError => new NatsError(
+    "PERMISSIONS", `Permissions Violation for Publish to "${subjects.pubPrefix}.${channel}"`,
+  );
 
   test("rejects the publish to it, and nothing else", async () => {
     const rig = new Rig().register();
@@ -373,7 +399,7 @@ describe("a denied subject", () => {
 });
 
 describe("a lost connection", () => {
-  test("sends nothing once it has ended, also before that is told: what comes then is sent on the next one", async () => {
+  test("sends nothing once it has ended: what comes before that is reported is sent on the next one", async () => {
     const rig = new Rig().register();
     rig.wire.end();
     const outcome = rig.publish("late");
@@ -440,6 +466,15 @@ describe("a lost connection", () => {
   });
 });
 
+test("the supervisor opens no second connection before the first one is lost, and resumes none that is over", () => {
+  const rig = new Rig().register();
+  expect(() => rig.register()).toThrow("before another one was lost");
+  const over = new Lifetime();
+  over.abort();
+  const { wire: connection, session } = rig;
+  expect(() => rig.publisher.resume({ connection, session, over })).toThrow("a registration that is over");
+});
+
 describe("waiting", () => {
   test("ends with NOT_SENT or UNCONFIRMED when the time is up", async () => {
     const rig = new Rig({ publishTimeout: 1_000 });
@@ -476,7 +511,9 @@ describe("waiting", () => {
     const fourth = new AbortController();
     const waiting = rig.publish("4", { signal: fourth.signal });
     for (const controller of [fourth, ...controllers.slice(0, 2)]) controller.abort("why");
-    expect((await Promise.all([outcomes[0], outcomes[1], waiting])).map(code)).toEqual(["stored", "UNCONFIRMED", "ABORTED"]);
+    expect((await Promise.all([outcomes[0], outcomes[1], waiting])).map(code)).toEqual(
+      ["stored", "UNCONFIRMED", "ABORTED"],
+    );
     expect(await waiting).toMatchObject({ cause: "why" });
     rig.ack(third);
     expect(await outcomes[2]).toBe("stored");
@@ -504,7 +541,9 @@ describe("waiting", () => {
     rig.publisher.refuse(new StreamingError("CLIENT_ID_IN_USE", "register me: stan: clientID already registered"));
     rig.ack(sent[1], "stan: invalid publish request");
     rig.noResponders(sent[2]);
-    expect((await Promise.all(outcomes)).map(code)).toEqual(["CLIENT_ID_IN_USE", "CLIENT_ID_IN_USE", "CLIENT_ID_IN_USE"]);
+    expect((await Promise.all(outcomes)).map(code)).toEqual(
+      ["CLIENT_ID_IN_USE", "CLIENT_ID_IN_USE", "CLIENT_ID_IN_USE"],
+    );
   });
 
   test("takes no memory for what was given up, wherever in the queue that is", async () => {

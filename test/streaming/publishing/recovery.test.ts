@@ -11,7 +11,7 @@ beforeEach(async () => {
   onTestFinished(() => fake.stop());
 });
 
-/** The first publish is heard and never answered; the next one is told that nobody is in charge; then another server is. */
+/** The first publish gets no answer, and the next one a 503. Then another server is in charge. */
 function takeover(): void {
   fake.onPublish = () => {
     fake.onPublish = (ask) => {
@@ -57,7 +57,7 @@ describe("a publish that a server had heard whose place another one has taken", 
     await expect(client.publish("c", "one")).rejects.toMatchObject({ code: "UNCONFIRMED" });
   });
 
-  test("is no publish that was sent after the ping that was answered again: its ack may take as long as publishTimeout", async () => {
+  test("is no publish that was sent after the first answered ping: its ack may take publishTimeout", async () => {
     const client = await open(fake, { requestTimeout: 200, publishTimeout: 3_600_000, pingInterval: 1_000 });
     const answer = fake.onPing;
     fake.onPing = () => (fake.onPing = answer);

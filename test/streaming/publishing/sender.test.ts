@@ -61,7 +61,8 @@ describe("a publish that is sent", () => {
   });
 
   test("arrives byte for byte, whatever its size", () => {
-    const lengths = [0, 1, 63, 64, 65, 127, 128, 4_095, 16_383, 16_384, 16_385, 32_767, 32_768, 65_535, 65_536, 200_000];
+    const small = [0, 1, 63, 64, 65, 127, 128, 4_095];
+    const lengths = [...small, 16_383, 16_384, 16_385, 32_767, 32_768, 65_535, 65_536, 200_000];
     for (const length of lengths) {
       const data = Uint8Array.from({ length }, (_, i) => i * 7 + length);
       rig.send(data);

@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 
 describe("the end of a session", () => {
-  test("is not asked for without knowing that the session is still ours: the request would end a successor's", async () => {
+  test("is not asked for unless the session is certainly ours: the request would end a successor's", async () => {
     const server = await embedded();
     const client = await open(server, { clientId: "me" });
     server.forget("me");

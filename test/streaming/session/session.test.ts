@@ -10,6 +10,8 @@ import { embedded } from "../../support/clients.ts";
 import { connectResponse, FakeStreaming, pingResponse, subjects } from "../../support/fake-streaming.ts";
 import { until } from "../../support/until.ts";
 
+const replaced = "client has been replaced or is no longer registered";
+
 let fake: FakeStreaming;
 let problems: NatsError[];
 
@@ -62,7 +64,9 @@ describe("registering", () => {
   test("uses connection IDs and inboxes that are new each time", async () => {
     const { session, connection } = await start();
     await session.register(connection, new Lifetime());
-    await new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" }).settings).register(connection, new Lifetime());
+    await new Session(checkConnectOptions({ clusterId: "fake", clientId: "me" }).settings).register(
+      connection, new Lifetime(),
+    );
     const [one, two] = fake.registrations;
     expect(latin1(one.message.connID)).not.toBe(latin1(two.message.connID));
     expect(one.message.heartbeatInbox).not.toBe(two.message.heartbeatInbox);
@@ -74,15 +78,21 @@ describe("registering", () => {
   ])("that is answered with %j rejects with %s and these words", async (words, code, hint) => {
     const { session, connection } = await start();
     fake.onRegister = (ask) => ask.answer(connectResponse({ error: words }));
-    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code, message: `register me: ${words}${hint}` });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({
+      code, message: `register me: ${words}${hint}`,
+    });
   });
 
   test("without a streaming server rejects at once where NATS says so, else after the timeout", async () => {
     const { session, connection } = await start({ requestTimeout: 30 });
     fake.onRegister = (ask) => ask.unheard();
-    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "NO_RESPONDERS" } });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({
+      code: "NO_SERVER", cause: { code: "NO_RESPONDERS" },
+    });
     fake.onRegister = () => {};
-    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({
+      code: "NO_SERVER", cause: { code: "TIMEOUT" },
+    });
   });
 
   test("that is denied rejects with NOT_PERMITTED, be it the request or the heartbeat inbox", async () => {
@@ -136,16 +146,22 @@ describe("registering", () => {
   test("over a link that is cut rejects", async () => {
     const { session, connection } = await start();
     fake.onRegister = (ask) => ask.link.destroy();
-    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({ code: "CONNECT_FAILED", cause: { code: "CONNECTION_LOST" } });
+    await expect(session.register(connection, new Lifetime())).rejects.toMatchObject({
+      code: "CONNECT_FAILED", cause: { code: "CONNECTION_LOST" },
+    });
   });
 
-  test("with a NATS server that stands still rejects after the timeout, or as soon as nobody waits for it, and asks nothing", async () => {
+  test("to a server that stands still rejects after the timeout, or once it is ended", async () => {
     const server = await embedded();
     const { session, connection } = await start({ servers: server.url, requestTimeout: 50 });
     server.pause();
     const enough = new Lifetime();
-    await expect(session.register(connection, enough)).rejects.toMatchObject({ code: "NO_SERVER", cause: { code: "TIMEOUT" } });
-    const patient = new Session(checkConnectOptions({ clusterId: "test-cluster", clientId: "me", requestTimeout: 1_000_000 }).settings);
+    await expect(session.register(connection, enough)).rejects.toMatchObject({
+      code: "NO_SERVER", cause: { code: "TIMEOUT" },
+    });
+    const patient = new Session(
+      checkConnectOptions({ clusterId: "test-cluster", clientId: "me", requestTimeout: 1_000_000 }).settings,
+    );
     const registering = patient.register(connection, enough);
     enough.abort();
     await expect(registering).rejects.toMatchObject({ code: "NO_SERVER" });
@@ -198,7 +214,7 @@ describe("a heartbeat", () => {
 describe("a ping", () => {
   test.each([
     ["alive", (answer: (bytes: Uint8Array) => void) => answer(pingResponse())],
-    ["gone", (answer: (bytes: Uint8Array) => void) => answer(pingResponse("client has been replaced or is no longer registered"))],
+    ["gone", (answer: (bytes: Uint8Array) => void) => answer(pingResponse(replaced))],
   ] as const)("tells %s by the server's answer", async (verdict, respond) => {
     const { session, connection } = await start();
     await session.register(connection, new Lifetime());

@@ -63,7 +63,7 @@ test("a clock that is set forward by a year counts for an hour while the session
   expect(watch.now).toBe(10_000 + HOUR);
 });
 
-test("a subscription to what is new, on a device whose clock is set, does not read the channel from its beginning", async () => {
+test("a subscription to new messages, on a device whose clock is set, does not begin at the first one", async () => {
   vi.restoreAllMocks();
   const fake = await FakeStreaming.start();
   onTestFinished(() => fake.stop());
@@ -74,7 +74,9 @@ test("a subscription to what is new, on a device whose clock is set, does not re
   vi.spyOn(Date, "now").mockImplementation(() => now() + YEAR);
   const pings = fake.pings.length;
   await until("pings were answered since", () => fake.pings.length > pings + 1);
-  fake.onPing = (ask) => ask.answer(pingResponse(fake.registrations.length === 1 ? "client has been replaced or is no longer registered" : ""));
+  fake.onPing = (ask) => ask.answer(
+    pingResponse(fake.registrations.length === 1 ? "client has been replaced or is no longer registered" : ""),
+  );
   fake.link.destroy();
   await statuses.until("subscribed", 2);
   const { startTimeDelta } = fake.subscribes.at(-1)!.message;

@@ -59,7 +59,9 @@ describe("the first registration", () => {
       },
     });
     onTestFinished(() => server.stop());
-    await expect(connect(optionsFor(server, { waitOnFirstConnect: true }))).rejects.toMatchObject({ code: "AUTH_FAILED" });
+    await expect(connect(optionsFor(server, { waitOnFirstConnect: true }))).rejects.toMatchObject({
+      code: "AUTH_FAILED",
+    });
   });
 
   test("ends by the caller's signal", async () => {
@@ -108,7 +110,7 @@ describe("a lost link", () => {
     expect(open_[0]).toEqual([1, 1]);
   });
 
-  test("is followed by a new registration where the session is gone, with all that is new, and the old inbox closed", async () => {
+  test("is followed by a new registration where the session is gone, and the old inbox is closed", async () => {
     const client = await open(fake, { onStatus: statuses.onStatus });
     await client.subscribe("fake", () => {});
     fake.onPing = (ask) => ask.answer(pingResponse(replaced));
@@ -269,7 +271,9 @@ describe("the end", () => {
     fake.onPing = (ask) => ask.answer(pingResponse(replaced));
     fake.onRegister = (ask) => ask.answer(connectResponse({ error: "stan: invalid connection request" }));
     fake.link.destroy();
-    await until("the registration is refused", () => statuses.of("error").some(({ error }) => error.code === "REFUSED"));
+    await until(
+      "the registration is refused", () => statuses.of("error").some(({ error }) => error.code === "REFUSED"),
+    );
     const tries = fake.registrations.length;
     await client.close();
     expect(fake.registrations.length).toBe(tries);
