@@ -67,22 +67,18 @@ function warningOf(status: Status): string | undefined {
       return `disconnected: ${reasonOf(status.error)}`;
     case "error":
       return `${status.error.code}: ${reasonOf(status.error)}`;
-    case "subscribed": {
-      const { subscription, reason } = status;
-      return reason === undefined ? undefined : `${subscription.subject}: subscribed again: ${reason}`;
-    }
-    case "gap": {
-      const { subscription, from, to, reason } = status;
-      return `${subscription.subject}: messages ${from} to ${to} may be missing: ${reason}`;
-    }
+    case "subscribed":
+      if (status.reason === undefined) return undefined;
+      return `${status.subscription.subject}: subscribed again: ${status.reason}`;
+    case "gap":
+      return `${status.subscription.subject}: messages ${status.from} to ${status.to} may be missing: ${status.reason}`;
     case "handler-failed": {
       const { subscription, message, error } = status;
       return `${subscription.subject}: the handler of message ${message.sequence} failed: ${stackOf(error)}`;
     }
     case "redelivered-often": {
-      const { subscription, message } = status;
-      const times = message.redeliveryCount + 1;
-      return `${subscription.subject}: message ${message.sequence} is delivered for the ${times}th time`;
+      const { sequence, redeliveryCount } = status.message;
+      return `${status.subscription.subject}: message ${sequence} is delivered for the ${redeliveryCount + 1}th time`;
     }
     default:
       return undefined;

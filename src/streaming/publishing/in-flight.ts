@@ -29,7 +29,7 @@ export class InFlight {
 
   /** Begins a new connection. The publishes that were sent on another one must have been removed. */
   begin(): void {
-    invariant(this.count === 0, "publish: publishes of a lost connection are still in flight");
+    invariant(this.count === 0, "publish: a lost connection has publishes in flight");
     // Laps continue with the numbers. The end of a connection answers the laps that began on it.
     this.#lap = Math.floor(this.last / LAP);
     this.#lapAnswered = this.#lap;

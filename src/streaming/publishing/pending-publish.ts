@@ -49,7 +49,7 @@ export class PendingPublish {
   /** The signal of the caller. */
   signal: AbortSignalLike | undefined;
 
-  /** The data is the data that `slabs` holds since the last call of `hold`. */
+  /** Takes the data of the last call of `slabs.hold`. */
   constructor(
     template: PublishTemplate,
     reply: string,

@@ -16,7 +16,7 @@ const LARGE = SIZE / 4;
 const SPARES = 32;
 /**
  * How many bytes of large spare slabs are kept: as many as are in flight by default. The host collects 32 MB of them at
- * a time (measured on Node 20), so 8 MiB in flight would take 47 MiB without spares.
+ * a time (measured on Node 20), so 8 MiB in flight would take 47 without spares.
  */
 const LARGE_SPARES = 8 * 1024 * 1024;
 

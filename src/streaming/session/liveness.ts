@@ -25,7 +25,7 @@ export interface LivenessEvents {
 /** How often a ping is repeated until its answer is definite: the client finds a new leader soon after it serves. */
 const VERIFY_INTERVAL = 100;
 const VERIFY_TIMEOUT = 1_000;
-/** A new leader, or a restarted server, may be unavailable for this long before the client reports it. */
+/** The client reports a new leader, or a restarted server, that is unavailable for longer. In milliseconds. */
 const UNREPORTED = 2_000;
 
 /** Pings the streaming server to find out whether it knows the session. */
@@ -73,12 +73,13 @@ export class Liveness {
     const { session, connection } = registration;
     const { pingInterval, pingMaxOut, requestTimeout } = this.#settings;
     const signals = [suspicion, connection.ended, this.#closing];
+    const stopped = (): boolean => signals.some((signal) => signal.aborted);
     let missed = 0;
-    while (!signals.some((signal) => signal.aborted)) {
+    while (!stopped()) {
       // This takes the wall clock: the monotonic one stands still while the machine is suspended.
       const before = now();
       await sleep(pingInterval, ...signals);
-      if (signals.some((signal) => signal.aborted) || !session.canPing) continue;
+      if (stopped() || !session.canPing) continue;
       if (now() - before > pingInterval * (pingMaxOut + 1)) {
         const text = "ping: this process stood still for longer than the server may have waited";
         this.#events.verify(new StreamingError("NO_SERVER", text));
@@ -87,7 +88,7 @@ export class Liveness {
       const { sent } = this.#publishes;
       const asked = session.ping(connection, requestTimeout);
       await settled(asked, ...signals);
-      if (signals.some((signal) => signal.aborted)) continue;
+      if (stopped()) continue;
       const verdict = await asked;
       if (verdict === "gone") return "gone";
       if (verdict === "denied") {
@@ -99,8 +100,8 @@ export class Liveness {
       if (verdict === "alive" && missed > 0) this.#events.answersAgain(registration, sent);
       missed = verdict === "alive" ? 0 : missed + 1;
       if (verdict === "no-responders" || missed >= pingMaxOut) {
-        const unanswered = `${missed} pings in a row were not answered`;
-        const reason = verdict === "no-responders" ? "no streaming server is in charge" : unanswered;
+        let reason = "no streaming server is in charge";
+        if (verdict !== "no-responders") reason = `${missed} pings in a row were not answered`;
         this.#events.verify(new StreamingError("NO_SERVER", `ping: ${reason}`));
         return undefined;
       }

@@ -167,18 +167,16 @@ function codeOf(answer: AnswerClass): StreamingErrorCode {
 function notRegistered(settings: Settings, error: unknown): StreamingError {
   const { clientId, clusterId } = settings;
   const reason = error instanceof NatsError ? error.reason : "an unexpected failure";
+  const failure = (code: StreamingErrorCode, text: string): StreamingError =>
+    new StreamingError(code, `register ${clientId}: ${text}`, error);
   switch (error instanceof NatsError ? error.code : undefined) {
-    case "NO_RESPONDERS": {
-      const text = `no streaming server answers for cluster ID ${clusterId}`;
-      return new StreamingError("NO_SERVER", `register ${clientId}: ${text}`, error);
-    }
-    case "TIMEOUT": {
-      const text = `no answer from a streaming server of cluster ID ${clusterId}`;
-      return new StreamingError("NO_SERVER", `register ${clientId}: ${text}`, error);
-    }
+    case "NO_RESPONDERS":
+      return failure("NO_SERVER", `no streaming server answers for cluster ID ${clusterId}`);
+    case "TIMEOUT":
+      return failure("NO_SERVER", `no answer from a streaming server of cluster ID ${clusterId}`);
     case "PERMISSIONS":
-      return new StreamingError("NOT_PERMITTED", `register ${clientId}: ${reason}`, error);
+      return failure("NOT_PERMITTED", reason);
     default:
-      return new StreamingError("CONNECT_FAILED", `register ${clientId}: ${reason}`, error);
+      return failure("CONNECT_FAILED", reason);
   }
 }

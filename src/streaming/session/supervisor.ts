@@ -87,7 +87,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#publishes = publishes;
     this.#listeners = listeners;
     this.#dialer = new Dialer(settings, {
-      problem: (error) => notify({ type: "error", error: problem(error) }),
+      problem: (error) => this.#report(problem(error)),
       informed: (info, from) => {
         if (info.lameDuck) this.#avoid(from);
         else if (this.#lameDuck === from) this.#lameDuck = undefined;
@@ -139,8 +139,8 @@ export class Supervisor implements Registrar, LivenessEvents {
   // Why: docs/decisions.md#verify-before-giving-up-a-session
   verify(error?: StreamingError): void {
     if (this.#state.name !== "registered" || this.#suspicion.aborted) return;
-    for (const listener of this.#listeners()) listener.suspend();
-    if (error !== undefined) this.#notify({ type: "error", error });
+    this.#suspend();
+    if (error !== undefined) this.#report(error);
     this.#suspicion.abort();
   }
 
@@ -158,8 +158,7 @@ export class Supervisor implements Registrar, LivenessEvents {
         this.#state = await this.#runState(state);
       } catch (error) {
         // A bug. The client promises to go on, so it starts over.
-        const failure = new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error);
-        this.#notify({ type: "error", error: failure });
+        this.#report(new StreamingError("CONNECT_FAILED", "supervise: an unexpected failure", error));
         await sleep(RETRY_DELAY, this.#closing);
         this.#state = this.#startOver(state);
       }
@@ -194,7 +193,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     invariant(dialled.length > 0, "supervise: no dial succeeded, and none failed");
     const error = notConnected(dialled);
     if (this.#givesUp(error)) return { name: "closed", error };
-    this.#notifyOnce(error);
+    this.#reportOnce(error);
     return { name: "disconnected", session, last };
   }
 
@@ -223,14 +222,13 @@ export class Supervisor implements Registrar, LivenessEvents {
 
   async #register(connection: Connection): Promise<State> {
     const closing = this.#closing;
-    for (let tries = 1; !connection.ended.aborted && !closing.aborted; tries++) {
+    const ending = (): boolean => connection.ended.aborted || closing.aborted;
+    for (let tries = 1; !ending(); tries++) {
       const session = new Session(this.#settings);
       let error: StreamingError;
       try {
         await session.register(connection, closing);
-        if (!connection.ended.aborted && !closing.aborted) {
-          return { name: "registered", registration: registrationOf(connection, session), resumed: false };
-        }
+        if (!ending()) return { name: "registered", registration: registrationOf(connection, session), resumed: false };
         if (!connection.ended.aborted) await session.close(connection);
         return this.#unconnected(connection, session, undefined);
       } catch (failure) {
@@ -238,7 +236,7 @@ export class Supervisor implements Registrar, LivenessEvents {
         error = failure instanceof StreamingError ? failure : unexpected;
       }
       session.abandon();
-      if (connection.ended.aborted || closing.aborted) break;
+      if (ending()) break;
       if (this.#givesUp(error)) {
         connection.close();
         return { name: "closed", error };
@@ -248,7 +246,7 @@ export class Supervisor implements Registrar, LivenessEvents {
         this.#publishes.refuse(error);
         this.#lastError = undefined;
       }
-      this.#notifyOnce(error);
+      this.#reportOnce(error);
       await sleep(delay, connection.ended, closing);
     }
     return this.#unconnected(connection, undefined, undefined);
@@ -282,14 +280,12 @@ export class Supervisor implements Registrar, LivenessEvents {
       // The close request names no session. It would close the session of a successor, so a ping goes first.
       const alive = !session.canPing || (await session.ping(connection, this.#settings.requestTimeout)) === "alive";
       if (alive) await session.close(connection);
-      return this.#unconnected(connection, session, registration);
     }
-    if (connection.ended.aborted) return this.#unconnected(connection, session, registration);
+    if (closing.aborted || connection.ended.aborted) return this.#unconnected(connection, session, registration);
     if (this.#lameDuck === connection.server) return this.#move(registration);
-    for (const listener of this.#listeners()) listener.suspend();
+    this.#suspend();
     if (verdict === "gone") {
-      const text = "ping: the streaming server has forgotten this session";
-      this.#notify({ type: "error", error: new StreamingError("REFUSED", text) });
+      this.#report(new StreamingError("REFUSED", "ping: the streaming server has forgotten this session"));
       session.abandon();
       registration.over.abort();
       return { name: "connected", connection, session: undefined, registration };
@@ -300,7 +296,7 @@ export class Supervisor implements Registrar, LivenessEvents {
   /** Leaves a server that is about to shut down, after it has answered the publishes that are in flight. */
   async #move(registration: OwnRegistration): Promise<State> {
     const { connection, session } = registration;
-    for (const listener of this.#listeners()) listener.suspend();
+    this.#suspend();
     const endings = [connection.ended, this.#closing];
     // All that was sent before this ping has arrived with it, acks of messages included.
     await settled(session.ping(connection, this.#settings.requestTimeout), ...endings);
@@ -326,17 +322,16 @@ export class Supervisor implements Registrar, LivenessEvents {
   #unconnected(connection: Connection, session: Session | undefined, registration: OwnRegistration | undefined): State {
     const closing = this.#closing.aborted;
     if (closing) connection.close();
-    invariant(connection.ended.aborted, "supervise: a connection was given up before it ended");
     registration?.over.abort();
-    const reason: unknown = connection.ended.reason;
-    const code = reason instanceof NatsError && reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
-    const text = reason instanceof NatsError ? reason.reason : "lost";
-    const error = new StreamingError(code, `connection: ${text}`, reason);
+    const { reason } = connection.ended;
+    invariant(reason instanceof NatsError, "supervise: a connection was given up before it ended");
+    const code = reason.code === "AUTHORIZATION" ? "AUTH_FAILED" : "CONNECT_FAILED";
+    const error = new StreamingError(code, `connection: ${reason.reason}`, reason);
     for (const listener of this.#listeners()) listener.lost(error);
     if (closing) return { name: "closed", error: undefined };
     if (this.#givesUp(error)) return { name: "closed", error };
     this.#notify({ type: "disconnected", error });
-    this.#lastIsWell = reason instanceof NatsError && reason.code === "CONNECTION_LOST";
+    this.#lastIsWell = reason.code === "CONNECTION_LOST";
     if (this.#lameDuck === connection.server) this.#lameDuck = undefined;
     return { name: "disconnected", session, last: connection.server };
   }
@@ -361,17 +356,25 @@ export class Supervisor implements Registrar, LivenessEvents {
   }
 
   noResponders(error: StreamingError): void {
-    this.#notifyOnce(error);
+    this.#reportOnce(error);
   }
 
   /** The session goes on: heartbeats keep it alive. But only a publish will notice its loss. */
   pingDenied(session: Session): void {
     const reason = `the NATS server does not permit ${session.subjects.pingRequests}`;
-    this.#notifyOnce(new StreamingError("NOT_PERMITTED", `ping: ${reason}: a lost session is not noticed soon`));
+    this.#reportOnce(new StreamingError("NOT_PERMITTED", `ping: ${reason}: a lost session is not noticed soon`));
   }
 
-  #notifyOnce(error: StreamingError): void {
-    if (this.#lastError !== error.message) this.#notify({ type: "error", error });
+  #suspend(): void {
+    for (const listener of this.#listeners()) listener.suspend();
+  }
+
+  #report(error: StreamingError): void {
+    this.#notify({ type: "error", error });
+  }
+
+  #reportOnce(error: StreamingError): void {
+    if (this.#lastError !== error.message) this.#report(error);
     this.#lastError = error.message;
   }
 

@@ -106,7 +106,7 @@ test("a denial is for the latest publish that matches, in the lap that was answe
 test("a connection does not begin while publishes of another one are in flight", () => {
   const flight = new Flight();
   const publish = flight.add();
-  expect(() => flight.inFlight.begin()).toThrow("publishes of a lost connection");
+  expect(() => flight.inFlight.begin()).toThrow("a lost connection has publishes in flight");
   flight.inFlight.remove(publish);
   flight.inFlight.begin();
 });
