@@ -1,5 +1,6 @@
 import type { MsgProtoView } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
+import type { Deliveries } from "./deliveries.ts";
 import type { Message } from "./message.ts";
 import { PATIENCE } from "./peek.ts";
 import type { Peek } from "./peek.ts";
@@ -42,4 +43,44 @@ export async function detectReset(
   // Nothing shown proves nothing here: the channel has a later message.
   if (last > highest && !(await peek.one(registration, fromSequence(highest), PATIENCE, compare))) return "unknown";
   return other ? "reset" : "same";
+}
+
+/**
+ * Looks whether the channel was reset, and if so resets the deliveries. "known" if it was not, or if another member of the group has
+ * found the reset meanwhile.
+ */
+export async function followReset(registration: Registration, peek: Peek, deliveries: Deliveries): Promise<"reset" | "known" | "unknown"> {
+  const { shared, isSuspect } = deliveries;
+  const { progress } = shared;
+  const finding = await detectReset(registration, peek, progress, shared.members !== undefined || isSuspect);
+  if (finding === "unknown") return "unknown";
+  // The other member may have finished messages of the new channel already.
+  if (finding === "same" || shared.progress !== progress) return "known";
+  deliveries.reset(registration.session);
+  return "reset";
+}
+
+// Why: docs/decisions.md#doubt-about-the-channel
+/**
+ * Verifies a channel after a message that contradicts what was received: the message is of another channel, or was stored by a leader
+ * whose clock is behind. "stale": the channel is the same, and had shown nothing before. Then the server has sent messages that were not
+ * taken, which would come again only after `ackWait`.
+ */
+export async function verifyChannel(
+  registration: Registration,
+  peek: Peek,
+  deliveries: Deliveries,
+): Promise<"same" | "stale" | "reset" | "unknown"> {
+  const { shared } = deliveries;
+  const { progress } = shared;
+  const finding = await followReset(registration, peek, deliveries);
+  if (progress !== shared.progress) return "reset";
+  if (finding === "unknown") return "unknown";
+  const { suspect } = progress;
+  progress.confirm();
+  if (suspect) return "stale";
+  deliveries.isSuspect = false;
+  // The messages that came meanwhile were not taken, and nobody noted to which member they came.
+  if (shared.isGroup) progress.moveAll();
+  return "same";
 }

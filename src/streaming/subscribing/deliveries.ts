@@ -311,6 +311,11 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     if (next <= highest) this.#notifyGap(next, highest, reason);
   }
 
+  notifySubscribed(resumed: boolean, from: number | undefined, reason: string | undefined): void {
+    const { subscription } = this;
+    this.#context.notify({ type: "subscribed", subscription, resumed, ...(from && { from }), ...(reason && { reason }) });
+  }
+
   #notifyGap(from: number, to: number, reason: string): void {
     this.#context.notify({ type: "gap", subscription: this.subscription, from, to, reason });
   }

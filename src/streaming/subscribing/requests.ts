@@ -28,13 +28,13 @@ export type Wanted = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durabl
 
 /** Sends a subscription's requests: subscribe, close, unsubscribe. */
 export class Requests {
+  readonly subject: string;
   readonly #context: ClientContext;
-  readonly #subject: string;
   readonly #settings: SubscribeSettings;
 
   constructor(context: ClientContext, subject: string, settings: SubscribeSettings) {
+    this.subject = subject;
     this.#context = context;
-    this.#subject = subject;
     this.#settings = settings;
   }
 
@@ -57,7 +57,7 @@ export class Requests {
     const { connection, session, over } = registration;
     const request = encode(SubscriptionRequest, {
       clientID: this.#context.settings.clientId,
-      subject: this.#subject,
+      subject: this.subject,
       qGroup: queue,
       inbox,
       maxInFlight,
@@ -77,7 +77,7 @@ export class Requests {
   close({ connection, session }: Registration, inbox: string, forget: boolean): Promise<Failure | undefined> {
     const request = encode(UnsubscribeRequest, {
       clientID: this.#context.settings.clientId,
-      subject: this.#subject,
+      subject: this.subject,
       inbox,
       durableName: this.#settings.durable,
     });

@@ -5,8 +5,9 @@ import { Lifetime } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
 import type { SessionListener, Registration } from "../session/registration.ts";
 import type { Session } from "../session/session.ts";
-import { detectReset } from "./channel-reset.ts";
+import { followReset, verifyChannel } from "./channel-reset.ts";
 import type { ClientContext } from "./client-context.ts";
+import { Closing } from "./closing.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { DeliveryEvents } from "./deliveries.ts";
 import type { MessageHandler } from "./handlers.ts";
@@ -37,17 +38,12 @@ const DUPLICATE_TRIES = 5;
 /** Keeps one subscription in place: disconnected, connected, subscribed, and again, for as long as it takes. */
 export class Resubscriber implements SessionListener, DeliveryEvents {
   readonly deliveries: Deliveries;
+  readonly closing = new Closing();
   readonly #context: ClientContext;
-  readonly #subscription: Subscription;
   readonly #settings: SubscribeSettings;
-  readonly #leaving = new Lifetime();
   #state: State = { name: "disconnected" };
   /** Until the server has accepted or refused for the first time. */
   #ready: Deferred<void> | undefined;
-  #over: Deferred<StreamingError | undefined> | undefined;
-  #wish: "close" | "unsubscribe" = "close";
-  /** The server was told of the end, or has nothing to be told. */
-  #left = false;
   /** Ends when the loop has something to look into. */
   #wake = new Lifetime();
   /** When the server was first asked. */
@@ -66,27 +62,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     settings: SubscribeSettings,
   ) {
     this.#context = context;
-    this.#subscription = subscription;
     this.#settings = settings;
     this.deliveries = new Deliveries(context, subscription, subject, handler, settings, this);
   }
 
   get state(): State["name"] {
     return this.#state.name;
-  }
-
-  /** See `Subscription.closed`. */
-  get closed(): Promise<StreamingError | undefined> {
-    if (this.#over === undefined) {
-      this.#over = deferred();
-      if (this.#state.name === "closed") this.#over.resolve(this.#state.error);
-    }
-    return this.#over.promise;
-  }
-
-  /** How it was told to go; `left` if the server was told so, or had nothing to be told. */
-  get end(): { readonly wish: "close" | "unsubscribe"; readonly left: boolean } {
-    return { wish: this.#wish, left: this.#left };
   }
 
   /** Starts the loop. Settles when the server has accepted or refused for the first time. */
@@ -98,11 +79,10 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   /** Ends the subscription, and tells the server. */
-  leave(wish: "close" | "unsubscribe"): void {
-    if (this.#state.name === "closed" || this.#leaving.aborted) return;
-    this.#wish = wish;
+  close(kind: "close" | "unsubscribe"): void {
+    if (this.#state.name === "closed" || this.closing.aborted) return;
     this.deliveries.stop("it is closed");
-    this.#leaving.abort();
+    this.closing.begin(kind);
     this.#wake.abort();
   }
 
@@ -153,11 +133,11 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   /** Made for each use: an idle subscription keeps none. */
   get #requests(): Requests {
-    return new Requests(this.#context, this.#subscription.subject, this.#settings);
+    return new Requests(this.#context, this.deliveries.subject, this.#settings);
   }
 
   get #missed(): Missing {
-    return (this.#missing ??= new Missing(this.#context, this.#settings, this.deliveries, this.#peek, this.#leaving));
+    return (this.#missing ??= new Missing(this.#context, this.#settings, this.deliveries, this.#peek, this.closing));
   }
 
   get #orphaned(): Orphans {
@@ -199,13 +179,13 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   async #disconnected(): Promise<State> {
     const { ending, registrar } = this.#context;
-    const nothingToUndo = this.deliveries.endpoint === undefined && this.#orphans?.any !== true && !this.#mustForget;
-    const { lifetime, release } = nothingToUndo ? anySignal(ending, this.#leaving) : anySignal(ending);
+    const nothingToUndo = this.deliveries.endpoint === undefined && this.#orphans?.any !== true && !this.#mustUnsubscribe;
+    const { lifetime, release } = nothingToUndo ? anySignal(ending, this.closing) : anySignal(ending);
     const registration = await registrar.registered(lifetime);
     release();
     if (registration !== undefined) return { name: "connected", registration };
     // What was asked for meanwhile may be for the server to do: then it waits on.
-    return this.#mustForget && !ending.aborted ? { name: "disconnected" } : this.#closed();
+    return this.#mustUnsubscribe && !ending.aborted ? { name: "disconnected" } : this.#closed();
   }
 
   async #connected({ registration }: State & { name: "connected" }): Promise<State> {
@@ -229,26 +209,25 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   async #subscribe(registration: Registration): Promise<State> {
     const { connection, session, over } = registration;
-    const { ending, registrar, settings } = this.#context;
+    const { ending } = this.#context;
     const { shared } = this.deliveries;
     for (let duplicates = 0; ; ) {
       if (ending.aborted) return this.#closed();
       if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
       if ((await this.#orphans?.close(registration)) === false) return { name: "connected", registration };
-      if (this.#leaving.aborted && !this.#mustForget) return this.#closed(true);
+      if (this.closing.aborted && !this.#mustUnsubscribe) {
+        this.closing.done = true;
+        return this.#closed();
+      }
 
       const again = this.#since !== undefined;
       if (again && shared.resetIn !== session && shared.progress.highest > 0) {
-        const asked = await this.#lookForReset(registration);
-        if (!asked) return { name: "connected", registration };
+        const finding = await followReset(registration, this.#peek, this.deliveries);
+        if (finding === "unknown") return { name: "connected", registration };
+        if (finding === "reset") this.#forgetFirst = this.#settings.durable !== "" && this.#settings.queue === "";
       }
-      const goesOn = again && shared.resetIn !== session;
-      let from = goesOn ? shared.progress.cursor : undefined;
-      if (goesOn && from === undefined && this.#settings.startAt === "lastReceived" && this.#settings.durable === "") {
-        const last = await this.#peek.lastBefore(registration, this.#start(session, undefined), settings.requestTimeout);
-        if (last === undefined) return { name: "connected", registration };
-        from = last || undefined;
-      }
+      const from = again ? await this.#resumePosition(registration) : undefined;
+      if (from === "unknown") return { name: "connected", registration };
       const failure = await this.#ask(registration, from);
       if (failure === undefined && this.#forgetFirst) {
         this.#forgetFirst = false;
@@ -261,26 +240,41 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
         return { name: "subscribed", registration, resumed: again, from };
       }
       if (over.aborted || connection.ended.aborted || ending.aborted) continue;
-      const error = this.deliveries.error(failure.code, failure.text, failure.cause);
-      switch (failure.class) {
-        case "permanent":
-          return { name: "closed", error };
-        case "duplicate-durable":
-          if (++duplicates > DUPLICATE_TRIES) return { name: "closed", error };
-          this.#orphans?.reopenAll();
-          await sleep(RETRY_DELAY, over, ending);
-          break;
-        case "session-lost":
-          registrar.verify(failure.code === "NO_SERVER" ? error : undefined);
-          await sleep(RETRY_DELAY, over, ending);
-          return { name: "disconnected" };
-        default:
-          this.deliveries.report(error);
-          await sleep(REFUSED_DELAY, over, ending);
-          // The slot goes round: those that cannot be had must not keep out the rest.
-          return { name: "connected", registration };
-      }
+      if (failure.class !== "duplicate-durable" || ++duplicates > DUPLICATE_TRIES) return this.#refused(registration, failure);
+      this.#orphans?.reopenAll();
+      await sleep(RETRY_DELAY, over, ending);
     }
+  }
+
+  async #refused(registration: Registration, failure: Failure): Promise<State> {
+    const { ending, registrar } = this.#context;
+    const error = this.deliveries.error(failure.code, failure.text, failure.cause);
+    switch (failure.class) {
+      case "permanent":
+      case "duplicate-durable":
+        return { name: "closed", error };
+      case "session-lost":
+        registrar.verify(failure.code === "NO_SERVER" ? error : undefined);
+        await sleep(RETRY_DELAY, registration.over, ending);
+        return { name: "disconnected" };
+      default:
+        this.deliveries.report(error);
+        await sleep(REFUSED_DELAY, registration.over, ending);
+        // The slot goes round: those that cannot be had must not keep out the rest.
+        return { name: "connected", registration };
+    }
+  }
+
+  /** Where a subscription goes on that was in place before; undefined if it starts where it was to start. */
+  async #resumePosition(registration: Registration): Promise<number | undefined | "unknown"> {
+    const { session } = registration;
+    const { shared } = this.deliveries;
+    if (shared.resetIn === session) return undefined;
+    const { cursor } = shared.progress;
+    if (cursor !== undefined || this.#settings.startAt !== "lastReceived" || this.#settings.durable !== "") return cursor;
+    const { requestTimeout } = this.#context.settings;
+    const last = await this.#peek.lastBefore(registration, this.#start(session, undefined), requestTimeout);
+    return last === undefined ? "unknown" : last || undefined;
   }
 
   /** Asks for the subscription, on a new inbox. Resolves with undefined when it is in place, else with why it is not. */
@@ -288,7 +282,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const { connection, session } = registration;
     const { deliveries } = this;
     const endpoint = new Endpoint(deliveries, session, this.#requests.inbox());
-    if (!this.#leaving.aborted) this.#wake = new Lifetime();
+    if (!this.closing.aborted) this.#wake = new Lifetime();
     deliveries.enter(endpoint);
     endpoint.open(connection);
     const { stopwatch } = this.#context.registrar;
@@ -324,7 +318,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       await aborted(over, ending, this.#wake);
       if (ending.aborted) return this.#closed();
       if (over.aborted) return { name: "disconnected" };
-      if (this.#leaving.aborted) return this.#takeLeave(registration);
+      if (this.closing.aborted) return this.#close(registration);
       const next = await this.#lookInto(registration);
       if (next !== undefined) return next;
     }
@@ -340,88 +334,44 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return { name: "connected", registration };
   }
 
-  // Why: docs/decisions.md#doubt-about-the-channel
-  /**
-   * The inbox was denied, or a message contradicts what was received: of another channel, or stored by a leader whose clock is
-   * behind. Resolves with undefined if the subscription stays as it is.
-   */
+  /** Verifies a channel that is suspect. Resolves with undefined if the subscription stays as it is. */
   async #verifyChannel(registration: Registration): Promise<State | undefined> {
     const { deliveries } = this;
-    const { shared } = deliveries;
-    const refused = deliveries.endpoint?.denial;
-    if (refused !== undefined) {
+    const denial = deliveries.endpoint?.denial;
+    if (denial !== undefined) {
       this.#giveUpEndpoint(false);
-      return { name: "closed", error: this.deliveries.error("NOT_PERMITTED", refused.reason, refused) };
+      return { name: "closed", error: deliveries.error("NOT_PERMITTED", denial.reason, denial) };
     }
-    const { progress } = shared;
-    const known = await this.#lookForReset(registration);
-    if (progress !== shared.progress) {
-      this.#forgetFirst = false;
-      this.#giveUpEndpoint(this.#settings.durable !== "");
-      return { name: "connected", registration };
-    }
-    if (!known) return undefined;
-    const { suspect } = progress;
-    progress.confirm();
-    if (!suspect) {
-      deliveries.isSuspect = false;
-      // What came meanwhile was not taken, nor was it noted whom it came to.
-      if (shared.isGroup) progress.moveAll();
-      return undefined;
-    }
-    // Nothing has been taken since it was asked for: rather than after `ackWait`, that is to come now.
-    this.#giveUpEndpoint(false);
+    const finding = await verifyChannel(registration, this.#peek, deliveries);
+    if (finding === "same" || finding === "unknown") return undefined;
+    // After a reset the durable has its position in the old channel.
+    this.#giveUpEndpoint(finding === "reset" && this.#settings.durable !== "");
     return { name: "connected", registration };
   }
 
-  /** Looks whether the channel has begun anew, and if so begins anew as well. False: not known yet. */
-  async #lookForReset(registration: Registration): Promise<boolean> {
-    const { shared, isSuspect } = this.deliveries;
-    const { progress } = shared;
-    const { durable, queue } = this.#settings;
-    const finding = await detectReset(registration, this.#peek, progress, queue !== "" || isSuspect);
-    // Another member of the group may have found out meanwhile, and finished what is in the new channel.
-    if (finding !== "reset" || shared.progress !== progress) return finding !== "unknown";
-    this.#forgetFirst = durable !== "" && queue === "";
-    this.deliveries.reset(registration.session);
-    return true;
-  }
-
-  /** Tells the server that the subscription is over, until it has answered. */
-  async #takeLeave(registration: Registration): Promise<State> {
-    const { ending, registrar } = this.#context;
+  async #close(registration: Registration): Promise<State> {
     const { ackInbox } = this.deliveries.endpoint!;
-    while (!ending.aborted) {
-      if (registration.over.aborted) return { name: "disconnected" };
-      const failure = await this.#requests.close(registration, ackInbox, this.#wish === "unsubscribe");
-      if (failure === undefined || failure.class === "gone") return this.#closed(true);
-      if (failure.class === "permanent") {
-        const error = new StreamingError(failure.code, `${this.#wish} ${this.#subscription.subject}: ${failure.text}`, failure.cause);
-        // Whoever unsubscribes is told by a rejection.
-        if (this.#wish === "close") this.deliveries.report(error);
-        return { name: "closed", error };
-      }
-      if (failure.class === "session-lost") registrar.verify();
-      await sleep(RETRY_DELAY, registration.over, ending);
-    }
-    return this.#closed();
+    const end = await this.closing.request(this.#context, this.#requests, registration, ackInbox);
+    if (end === "disconnected") return { name: "disconnected" };
+    if (end === "closed") return this.#closed();
+    // `unsubscribe` rejects with the error.
+    if (this.closing.kind === "close") this.deliveries.report(end);
+    return { name: "closed", error: end };
   }
 
-  #closed(left = false): State {
-    this.#left ||= left;
+  #closed(): State {
     return { name: "closed", error: undefined };
   }
 
   #end(error: StreamingError | undefined): void {
     this.deliveries.end();
-    this.#ready?.reject(error ?? new StreamingError("CLOSED", `subscribe ${this.#subscription.subject}: closed`));
-    this.#context.left(this.#subscription);
-    this.#over?.resolve(error);
+    this.#ready?.reject(error ?? new StreamingError("CLOSED", `subscribe ${this.deliveries.subject}: closed`));
+    this.#context.left(this.deliveries.subscription);
+    this.closing.end(error);
   }
 
-  /** A durable is to be forgotten, which the server does only for one that is subscribed. */
-  get #mustForget(): boolean {
-    return this.#wish === "unsubscribe" && this.#settings.durable !== "" && this.#leaving.aborted;
+  get #mustUnsubscribe(): boolean {
+    return this.closing.mustUnsubscribe(this.#settings.durable);
   }
 
   /** Lets go of the place; the server is told before anything else is asked of it. */
@@ -436,9 +386,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   #notifySubscribed(resumed: boolean, from: number | undefined): void {
     const reason = this.#missing?.renewal;
     if (this.#missing !== undefined) this.#missing.renewal = undefined;
-    const subscription = this.#subscription;
-    const status = { type: "subscribed", subscription, resumed, ...(from && { from }), ...(reason && { reason }) } as const;
-    if (!this.#leaving.aborted) this.#context.notify(status);
+    if (!this.closing.aborted) this.deliveries.notifySubscribed(resumed, from, reason);
     this.#ready?.resolve();
     this.#ready = undefined;
   }

@@ -47,7 +47,7 @@ export class SubscriptionImpl extends Subscription {
   }
 
   get closed(): Promise<StreamingError | undefined> {
-    return this.#resubscriber.closed;
+    return this.#resubscriber.closing.closed;
   }
 
   stats(): SubscriptionStats {
@@ -55,17 +55,17 @@ export class SubscriptionImpl extends Subscription {
   }
 
   async close(): Promise<void> {
-    this.#resubscriber.leave("close");
+    this.#resubscriber.close("close");
     await this.closed;
   }
 
   async unsubscribe(): Promise<void> {
-    this.#resubscriber.leave("unsubscribe");
+    this.#resubscriber.close("unsubscribe");
     const error = await this.closed;
     if (error !== undefined) throw error;
-    const { wish, left } = this.#resubscriber.end;
-    if (this.durable === "" || (left && wish === "unsubscribe")) return;
-    const reason = wish === "unsubscribe" ? "the client ended before the server was told" : "the subscription was closed before";
+    const { kind, done } = this.#resubscriber.closing;
+    if (this.durable === "" || (done && kind === "unsubscribe")) return;
+    const reason = kind === "unsubscribe" ? "the client ended before the server was told" : "the subscription was closed before";
     throw new StreamingError("CLOSED", `unsubscribe ${this.subject}: ${reason}`);
   }
 
