@@ -25,7 +25,7 @@ export class Endpoint implements Receiver {
   ackInbox = "";
   /** Why the inbox is deaf. */
   denial: NatsError | undefined;
-  readonly #occupant: EndpointEvents;
+  readonly #events: EndpointEvents;
   #connection: Connection | undefined;
   #sid = 0;
   /** How many PINGs were sent on the connection before the last ack. */
@@ -34,8 +34,8 @@ export class Endpoint implements Receiver {
   #head: Uint8Array | undefined;
   #subject: Uint8Array | undefined;
 
-  constructor(occupant: EndpointEvents, session: Session, inbox: string) {
-    this.#occupant = occupant;
+  constructor(events: EndpointEvents, session: Session, inbox: string) {
+    this.#events = events;
     this.session = session;
     this.inbox = inbox;
   }
@@ -66,12 +66,12 @@ export class Endpoint implements Receiver {
   }
 
   deliver(delivery: Delivery): void {
-    this.#occupant.deliver(delivery, this);
+    this.#events.deliver(delivery, this);
   }
 
   denied(error: NatsError): void {
     this.denial = error;
-    this.#occupant.suspect();
+    this.#events.suspect();
   }
 
   /** Sends an ack. Returns false if that cannot be done now. */
