@@ -95,7 +95,7 @@ export class Client {
       ending: this.#ending,
       queueGroups: new QueueGroups(),
       watchdog,
-      left: (subscription) => (this.#subscriptions as Set<Subscription>).delete(subscription),
+      ended: (subscription) => (this.#subscriptions as Set<Subscription>).delete(subscription),
     };
     this.closed = this.#supervisor.run().then(() => this.#end());
   }

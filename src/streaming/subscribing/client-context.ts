@@ -21,5 +21,5 @@ export interface ClientContext {
   /** The end of the client. */
   readonly ending: AbortSignalLike;
   /** Called when the subscription has ended. */
-  readonly left: (subscription: Subscription) => void;
+  readonly ended: (subscription: Subscription) => void;
 }

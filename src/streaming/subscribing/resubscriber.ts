@@ -366,7 +366,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   #end(error: StreamingError | undefined): void {
     this.deliveries.end();
     this.#ready?.reject(error ?? new StreamingError("CLOSED", `subscribe ${this.deliveries.subject}: closed`));
-    this.#context.left(this.deliveries.subscription);
+    this.#context.ended(this.deliveries.subscription);
     this.closing.end(error);
   }
 
