@@ -338,7 +338,7 @@ export class Client {
     const holder = (): SubscriptionImpl | undefined => this.#holderOf(subject, settings);
     // A durable is free soon if this client is closing its subscription.
     for (let other = holder(); other !== undefined; other = holder()) {
-      if (!other.leaves) {
+      if (!other.isClosing) {
         const reason = `this client has a subscription with durable ${other.durable} already`;
         throw new StreamingError("REFUSED", `subscribe ${subject}: ${reason}`);
       }

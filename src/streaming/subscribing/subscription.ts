@@ -96,7 +96,7 @@ export class SubscriptionImpl extends Subscription {
   }
 
   /** It was told to go, and is not gone yet, or it is. */
-  get leaves(): boolean {
+  get isClosing(): boolean {
     return this.#resubscriber.deliveries.handlers.stopped;
   }
 
