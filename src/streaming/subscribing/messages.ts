@@ -26,10 +26,10 @@ type Result = IteratorResult<Message, undefined>;
 export class Messages implements AsyncIterableIterator<Message> {
   #subscription: SubscriptionImpl | undefined;
   readonly #manualAck: boolean;
-  readonly #wanting: Deferred<Result>[] = [];
+  readonly #waiting: Deferred<Result>[] = [];
   /** The message that the loop is at; until it has left that, the subscription gives no other. */
-  #current: { readonly message: Message; readonly left: Deferred<void> } | undefined;
-  #over: { readonly error: Error | undefined } | undefined;
+  #current: { readonly message: Message; readonly done: Deferred<void> } | undefined;
+  #ended: { readonly error: Error | undefined } | undefined;
 
   private constructor(manualAck: boolean) {
     this.#manualAck = manualAck;
@@ -70,11 +70,11 @@ export class Messages implements AsyncIterableIterator<Message> {
    */
   next(): Promise<Result> {
     this.#leave(!this.#manualAck);
-    const want = deferred<Result>();
-    this.#wanting.push(want);
-    if (this.#over === undefined) this.#subscription!.concurrency = 1;
-    else this.#finish(this.#over.error);
-    return want.promise;
+    const waiting = deferred<Result>();
+    this.#waiting.push(waiting);
+    if (this.#ended === undefined) this.#subscription!.concurrency = 1;
+    else this.#finish(this.#ended.error);
+    return waiting.promise;
   }
 
   /**
@@ -89,18 +89,18 @@ export class Messages implements AsyncIterableIterator<Message> {
     const { subscription } = this;
     this.#end(undefined);
     this.#leave(false);
-    const left = subscription.drain();
+    const drained = subscription.drain();
     // While disconnected, or with nobody in charge, it may take long, and is done all the same: nobody should have to wait for it.
-    if (subscription.state === "subscribed") await left;
+    if (subscription.state === "subscribed") await drained;
     return { done: true, value: undefined };
   }
 
   #take(message: Message): Promise<void> {
-    const left = deferred();
-    this.#current = { message, left };
+    const done = deferred();
+    this.#current = { message, done };
     // Somebody wants it: the first one was wanted, and a message is left by wanting another.
-    this.#wanting.shift()!.resolve({ done: false, value: message });
-    return left.promise;
+    this.#waiting.shift()!.resolve({ done: false, value: message });
+    return done.promise;
   }
 
   #leave(ack: boolean): void {
@@ -108,18 +108,18 @@ export class Messages implements AsyncIterableIterator<Message> {
     if (current === undefined) return;
     this.#current = undefined;
     if (ack) current.message.ack();
-    current.left.resolve();
+    current.done.resolve();
   }
 
   #end(error: Error | undefined): void {
-    this.#over ??= { error };
-    this.#finish(this.#over.error);
+    this.#ended ??= { error };
+    this.#finish(this.#ended.error);
   }
 
   #finish(error: Error | undefined): void {
-    for (const want of this.#wanting.splice(0)) {
-      if (error === undefined) want.resolve({ done: true, value: undefined });
-      else want.reject(error);
+    for (const waiting of this.#waiting.splice(0)) {
+      if (error === undefined) waiting.resolve({ done: true, value: undefined });
+      else waiting.reject(error);
     }
   }
 }
