@@ -199,7 +199,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   /** Sends an ack that is for no message, after which the server sends what it may. */
-  poke(): void {
+  requestMore(): void {
     this.endpoint?.acknowledge(this.subject, NO_MESSAGE);
   }
 

@@ -111,7 +111,7 @@ export class Missing {
   async #lookIntoSilence(registration: Registration): Promise<void> {
     this.#silent = false;
     const { shared, received, firstNew } = this.#deliveries;
-    if (shared.members !== undefined) this.#deliveries.poke();
+    if (shared.members !== undefined) this.#deliveries.requestMore();
     const { highest } = shared.progress;
     const { queue, durable, startAt, maxInFlight } = this.#settings;
     // An earlier process may have had all that is there, and so may other members, or all may have been there before.

@@ -12,13 +12,13 @@ export interface GroupMember {
   /** Acknowledges a message that another member has finished. */
   acknowledgeToo(sequence: number): void;
   /** Has the server look again whether it may send more. */
-  poke(): void;
+  requestMore(): void;
   /** Has the server be asked for it again. */
   renew(reason: string): void;
 }
 
 /** After an outage members are poked when the server has surely taken their acks, in milliseconds. */
-const POKE_DELAY = 1_000;
+const REQUEST_MORE_DELAY = 1_000;
 /** Of so many new messages each member should have got some: the server gives them to the one that has the fewest. */
 const ROUND = 256;
 /** That takes so long at least: after an outage hundreds may come at once to one member. In milliseconds. */
@@ -31,7 +31,7 @@ export class GroupMembers {
   #given = 0;
   #roundBegan = 0;
   /** What each member had received at the end of the last round, and whether it was poked then. */
-  readonly #seen = new Map<GroupMember, { readonly received: number; readonly poked: boolean }>();
+  readonly #seen = new Map<GroupMember, { readonly received: number; readonly requestedMore: boolean }>();
 
   get count(): number {
     return this.#all.size;
@@ -57,9 +57,9 @@ export class GroupMembers {
       const { received } = member;
       const before = this.#seen.get(member);
       const neglected = before?.received === received && member.idle;
-      if (neglected && before.poked) member.renew(`it got none of the last ${2 * ROUND} messages of its group in this client`);
-      else if (neglected) member.poke();
-      this.#seen.set(member, { received, poked: neglected && !before.poked });
+      if (neglected && before.requestedMore) member.renew(`it got none of the last ${2 * ROUND} messages of its group in this client`);
+      else if (neglected) member.requestMore();
+      this.#seen.set(member, { received, requestedMore: neglected && !before.requestedMore });
     }
   }
 
@@ -68,8 +68,8 @@ export class GroupMembers {
     if (this.count < 2 || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      for (const member of this.#all) member.poke();
-    }, POKE_DELAY);
+      for (const member of this.#all) member.requestMore();
+    }, REQUEST_MORE_DELAY);
     this.#timer.unref?.();
   }
 
