@@ -80,7 +80,7 @@ export class Client {
     const watchdog = new Watchdog();
     const verify = (error?: StreamingError): void => this.#supervisor.verify(error);
     this.#publisher = new Publisher(settings, notify, verify, (subject) => {
-      for (const { watched } of this.#subscriptions) if (watched.subject === subject) watchdog.suspect(watched);
+      for (const { watched } of this.#subscriptions) if (watched.subject === subject) watchdog.watchIfIdle(watched);
     });
     this.#supervisor = new Supervisor(settings, notify, this.#publisher, () => [
       ...[...this.#subscriptions].map(({ listener }) => listener),

@@ -15,7 +15,7 @@ import type { ProgressEvents } from "./progress.ts";
 import { RecentAcks } from "./recent-acks.ts";
 import type { GroupMember, SharedProgress } from "./shared-progress.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
-import type { Watched } from "./watchdog.ts";
+import type { WatchedSubscription } from "./watchdog.ts";
 
 /** What deliveries give reason to look into. */
 export interface DeliveryEvents {
@@ -38,7 +38,7 @@ const NO_MESSAGE = 0;
 const view = new MsgProtoView();
 
 /** What the server delivers to a subscription: on to the handlers, and their acks back. */
-export class Deliveries implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, GroupMember, Watched {
+export class Deliveries implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, GroupMember, WatchedSubscription {
   readonly subscription: Subscription;
   readonly subject: string;
   readonly handlers: Handlers;
@@ -249,7 +249,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.endpoint?.close();
     this.endpoint = undefined;
     this.#context.queueGroups.leave(this, this.shared);
-    this.#context.watchdog.forget(this);
+    this.#context.watchdog.unwatch(this);
   }
 
   /** The channel has begun anew: what was finished says nothing about the messages that now have these numbers. */

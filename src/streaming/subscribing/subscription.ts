@@ -12,7 +12,7 @@ import { Subscription } from "./message.ts";
 import type { DrainReport, Message } from "./message.ts";
 import { Resubscriber } from "./resubscriber.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
-import type { Watched } from "./watchdog.ts";
+import type { WatchedSubscription } from "./watchdog.ts";
 
 /** A subscription, as the client has it. */
 export class SubscriptionImpl extends Subscription {
@@ -111,7 +111,7 @@ export class SubscriptionImpl extends Subscription {
   }
 
   /** What the watchdog watches. */
-  get watched(): Watched {
+  get watched(): WatchedSubscription {
     return this.#resubscriber.deliveries;
   }
 

@@ -1,7 +1,7 @@
 import { elapsed, setTimeout } from "../../core-nats/clock.ts";
 
 /** A subscription as the watchdog sees it. */
-export interface Watched {
+export interface WatchedSubscription {
   readonly subject: string;
   /** How many messages it was given. */
   readonly received: number;
@@ -26,20 +26,20 @@ const INTERVAL = 1_000;
  * were in an outage, and those to whose channel this client has published a lot. An idle subscription is not watched.
  */
 export class Watchdog {
-  readonly #watches = new Map<Watched, Watch>();
+  readonly #watches = new Map<WatchedSubscription, Watch>();
   #timer: Timer | undefined;
 
-  watch(subscription: Watched): void {
+  watch(subscription: WatchedSubscription): void {
     this.#watches.set(subscription, { received: subscription.received, since: elapsed() });
     this.#arm();
   }
 
   /** The channel has got many messages: a subscription to it that has nothing in hand should soon be given something. */
-  suspect(subscription: Watched): void {
+  watchIfIdle(subscription: WatchedSubscription): void {
     if (subscription.idle && !this.#watches.has(subscription)) this.watch(subscription);
   }
 
-  forget(subscription: Watched): void {
+  unwatch(subscription: WatchedSubscription): void {
     this.#watches.delete(subscription);
   }
 
@@ -47,13 +47,13 @@ export class Watchdog {
     if (this.#timer !== undefined || this.#watches.size === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#look(elapsed());
+      this.#check(elapsed());
       this.#arm();
     }, INTERVAL);
     this.#timer.unref?.();
   }
 
-  #look(now: number): void {
+  #check(now: number): void {
     for (const [subscription, watch] of this.#watches) {
       if (subscription.received !== watch.received) this.#watches.delete(subscription);
       else if (!subscription.idle) watch.since = now;
