@@ -137,7 +137,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     const { sequence } = view;
     this.#received++;
     if (view.redelivered) this.#redelivered++;
-    if (!view.redelivered && this.shared.isGroup) this.shared.members!.given();
+    if (!view.redelivered && this.shared.isGroup) this.shared.members!.delivered();
     const { progress } = this.shared;
     if (!progress.receive(sequence, timeOf(view))) {
       this.suspect();

@@ -28,7 +28,7 @@ const SHORTEST_ROUND = 1_000;
 export class GroupMembers {
   readonly #all = new Set<GroupMember>();
   #timer: Timer | undefined;
-  #given = 0;
+  #delivered = 0;
   #roundBegan = 0;
   /** What each member had received at the end of the last round, and whether it was poked then. */
   readonly #seen = new Map<GroupMember, { readonly received: number; readonly requestedMore: boolean }>();
@@ -48,8 +48,8 @@ export class GroupMembers {
 
   // Why: docs/decisions.md#a-group-member-that-is-given-nothing
   /** One was given a new message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
-  given(): void {
-    if (++this.#given % ROUND !== 0) return;
+  delivered(): void {
+    if (++this.#delivered % ROUND !== 0) return;
     const now = elapsed();
     if (now - this.#roundBegan < SHORTEST_ROUND) return;
     this.#roundBegan = now;
