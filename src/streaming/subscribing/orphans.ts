@@ -7,7 +7,7 @@ interface Orphan {
   /** The ack inbox, if the server gave one; else the delivery inbox. */
   readonly inbox: string;
   /** To be unsubscribed, not closed: the server must forget the durable. */
-  readonly forget: boolean;
+  readonly unsubscribe: boolean;
   readonly last: boolean;
   closed: boolean;
 }
@@ -43,17 +43,17 @@ export class Orphans {
   }
 
   /** Adds a subscription: `close` closes it, or with `forget` unsubscribes it. */
-  add(session: Session, deliveryInbox: string, ackInbox: string, forget: boolean): void {
+  add(session: Session, deliveryInbox: string, ackInbox: string, unsubscribe: boolean): void {
     this.enter(session);
     const closed = this.#all.filter((orphan) => orphan.closed).slice(1 - MOST_CLOSED);
     const open = this.#all.filter((orphan) => !orphan.closed);
-    this.#all = [...closed, ...open, { inbox: ackInbox || deliveryInbox, deliveryInbox, forget, last: false, closed: false }];
+    this.#all = [...closed, ...open, { inbox: ackInbox || deliveryInbox, deliveryInbox, unsubscribe, last: false, closed: false }];
   }
 
   /** Takes all for not closed after all: they are closed once more. */
   reopenAll(): void {
     this.#all = this.#all.map((orphan) =>
-      orphan.closed ? { ...orphan, inbox: orphan.deliveryInbox, forget: false, last: true, closed: false } : orphan,
+      orphan.closed ? { ...orphan, inbox: orphan.deliveryInbox, unsubscribe: false, last: true, closed: false } : orphan,
     );
   }
 
@@ -61,7 +61,7 @@ export class Orphans {
   async close(registration: Registration): Promise<boolean> {
     for (const orphan of this.#all) {
       if (orphan.closed) continue;
-      const failure = await this.#requests.close(registration, orphan.inbox, orphan.forget);
+      const failure = await this.#requests.close(registration, orphan.inbox, orphan.unsubscribe);
       if (failure !== undefined && (failure.class === "session-lost" || failure.class === "transient")) {
         await this.#requests.pause(registration, failure);
         return false;

@@ -74,7 +74,7 @@ export class Requests {
    * Closes the subscription of an inbox, or with `forget` unsubscribes it. The server knows it by its ack inbox, and by its
    * delivery inbox as well (nats-streaming-server 0.17.0 by its ack inbox alone).
    */
-  close({ connection, session }: Registration, inbox: string, forget: boolean): Promise<Failure | undefined> {
+  close({ connection, session }: Registration, inbox: string, unsubscribe: boolean): Promise<Failure | undefined> {
     const request = encode(UnsubscribeRequest, {
       clientID: this.#context.settings.clientId,
       subject: this.subject,
@@ -82,7 +82,7 @@ export class Requests {
       durableName: this.#settings.durable,
     });
     const { unsubRequests, subCloseRequests } = session.subjects;
-    return this.#request(connection, forget ? unsubRequests : subCloseRequests, request, noop);
+    return this.#request(connection, unsubscribe ? unsubRequests : subCloseRequests, request, noop);
   }
 
   /** Waits before a request that has failed is sent again. */

@@ -49,7 +49,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   /** When the server was first asked. */
   #since: number | undefined;
   /** The server's durable belongs to the old channel: it is unsubscribed before the subscription is asked for again. */
-  #forgetFirst = false;
+  #unsubscribeFirst = false;
   // Made when they are needed: many a subscription is idle.
   #orphans: Orphans | undefined;
   #missing: Missing | undefined;
@@ -224,13 +224,13 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       if (again && shared.resetIn !== session && shared.progress.highest > 0) {
         const finding = await followReset(registration, this.#peek, this.deliveries);
         if (finding === "unknown") return { name: "connected", registration };
-        if (finding === "reset") this.#forgetFirst = this.#settings.durable !== "" && this.#settings.queue === "";
+        if (finding === "reset") this.#unsubscribeFirst = this.#settings.durable !== "" && this.#settings.queue === "";
       }
       const from = again ? await this.#resumePosition(registration) : undefined;
       if (from === "unknown") return { name: "connected", registration };
       const failure = await this.#ask(registration, from);
-      if (failure === undefined && this.#forgetFirst) {
-        this.#forgetFirst = false;
+      if (failure === undefined && this.#unsubscribeFirst) {
+        this.#unsubscribeFirst = false;
         this.#giveUpEndpoint(true);
         continue;
       }
@@ -375,12 +375,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   /** Lets go of the place; the server is told before anything else is asked of it. */
-  #giveUpEndpoint(forget: boolean): void {
+  #giveUpEndpoint(unsubscribe: boolean): void {
     const { endpoint } = this.deliveries;
     if (endpoint === undefined) return;
     endpoint.close();
     this.deliveries.endpoint = undefined;
-    this.#orphaned.add(endpoint.session, endpoint.inbox, endpoint.ackInbox, forget);
+    this.#orphaned.add(endpoint.session, endpoint.inbox, endpoint.ackInbox, unsubscribe);
   }
 
   #notifySubscribed(resumed: boolean, from: number | undefined): void {
