@@ -35,9 +35,9 @@ export async function detectReset(
   if (last === undefined) return "unknown";
   if (last === 0) {
     // A message had an old number, so there is one: the server is busy.
-    if (matters && progress.suspect) return "unknown";
+    if (matters && progress.unverified) return "unknown";
     // For the first message that could be of both, should the clock of a new one be behind.
-    progress.suspect = !matters;
+    progress.unverified = !matters;
     return matters ? "reset" : "same";
   }
   // Nothing shown proves nothing here: the channel has a later message.
@@ -76,9 +76,9 @@ export async function verifyChannel(
   const finding = await followReset(registration, peek, deliveries);
   if (progress !== shared.progress) return "reset";
   if (finding === "unknown") return "unknown";
-  const { suspect } = progress;
+  const { unverified } = progress;
   progress.confirm();
-  if (suspect) return "stale";
+  if (unverified) return "stale";
   deliveries.isSuspect = false;
   // The messages that came meanwhile were not taken, and nobody noted to which member they came.
   if (shared.isGroup) progress.moveAll();

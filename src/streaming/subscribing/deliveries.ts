@@ -167,12 +167,12 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
 
   handled(message: Message): void {
     this.#handled++;
-    if (this.#settings.manualAck || !message.ack()) message.release(false);
+    if (this.#settings.manualAck || !message.ack()) message.awaitRedelivery(false);
   }
 
   failed(message: Message, error: unknown): void {
     this.#failed++;
-    message.release();
+    message.awaitRedelivery();
     this.#context.notify({ type: "handler-failed", subscription: this.subscription, message, error });
   }
 
@@ -290,11 +290,11 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     return searched;
   }
 
-  dropped(sequence: number): boolean {
+  notRedelivered(sequence: number): boolean {
     return this.#settings.queue !== "" || this.#events.searched(sequence, sequence);
   }
 
-  freed(): void {
+  unblocked(): void {
     this.handlers.next();
   }
 

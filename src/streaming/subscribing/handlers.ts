@@ -94,12 +94,12 @@ export class Handlers {
     }
     if (!this.#waitingBytes.add(message.data)) {
       // Its next delivery is as good as its first; until then it is not missing for good.
-      message.release();
+      message.awaitRedelivery();
       if (!this.#overflowing) this.#events.overflowed();
       this.#overflowing = true;
       return;
     }
-    message.hold();
+    message.activate();
     this.#waiting ??= new Queue();
     if (!this.#ordered) this.#waiting.push(message);
     else {
@@ -130,7 +130,7 @@ export class Handlers {
     this.#stopped = reason;
     for (const message of this.#waiting?.drain() ?? []) {
       this.#waitingBytes.remove(message.data);
-      message.release();
+      message.awaitRedelivery();
     }
     this.abort(reason);
   }
@@ -170,7 +170,7 @@ export class Handlers {
     this.#events.begins(message);
     if (this.stopped) {
       // Whoever was told of it has closed the subscription.
-      message.release();
+      message.awaitRedelivery();
       return undefined;
     }
     try {
@@ -188,7 +188,7 @@ export class Handlers {
   }
 
   #await(message: Message, promise: Promise<unknown>): void {
-    message.hold();
+    message.activate();
     const running = (this.#running ??= new Set());
     running.add(message);
     promise.then(

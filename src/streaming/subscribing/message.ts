@@ -150,13 +150,13 @@ export class Message {
   }
 
   /** @internal A handler has it: a redelivery starts no other. */
-  hold(): void {
-    if (!this.finished) this.#progress.begin(this.sequence);
+  activate(): void {
+    if (!this.finished) this.#progress.activate(this.sequence);
   }
 
   /** @internal Nobody has it any more. If it is not finished, its next delivery is handled; `again`: and waited for. */
-  release(again = true): void {
-    if (!this.finished) this.#progress.release(this.sequence, this, again);
+  awaitRedelivery(retry = true): void {
+    if (!this.finished) this.#progress.awaitRedelivery(this.sequence, this, retry);
   }
 }
 

@@ -95,7 +95,7 @@ export class Missing {
       while (handlers.waiting > waiting && !over.aborted && !handlers.stopped) await sleep(RETRY_DELAY, over, this.#leaving);
     }
     search.done = true;
-    progress.look();
+    progress.checkMissing();
   }
 
   /** Whether the channel has that message or a later one, or that is not known. */

@@ -15,15 +15,15 @@ const FORGOTTEN_AT_ONCE = 1_000;
 const ACTIVE = 0;
 
 /** A message that was received and is in nobody's hands, as far as it matters here. */
-export interface Released {
+export interface Redeliverable {
   readonly data: Uint8Array;
 }
 
 /** When it was last seen, and the message, if there was room to keep it. */
-interface Kept<M> {
+interface Awaiting<M> {
   readonly since: number;
   /** It is to be handled again, and does not wait for an ack by hand. */
-  readonly again: boolean;
+  readonly retry: boolean;
   readonly message: M | undefined;
 }
 
@@ -32,9 +32,9 @@ export interface ProgressEvents {
   /** The server never sent these, and by now never will. Returns false if they are being looked for: then it is told again. */
   skipped(from: number, to: number): boolean;
   /** The server does not send this one again, which was received and is not finished. Returns false likewise. */
-  dropped(sequence: number): boolean;
+  notRedelivered(sequence: number): boolean;
   /** Some that were to be handled again will not come: nobody need wait for them. */
-  freed(): void;
+  unblocked(): void;
   /** Too much was finished out of order to remember it all: these may be handled again. */
   forgotten(from: number, to: number): void;
 }
@@ -50,14 +50,14 @@ export interface ProgressEvents {
  * not come any more. The cursor then goes on behind it; it is not finished for that, and if it comes after all, as what
  * another member of a queue group gave back may (seen), it is handled.
  */
-export class Progress<M extends Released = Released> {
+export class Progress<M extends Redeliverable = Redeliverable> {
   /** The channel showed nothing, so it may be another one, whose clock may be behind; until something tells that it is the same. */
-  suspect = false;
+  unverified = false;
   #finished = new Intervals();
   /** Made when it is needed: many a subscription is idle. */
-  #unfinished: Map<number, typeof ACTIVE | Kept<M>> | undefined;
+  #unfinished: Map<number, typeof ACTIVE | Awaiting<M>> | undefined;
   /** How many of them are to be handled again. */
-  #again = 0;
+  #retries = 0;
   /** Active messages that the server may count for another member of the group than the one that is at it. */
   #moved: Set<number> | undefined;
   readonly #events: ProgressEvents;
@@ -67,7 +67,7 @@ export class Progress<M extends Released = Released> {
   /** Where the unbroken run begins: the first message that was to be delivered. Unknown at first. */
   #base: number | undefined;
   /** True until something came between the subscription and its first message, which may then not be the first. */
-  #unbroken = true;
+  #uninterrupted = true;
   #established: number | undefined;
   #lowest: number | undefined;
   #highest = 0;
@@ -127,8 +127,8 @@ export class Progress<M extends Released = Released> {
    * nanoseconds, roughly.
    */
   receive(sequence: number, time: number): boolean {
-    if (sequence === this.#highest && time === this.#timeOfHighest) this.suspect = false;
-    else if (sequence <= this.#highest && (time > this.#latest || this.suspect)) {
+    if (sequence === this.#highest && time === this.#timeOfHighest) this.unverified = false;
+    else if (sequence <= this.#highest && (time > this.#latest || this.unverified)) {
       this.#suspectTime = Math.max(this.#suspectTime, time);
       return false;
     }
@@ -140,7 +140,7 @@ export class Progress<M extends Released = Released> {
     if (time > this.#latest) this.#latest = time;
     if (this.#lowest === undefined || sequence < this.#lowest) {
       this.#lowest = sequence;
-      if (this.#base === undefined && this.#unbroken) this.#base = sequence;
+      if (this.#base === undefined && this.#uninterrupted) this.#base = sequence;
     }
     return true;
   }
@@ -148,7 +148,7 @@ export class Progress<M extends Released = Released> {
   /** The channel is the one it was after all: what made `receive` doubt it was stored by another clock than the rest. */
   confirm(): void {
     this.#latest = Math.max(this.#latest, this.#suspectTime);
-    this.suspect = false;
+    this.unverified = false;
   }
 
   isFinished(sequence: number): boolean {
@@ -160,7 +160,7 @@ export class Progress<M extends Released = Released> {
   }
 
   /** The messages that are in nobody's hands and not finished, in the order in which they came to be so. Without those that found no room. */
-  *released(): Generator<M> {
+  *awaitingRedelivery(): Generator<M> {
     for (const entry of this.#unfinished?.values() ?? []) {
       if (entry !== ACTIVE && entry.message !== undefined) yield entry.message;
     }
@@ -168,14 +168,14 @@ export class Progress<M extends Released = Released> {
 
   /** Whether one before it is to be handled again. */
   isBehind(sequence: number): boolean {
-    if (this.#again === 0) return false;
-    for (const [other, entry] of this.#unfinished!) if (entry !== ACTIVE && entry.again && other < sequence) return true;
+    if (this.#retries === 0) return false;
+    for (const [other, entry] of this.#unfinished!) if (entry !== ACTIVE && entry.retry && other < sequence) return true;
     return false;
   }
 
   /** The message waits for a handler or is in one. */
-  begin(sequence: number): void {
-    this.#drop(sequence);
+  activate(sequence: number): void {
+    this.#remove(sequence);
     (this.#unfinished ??= new Map()).set(sequence, ACTIVE);
   }
 
@@ -195,18 +195,18 @@ export class Progress<M extends Released = Released> {
   }
 
   /** The message is in nobody's hands any more, and not finished: its next delivery is handled. */
-  release(sequence: number, message: M, again: boolean): void {
+  awaitRedelivery(sequence: number, message: M, retry: boolean): void {
     this.#moved?.delete(sequence);
-    this.#drop(sequence);
+    this.#remove(sequence);
     const kept = this.#stopped || this.#waitingBytes.add(message.data) ? message : undefined;
-    (this.#unfinished ??= new Map()).set(sequence, { since: elapsed(), again, message: kept });
-    if (again) this.#again++;
-    this.#watch();
+    (this.#unfinished ??= new Map()).set(sequence, { since: elapsed(), retry, message: kept });
+    if (retry) this.#retries++;
+    this.#armTimer();
   }
 
   /** The message is finished. Returns false if it was. */
   finish(sequence: number): boolean {
-    this.#drop(sequence);
+    this.#remove(sequence);
     const added = this.#finished.add(sequence, elapsed);
     if (this.#finished.count > 1) this.#bound();
     return added;
@@ -216,31 +216,31 @@ export class Progress<M extends Released = Released> {
   established(): void {
     this.#established = Math.trunc(elapsed());
     this.#finished.renewGaps(this.#established);
-    if (this.#base === undefined && !this.#unbroken) this.#watch();
+    if (this.#base === undefined && !this.#uninterrupted) this.#armTimer();
   }
 
   /** The link was lost, or nobody was in charge: what was on the way may be missing for a while. Returns false if that is known. */
   interrupted(): boolean {
     const known = this.#established === undefined;
     this.#established = undefined;
-    this.#unbroken = false;
+    this.#uninterrupted = false;
     return !known;
   }
 
   /** Stops the timer, and gives back all room. Nothing is told any more. */
   stop(): void {
-    if (!this.#stopped) for (const message of this.released()) this.#waitingBytes.remove(message.data);
+    if (!this.#stopped) for (const message of this.awaitingRedelivery()) this.#waitingBytes.remove(message.data);
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  #drop(sequence: number): void {
+  #remove(sequence: number): void {
     const entry = this.#unfinished?.get(sequence);
     if (entry === undefined) return;
     this.#unfinished!.delete(sequence);
     if (entry === ACTIVE) return;
-    if (entry.again) this.#again--;
+    if (entry.retry) this.#retries--;
     if (entry.message !== undefined && !this.#stopped) this.#waitingBytes.remove(entry.message.data);
   }
 
@@ -250,11 +250,11 @@ export class Progress<M extends Released = Released> {
       this.#forgotten = to;
       this.#events.forgotten(from, to);
     }
-    this.#watch();
+    this.#armTimer();
   }
 
   /** Looks for what is missing for good, as long as something is missing. */
-  #watch(): void {
+  #armTimer(): void {
     if (this.#timer !== undefined || this.#stopped) return;
     const begun = elapsed();
     this.#timer = setTimeout(() => {
@@ -262,25 +262,25 @@ export class Progress<M extends Released = Released> {
       // This process stood still (seen with one frozen for 8 s): what the server sent meanwhile is yet to be read.
       const late = elapsed() - begun > 2 * this.#ackWait;
       if (late && this.#established !== undefined) this.established();
-      this.look();
+      this.checkMissing();
       const { cursor } = this;
       const missing = (this.#unfinished?.size ?? 0) > 0 || cursor === undefined || this.#finished.after(cursor) !== undefined;
-      if (missing) this.#watch();
+      if (missing) this.#armTimer();
     }, this.#ackWait);
     this.#timer.unref?.();
   }
 
   /** Looks for what is missing, and has not come for as long as it may take. */
-  look(): void {
+  checkMissing(): void {
     const before = elapsed() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     const unfinished = (this.#unfinished ??= new Map());
     const { size } = unfinished;
     for (const [sequence, entry] of unfinished) {
       // Not delivered again for so long: it has expired, another member of the group has it, or a new leader forgot it.
-      if (entry !== ACTIVE && entry.since < before && this.#events.dropped(sequence)) this.#drop(sequence);
+      if (entry !== ACTIVE && entry.since < before && this.#events.notRedelivered(sequence)) this.#remove(sequence);
     }
-    if (unfinished.size < size) this.#events.freed();
+    if (unfinished.size < size) this.#events.unblocked();
     if (this.#base === undefined && this.#lowest !== undefined) this.#base = this.#lowest;
     const waitedFor = Float64Array.from(unfinished.keys()).sort();
     let i = 0;
@@ -289,8 +289,8 @@ export class Progress<M extends Released = Released> {
       const next = this.#finished.after(cursor);
       while (waitedFor[i] < from) i++;
       if (next === undefined || next.since >= before || waitedFor[i] < next.start) return;
-      const unheard = Math.max(from, this.#forgotten + 1);
-      if (unheard < next.start && !this.#events.skipped(unheard, next.start - 1)) return;
+      const skippedFrom = Math.max(from, this.#forgotten + 1);
+      if (skippedFrom < next.start && !this.#events.skipped(skippedFrom, next.start - 1)) return;
       this.#base = next.start;
     }
   }

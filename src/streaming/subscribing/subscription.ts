@@ -83,8 +83,8 @@ export class SubscriptionImpl extends Subscription {
     const ended = this.state === "closed";
     deliveries.stop("it is drained");
     const running = await deliveries.handlers.finish(timeout, this.closed, ...endings);
-    const released = ended ? [] : [...deliveries.shared.progress.released()].filter((message) => message.subscription === this);
-    return [...running.filter((message) => !message.finished), ...released].sort((a, b) => a.sequence - b.sequence);
+    const awaiting = ended ? [] : [...deliveries.shared.progress.awaitingRedelivery()].filter((message) => message.subscription === this);
+    return [...running.filter((message) => !message.finished), ...awaiting].sort((a, b) => a.sequence - b.sequence);
   }
 
   get durable(): string {

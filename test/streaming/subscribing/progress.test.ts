@@ -17,8 +17,8 @@ function start(): { progress: Progress; told: Told } {
   const told: Told = { skipped: [], forgotten: [] };
   const progress = new Progress(ackWait, {
     skipped: (from, to) => told.skipped.push([from, to]) > 0,
-    dropped: () => true,
-    freed: () => undefined,
+    notRedelivered: () => true,
+    unblocked: () => undefined,
     forgotten: (from, to) => void told.forgotten.push([from, to]),
   }, new WaitingBytes(1_000_000));
   progress.established();
@@ -87,11 +87,11 @@ describe("the cursor", () => {
       for (let step = 0; step < 100; step++) {
         if (received.length === 0 || random.bool()) {
           progress.receive(next, next);
-          progress.begin(next);
+          progress.activate(next);
           received.push(next++);
         } else {
           const [sequence] = received.splice(random.int(0, received.length - 1), 1);
-          if (random.bool(0.1)) progress.release(sequence, message, true);
+          if (random.bool(0.1)) progress.awaitRedelivery(sequence, message, true);
           else finished.add(sequence);
           if (finished.has(sequence)) progress.finish(sequence);
         }
@@ -122,9 +122,9 @@ describe("a message", () => {
     const { progress } = start();
     progress.receive(1, 1);
     expect(progress.isActive(1)).toBe(false);
-    progress.begin(1);
+    progress.activate(1);
     expect(progress.isActive(1)).toBe(true);
-    progress.release(1, message, true);
+    progress.awaitRedelivery(1, message, true);
     expect(progress.isActive(1)).toBe(false);
     expect(progress.finish(1)).toBe(true);
     expect(progress.finish(1)).toBe(false);
@@ -184,7 +184,7 @@ describe("what is missing", () => {
     const { progress, told } = start();
     handle(progress, 1);
     progress.receive(2, 2);
-    progress.begin(2);
+    progress.activate(2);
     handle(progress, 3);
     vi.advanceTimersByTime(20 * ackWait);
     expect(told.skipped).toEqual([]);
@@ -197,9 +197,9 @@ describe("what is missing", () => {
     const { progress, told } = start();
     handle(progress, 1);
     progress.receive(2, 2);
-    progress.begin(2);
+    progress.activate(2);
     handle(progress, 3);
-    progress.release(2, message, true);
+    progress.awaitRedelivery(2, message, true);
     vi.advanceTimersByTime(10 * ackWait);
     expect(told.skipped).toEqual([[2, 2]]);
     expect(progress.cursor).toBe(3);

@@ -18,8 +18,8 @@ beforeEach(() => {
     ackWait,
     {
       skipped: (from, to) => told.push(`skipped ${from}-${to}`) > 0,
-      dropped: () => true,
-    freed: () => undefined,
+      notRedelivered: () => true,
+    unblocked: () => undefined,
       forgotten: (from, to) => told.push(`forgotten ${from}-${to}`),
     },
     new WaitingBytes(1_000_000),
@@ -82,12 +82,12 @@ describe("a gap", () => {
     progress.receive(1, 1);
     progress.finish(1);
     progress.receive(2, 2);
-    progress.release(2, { data: new Uint8Array(0) }, true);
+    progress.awaitRedelivery(2, { data: new Uint8Array(0) }, true);
     finish(3);
     for (let i = 0; i < 50; i++) {
       vi.advanceTimersByTime(ackWait);
       progress.receive(2, 2);
-      progress.release(2, { data: new Uint8Array(0) }, true);
+      progress.awaitRedelivery(2, { data: new Uint8Array(0) }, true);
     }
     expect(told).toEqual([]);
     expect(progress.isFinished(2)).toBe(false);
