@@ -2,7 +2,7 @@ import type { MsgProtoView } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Message } from "./message.ts";
-import { PATIENCE } from "./peek.ts";
+import { PEEK_TIMEOUT } from "./peek.ts";
 import type { Peek } from "./peek.ts";
 import { timeOf } from "./progress.ts";
 import type { Progress } from "./progress.ts";
@@ -31,7 +31,7 @@ export async function detectReset(
     other = sequence < highest || (sequence === highest && timeOf(message) !== timeOfHighest);
   };
   // Why: docs/decisions.md#an-empty-channel-and-a-queue-group
-  const last = await peek.one(registration, fromLast, matters ? PATIENCE : 0, compare);
+  const last = await peek.readOne(registration, fromLast, matters ? PEEK_TIMEOUT : 0, compare);
   if (last === undefined) return "unknown";
   if (last === 0) {
     // A message had an old number, so there is one: the server is busy.
@@ -41,7 +41,7 @@ export async function detectReset(
     return matters ? "reset" : "same";
   }
   // Nothing shown proves nothing here: the channel has a later message.
-  if (last > highest && !(await peek.one(registration, fromSequence(highest), PATIENCE, compare))) return "unknown";
+  if (last > highest && !(await peek.readOne(registration, fromSequence(highest), PEEK_TIMEOUT, compare))) return "unknown";
   return other ? "reset" : "same";
 }
 

@@ -3,7 +3,7 @@ import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { Registration } from "../session/registration.ts";
 import type { ClientContext } from "./client-context.ts";
 import type { Deliveries } from "./deliveries.ts";
-import { PATIENCE } from "./peek.ts";
+import { PEEK_TIMEOUT } from "./peek.ts";
 import type { Peek } from "./peek.ts";
 import { fromLast, fromSequence } from "./start-position.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
@@ -79,7 +79,7 @@ export class Missing {
     const most = Math.min(this.#settings.maxInFlight, MOST_FOUND);
     for (let next = search.from; next <= search.to; ) {
       const { waiting } = handlers;
-      const last = await this.#peek.some(registration, fromSequence(next), most, PATIENCE, (found, bytes) => {
+      const last = await this.#peek.read(registration, fromSequence(next), most, PEEK_TIMEOUT, (found, bytes) => {
         if (found.sequence > search.to || progress !== shared.progress) return;
         found.redelivered = true;
         this.#deliveries.take(found, bytes);
@@ -100,7 +100,7 @@ export class Missing {
 
   /** Whether the channel has that message or a later one, or that is not known. */
   async #hasAny(registration: Registration, from: number): Promise<boolean> {
-    const last = await this.#peek.one(registration, fromLast, this.#context.settings.requestTimeout, noop);
+    const last = await this.#peek.readOne(registration, fromLast, this.#context.settings.requestTimeout, noop);
     return last === undefined || last >= from;
   }
 
@@ -117,11 +117,11 @@ export class Missing {
     // An earlier process may have had all that is there, and so may other members, or all may have been there before.
     const known = durable !== "" && queue === "" ? firstNew > 0 : highest > 0 || startAt === "first";
     if (!known) return;
-    const last = await this.#peek.one(registration, fromLast, PATIENCE, noop);
+    const last = await this.#peek.readOne(registration, fromLast, PEEK_TIMEOUT, noop);
     if (last === undefined) this.#context.watchdog.watch(this.#deliveries);
     if (last === undefined || last <= highest) return;
     // The last one may be on its way.
-    await sleep(PATIENCE, registration.over, this.#leaving);
+    await sleep(PEEK_TIMEOUT, registration.over, this.#leaving);
     if (registration.over.aborted || this.#leaving.aborted || this.#deliveries.received !== received) return;
     // The server does not send a durable again what it takes for done.
     const to = Math.min(last, highest + maxInFlight);

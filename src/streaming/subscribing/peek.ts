@@ -11,10 +11,10 @@ import type { Start } from "./start-position.ts";
 const PEEK: Wanted = { maxInFlight: 1, ackWait: 30_000, durable: "", queue: "" };
 
 /** How long to wait for a message where it matters that there may be none, in milliseconds. */
-export const PATIENCE = 250;
+export const PEEK_TIMEOUT = 250;
 
 /** What a peek shows: each message, and the bytes that it lies in. */
-export type Shown = (view: MsgProtoView, bytes: Uint8Array) => void;
+export type MessageListener = (view: MsgProtoView, bytes: Uint8Array) => void;
 
 /** Reads messages of a channel, by subscriptions of its own that are closed again. */
 export class Peek {
@@ -27,8 +27,8 @@ export class Peek {
   }
 
   /** Reads the message at `start`. */
-  one(registration: Registration, start: Start, patience: number, shown: Shown): Promise<number | undefined> {
-    return this.some(registration, start, 1, patience, shown);
+  readOne(registration: Registration, start: Start, timeout: number, onMessage: MessageListener): Promise<number | undefined> {
+    return this.read(registration, start, 1, timeout, onMessage);
   }
 
   /**
@@ -36,7 +36,7 @@ export class Peek {
    * undefined if the server could not be asked now; with 0 if none came within `patience` milliseconds, which does not prove
    * that there is none: a busy server answers long before it begins to send (seen).
    */
-  async some(registration: Registration, start: Start, most: number, patience: number, shown: Shown): Promise<number | undefined> {
+  async read(registration: Registration, start: Start, most: number, timeout: number, onMessage: MessageListener): Promise<number | undefined> {
     const { connection, over } = registration;
     const view = new MsgProtoView();
     const enough = new Lifetime();
@@ -52,7 +52,7 @@ export class Peek {
           return;
         }
         last = view.sequence;
-        shown(view, bytes);
+        onMessage(view, bytes);
         if (++count === most) enough.abort();
       },
       denied: noop,
@@ -64,7 +64,7 @@ export class Peek {
     const failure = await this.#requests.subscribe(registration, inbox, start, accepted, { ...PEEK, maxInFlight: most });
     for (let before = -1; failure === undefined && before < count && count < most && !over.aborted; ) {
       before = count;
-      await sleep(patience, enough, over);
+      await sleep(timeout, enough, over);
     }
     this.#orphans.add(registration.session, inbox, ackInbox, false);
     const closed = await this.#orphans.close(registration);
@@ -79,11 +79,11 @@ export class Peek {
    * Looks which message was the last one when `since` began. That is the one before those that were stored since, or the
    * last one still. Resolves with 0 if there is none, with undefined if that is not known yet.
    */
-  async lastBefore(registration: Registration, since: Start, patience: number): Promise<number | undefined> {
-    const last = await this.one(registration, fromLast, 0, noop);
+  async lastBefore(registration: Registration, since: Start, timeout: number): Promise<number | undefined> {
+    const last = await this.readOne(registration, fromLast, 0, noop);
     // An empty channel is as good as one whose first message is yet to come; many may have one, and none should wait for it.
     if (!last) return last;
-    const next = await this.one(registration, since, patience, noop);
+    const next = await this.readOne(registration, since, timeout, noop);
     return next === 0 ? last : next && next - 1;
   }
 }
