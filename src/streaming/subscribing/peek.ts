@@ -3,12 +3,12 @@ import { Lifetime } from "../../core-nats/lifetime.ts";
 import { MsgProtoView } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
 import type { Orphans } from "./orphans.ts";
-import type { Requests, Wanted } from "./requests.ts";
+import type { Requests, RequestSettings } from "./requests.ts";
 import { fromLast } from "./start-position.ts";
 import type { Start } from "./start-position.ts";
 
 /** The subscription is there for a moment, to see messages, which are not acknowledged. */
-const PEEK: Wanted = { maxInFlight: 1, ackWait: 30_000, durable: "", queue: "" };
+const PEEK: RequestSettings = { maxInFlight: 1, ackWait: 30_000, durable: "", queue: "" };
 
 /** How long to wait for a message where it matters that there may be none, in milliseconds. */
 export const PEEK_TIMEOUT = 250;
@@ -58,10 +58,10 @@ export class Peek {
       denied: noop,
     });
     let ackInbox = "";
-    const accepted = (answered: string): void => {
+    const onAccepted = (answered: string): void => {
       ackInbox = answered;
     };
-    const failure = await this.#requests.subscribe(registration, inbox, start, accepted, { ...PEEK, maxInFlight: most });
+    const failure = await this.#requests.subscribe(registration, inbox, start, onAccepted, { ...PEEK, maxInFlight: most });
     for (let before = -1; failure === undefined && before < count && count < most && !over.aborted; ) {
       before = count;
       await sleep(timeout, enough, over);

@@ -21,10 +21,10 @@ export interface Failure {
 }
 
 /** Gets the ack inbox of a subscription that the server has accepted. */
-type Accepted = (ackInbox: string) => void;
+type AckInboxListener = (ackInbox: string) => void;
 
 /** What a subscription is asked for with, but for its start. */
-export type Wanted = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "queue">;
+export type RequestSettings = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "queue">;
 
 /** Sends a subscription's requests: subscribe, close, unsubscribe. */
 export class Requests {
@@ -51,8 +51,8 @@ export class Requests {
     registration: Registration,
     inbox: string,
     start: Start,
-    accepted: Accepted,
-    { maxInFlight, ackWait, durable, queue }: Wanted = this.#settings,
+    onAccepted: AckInboxListener,
+    { maxInFlight, ackWait, durable, queue }: RequestSettings = this.#settings,
   ): Promise<Failure | undefined> {
     const { connection, session, over } = registration;
     const request = encode(SubscriptionRequest, {
@@ -65,7 +65,7 @@ export class Requests {
       durableName: durable,
       ...start,
     });
-    return this.#request(connection, session.subjects.subRequests, request, accepted, (ackInbox) => {
+    return this.#request(connection, session.subjects.subRequests, request, onAccepted, (ackInbox) => {
       if (!over.aborted) void this.close(registration, ackInbox, false);
     });
   }
@@ -96,12 +96,12 @@ export class Requests {
     connection: Connection,
     subject: string,
     request: Uint8Array,
-    accepted: Accepted,
-    late?: Accepted,
+    onAccepted: AckInboxListener,
+    late?: AckInboxListener,
   ): Promise<Failure | undefined> {
     const { requestTimeout } = this.#context.settings;
     try {
-      const answer = await connection.request(subject, request, requestTimeout, reader(accepted), late && reader(late));
+      const answer = await connection.request(subject, request, requestTimeout, reader(onAccepted), late && reader(late));
       if (answer.error === "") return undefined;
       return { class: classify(answer.error), code: "REFUSED", text: answer.error, cause: undefined };
     } catch (error) {
@@ -114,13 +114,13 @@ export class Requests {
 }
 
 /** Reads an answer, and hands on its ack inbox in the same turn. */
-function reader(accepted: Accepted): (bytes: Uint8Array, start: number, end: number) => SubscriptionResponse {
+function reader(onAccepted: AckInboxListener): (bytes: Uint8Array, start: number, end: number) => SubscriptionResponse {
   return (bytes, start, end) => {
     const answer = SubscriptionResponse.read(bytes, start, end);
     // An ack inbox is a subject that goes back onto the wire: an answer with an impossible one is no answer.
     const rule = answer.ackInbox === "" ? undefined : subjectRule(answer.ackInbox, false);
     if (rule !== undefined) throw new TypeError(`the ack inbox ${rule}`);
-    if (answer.error === "") accepted(answer.ackInbox);
+    if (answer.error === "") onAccepted(answer.ackInbox);
     return answer;
   };
 }
