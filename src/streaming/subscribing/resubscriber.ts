@@ -12,7 +12,7 @@ import { Deliveries } from "./deliveries.ts";
 import type { DeliveryEvents } from "./deliveries.ts";
 import type { MessageHandler } from "./handlers.ts";
 import type { Subscription } from "./message.ts";
-import { Missing } from "./missing.ts";
+import { MissingMessages } from "./missing-messages.ts";
 import { Orphans } from "./orphans.ts";
 import { Peek } from "./peek.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -52,7 +52,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   #unsubscribeFirst = false;
   // Made when they are needed: many a subscription is idle.
   #orphans: Orphans | undefined;
-  #missing: Missing | undefined;
+  #missing: MissingMessages | undefined;
 
   constructor(
     context: ClientContext,
@@ -127,7 +127,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   renew(reason: string): void {
-    this.#missed.renewal = reason;
+    this.#missed.renewalReason = reason;
     this.#wake.abort();
   }
 
@@ -136,8 +136,8 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return new Requests(this.#context, this.deliveries.subject, this.#settings);
   }
 
-  get #missed(): Missing {
-    return (this.#missing ??= new Missing(this.#context, this.#settings, this.deliveries, this.#peek, this.closing));
+  get #missed(): MissingMessages {
+    return (this.#missing ??= new MissingMessages(this.#context, this.#settings, this.deliveries, this.#peek, this.closing));
   }
 
   get #orphaned(): Orphans {
@@ -236,7 +236,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       }
       if (failure === undefined) {
         // Of one that is renewed in its session, the group has outlived it.
-        if (again && this.#missing?.renewal === undefined && from !== undefined) this.deliveries.notifyGapOfGroup(from);
+        if (again && this.#missing?.renewalReason === undefined && from !== undefined) this.deliveries.notifyGapOfGroup(from);
         return { name: "subscribed", registration, resumed: again, from };
       }
       if (over.aborted || connection.ended.aborted || ending.aborted) continue;
@@ -328,8 +328,8 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   async #lookInto(registration: Registration): Promise<State | undefined> {
     if (this.deliveries.isSuspect) return this.#verifyChannel(registration);
     this.#wake = new Lifetime();
-    await this.#missing?.lookFor(registration);
-    if (this.#missing?.renewal === undefined) return undefined;
+    await this.#missing?.find(registration);
+    if (this.#missing?.renewalReason === undefined) return undefined;
     this.#giveUpEndpoint(false);
     return { name: "connected", registration };
   }
@@ -384,8 +384,8 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   #notifySubscribed(resumed: boolean, from: number | undefined): void {
-    const reason = this.#missing?.renewal;
-    if (this.#missing !== undefined) this.#missing.renewal = undefined;
+    const reason = this.#missing?.renewalReason;
+    if (this.#missing !== undefined) this.#missing.renewalReason = undefined;
     if (!this.closing.aborted) this.deliveries.notifySubscribed(resumed, from, reason);
     this.#ready?.resolve();
     this.#ready = undefined;

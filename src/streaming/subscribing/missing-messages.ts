@@ -17,12 +17,12 @@ interface Search {
 }
 
 /** So many messages are read at once that the server has forgotten. */
-const MOST_FOUND = 100;
+const READ_AT_ONCE = 100;
 
 /** Messages of one subscription that should have come and did not: reads them from the channel, or finds that they are gone. */
-export class Missing {
+export class MissingMessages {
   /** Why the server has to be asked for the subscription again. */
-  renewal: string | undefined;
+  renewalReason: string | undefined;
   readonly #context: ClientContext;
   readonly #settings: SubscribeSettings;
   readonly #deliveries: Deliveries;
@@ -33,7 +33,7 @@ export class Missing {
   /** Nothing has come for long. */
   #silent = false;
   /** How much had been received when the subscription was renewed last. */
-  #receivedThen = -1;
+  #receivedAtRenewal = -1;
 
   constructor(context: ClientContext, settings: SubscribeSettings, deliveries: Deliveries, peek: Peek, leaving: AbortSignalLike) {
     this.#context = context;
@@ -62,9 +62,9 @@ export class Missing {
   }
 
   /** Looks for what is missing. If the server has forgotten to feed the subscription, `renewal` says so then. */
-  async lookFor(registration: Registration): Promise<void> {
-    if (this.#search?.done === false) await this.#find(registration, this.#search);
-    if (this.#silent) await this.#lookIntoSilence(registration);
+  async find(registration: Registration): Promise<void> {
+    if (this.#search?.done === false) await this.#readFromChannel(registration, this.#search);
+    if (this.#silent) await this.#checkSilence(registration);
   }
 
   // Why: docs/decisions.md#missing-messages-are-read-from-the-channel
@@ -72,11 +72,11 @@ export class Missing {
    * Reads messages that the server does not send, and hands them on like deliveries. What is neither received nor in hand
    * then is gone.
    */
-  async #find(registration: Registration, search: Search): Promise<void> {
+  async #readFromChannel(registration: Registration, search: Search): Promise<void> {
     const { shared, handlers } = this.#deliveries;
     const { progress } = shared;
     const { over } = registration;
-    const most = Math.min(this.#settings.maxInFlight, MOST_FOUND);
+    const most = Math.min(this.#settings.maxInFlight, READ_AT_ONCE);
     for (let next = search.from; next <= search.to; ) {
       const { waiting } = handlers;
       const last = await this.#peek.read(registration, fromSequence(next), most, PEEK_TIMEOUT, (found, bytes) => {
@@ -85,7 +85,7 @@ export class Missing {
         this.#deliveries.take(found, bytes);
       });
       // Nothing shown proves nothing, while the channel has something there.
-      const unclear = last === 0 && (await this.#hasAny(registration, next));
+      const unclear = last === 0 && (await this.#mayHaveAny(registration, next));
       if (last === undefined || unclear || this.#deliveries.isSuspect || handlers.stopped) {
         // It will be asked for again.
         this.#search = undefined;
@@ -99,7 +99,7 @@ export class Missing {
   }
 
   /** Whether the channel has that message or a later one, or that is not known. */
-  async #hasAny(registration: Registration, from: number): Promise<boolean> {
+  async #mayHaveAny(registration: Registration, from: number): Promise<boolean> {
     const last = await this.#peek.readOne(registration, fromLast, this.#context.settings.requestTimeout, noop);
     return last === undefined || last >= from;
   }
@@ -108,7 +108,7 @@ export class Missing {
    * Nothing came for long, and nothing is in hand. If the channel has more than was received, the server has forgotten to
    * feed the subscription, or a new leader takes for done what it was to be sent: it is asked for again, once.
    */
-  async #lookIntoSilence(registration: Registration): Promise<void> {
+  async #checkSilence(registration: Registration): Promise<void> {
     this.#silent = false;
     const { shared, received, firstNew } = this.#deliveries;
     if (shared.members !== undefined) this.#deliveries.requestMore();
@@ -125,10 +125,10 @@ export class Missing {
     if (registration.over.aborted || this.#leaving.aborted || this.#deliveries.received !== received) return;
     // The server does not send a durable again what it takes for done.
     const to = Math.min(last, highest + maxInFlight);
-    if (durable !== "" && queue === "") await this.#find(registration, { from: highest + 1, to, done: false });
-    if (this.#receivedThen === received) return;
-    this.#receivedThen = this.#deliveries.received;
+    if (durable !== "" && queue === "") await this.#readFromChannel(registration, { from: highest + 1, to, done: false });
+    if (this.#receivedAtRenewal === received) return;
+    this.#receivedAtRenewal = this.#deliveries.received;
     const seconds = Math.round(this.#deliveries.patience / 1000);
-    this.renewal = `nothing came for ${seconds} s, and the channel has messages up to ${last}`;
+    this.renewalReason = `nothing came for ${seconds} s, and the channel has messages up to ${last}`;
   }
 }
