@@ -22,7 +22,7 @@ import type { MessageHandler } from "./subscribing/handlers.ts";
 import type { DrainReport, Subscription } from "./subscribing/message.ts";
 import { Messages } from "./subscribing/messages.ts";
 import { WaitingBytes } from "./subscribing/waiting-bytes.ts";
-import { QueueGroups } from "./subscribing/shared-progress.ts";
+import { QueueGroups } from "./subscribing/subscription-group.ts";
 import { Semaphore } from "./subscribing/semaphore.ts";
 import { checkMessagesOptions, checkSubscribeOptions } from "./subscribing/subscribe-options.ts";
 import type { SubscribeOptions, SubscribeSettings } from "./subscribing/subscribe-options.ts";

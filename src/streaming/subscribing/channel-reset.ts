@@ -50,12 +50,12 @@ export async function detectReset(
  * found the reset meanwhile.
  */
 export async function followReset(registration: Registration, peek: Peek, deliveries: Deliveries): Promise<"reset" | "known" | "unknown"> {
-  const { shared, isSuspect } = deliveries;
-  const { progress } = shared;
-  const finding = await detectReset(registration, peek, progress, shared.members !== undefined || isSuspect);
+  const { group, isSuspect } = deliveries;
+  const { progress } = group;
+  const finding = await detectReset(registration, peek, progress, group.members !== undefined || isSuspect);
   if (finding === "unknown") return "unknown";
   // The other member may have finished messages of the new channel already.
-  if (finding === "same" || shared.progress !== progress) return "known";
+  if (finding === "same" || group.progress !== progress) return "known";
   deliveries.reset(registration.session);
   return "reset";
 }
@@ -71,16 +71,16 @@ export async function verifyChannel(
   peek: Peek,
   deliveries: Deliveries,
 ): Promise<"same" | "stale" | "reset" | "unknown"> {
-  const { shared } = deliveries;
-  const { progress } = shared;
+  const { group } = deliveries;
+  const { progress } = group;
   const finding = await followReset(registration, peek, deliveries);
-  if (progress !== shared.progress) return "reset";
+  if (progress !== group.progress) return "reset";
   if (finding === "unknown") return "unknown";
   const { unverified } = progress;
   progress.confirm();
   if (unverified) return "stale";
   deliveries.isSuspect = false;
   // The messages that came meanwhile were not taken, and nobody noted to which member they came.
-  if (shared.isGroup) progress.moveAll();
+  if (group.isShared) progress.moveAll();
   return "same";
 }

@@ -3,7 +3,7 @@ import type { Registrar } from "../session/registration.ts";
 import type { Settings } from "../settings.ts";
 import type { Subscription } from "./message.ts";
 import type { WaitingBytes } from "./waiting-bytes.ts";
-import type { QueueGroups } from "./shared-progress.ts";
+import type { QueueGroups } from "./subscription-group.ts";
 import type { Semaphore } from "./semaphore.ts";
 import type { SubscriptionStatus } from "./subscription-status.ts";
 import type { Watchdog } from "./watchdog.ts";

@@ -5,6 +5,7 @@ import type { Session } from "../session/session.ts";
 import type { Signal } from "../signal.ts";
 import type { SubscriptionStats } from "../stats.ts";
 import type { ClientContext } from "./client-context.ts";
+import type { GroupMember } from "./group-members.ts";
 import { Handlers } from "./handlers.ts";
 import type { HandlerEvents, MessageHandler } from "./handlers.ts";
 import { Message } from "./message.ts";
@@ -13,7 +14,7 @@ import type { EndpointEvents, Endpoint } from "./endpoint.ts";
 import { Progress, timeOf } from "./progress.ts";
 import type { ProgressEvents } from "./progress.ts";
 import { RecentAcks } from "./recent-acks.ts";
-import type { GroupMember, SharedProgress } from "./shared-progress.ts";
+import type { SubscriptionGroup } from "./subscription-group.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 import type { WatchedSubscription } from "./watchdog.ts";
 
@@ -42,7 +43,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   readonly subscription: Subscription;
   readonly subject: string;
   readonly handlers: Handlers;
-  readonly shared: SharedProgress;
+  readonly group: SubscriptionGroup;
   /** Where messages come from and acks go to; undefined while the server is not asked for the subscription. */
   endpoint: Endpoint | undefined;
   /** A message contradicts what was received: nothing is taken until the resubscriber has looked into it. */
@@ -80,7 +81,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.#events = events;
     // Members of a group need not get again what has failed.
     this.handlers = new Handlers(handler, concurrency, concurrency === 1 && queue === "", waitingBytes, this);
-    this.shared = queueGroups.join(this, subject, queue, durable, () => this.#newProgress());
+    this.group = queueGroups.join(this, subject, queue, durable, () => this.#newProgress());
   }
 
   /** See `Subscription.stats`. */
@@ -93,7 +94,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
       acknowledged: this.#acknowledged,
       running: this.handlers.running,
       waiting: this.handlers.waiting,
-      highest: this.shared.progress.highest,
+      highest: this.group.progress.highest,
     };
   }
 
@@ -110,7 +111,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   get patience(): number {
-    return this.shared.progress.patience;
+    return this.group.progress.patience;
   }
 
   deliver(delivery: Delivery, endpoint: Endpoint): void {
@@ -137,15 +138,15 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     const { sequence } = view;
     this.#received++;
     if (view.redelivered) this.#redelivered++;
-    if (!view.redelivered && this.shared.isGroup) this.shared.members!.delivered();
-    const { progress } = this.shared;
+    if (!view.redelivered && this.group.isShared) this.group.members!.delivered();
+    const { progress } = this.group;
     if (!progress.receive(sequence, timeOf(view))) {
       this.suspect();
     } else if (progress.isFinished(sequence)) {
       this.#sendAck(sequence);
     } else if (!progress.isActive(sequence)) {
       this.handlers.take(Message.from(this, progress, view, bytes));
-    } else if (this.shared.isGroup) {
+    } else if (this.group.isShared) {
       progress.move(sequence);
     }
   }
@@ -157,7 +158,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   mustWait(message: Message): boolean {
-    return this.shared.progress.isBehind(message.sequence);
+    return this.group.progress.isBehind(message.sequence);
   }
 
   begins(message: Message): void {
@@ -186,15 +187,15 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   acknowledge(sequence: number, progress: Progress<Message>): boolean {
-    if (this.#ended || progress !== this.shared.progress) return false;
+    if (this.#ended || progress !== this.group.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
-    if (progress.wasMoved(sequence)) this.shared.members?.finished(sequence, this);
+    if (progress.wasMoved(sequence)) this.group.members?.finished(sequence, this);
     // It may have been the one for whose return others wait.
     if (this.handlers.waiting > 0) this.handlers.next();
     return true;
   }
 
-  acknowledgeToo(sequence: number): void {
+  acknowledgeMoved(sequence: number): void {
     this.#sendAck(sequence);
   }
 
@@ -206,7 +207,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   #sendAck(sequence: number): void {
     this.#acknowledged++;
     // The server waits for no more of this subscription; but messages may move from one member of a group to another.
-    const most = this.#settings.maxInFlight * (this.shared.members?.count ?? 1);
+    const most = this.#settings.maxInFlight * (this.group.members?.count ?? 1);
     (this.#recentAcks ??= new RecentAcks()).add(sequence, most);
     if (this.endpoint?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
@@ -234,7 +235,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   /** The connection is gone. */
   lost(): void {
     if (this.endpoint?.lost() === true) this.#owesAcks = true;
-    this.shared.interrupted();
+    this.group.interrupted();
   }
 
   /** No handler starts from now on. */
@@ -248,17 +249,17 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.stop("it is closed");
     this.endpoint?.close();
     this.endpoint = undefined;
-    this.#context.queueGroups.leave(this, this.shared);
+    this.#context.queueGroups.leave(this, this.group);
     this.#context.watchdog.unwatch(this);
   }
 
   /** The channel has begun anew: what was finished says nothing about the messages that now have these numbers. */
   reset(session: Session): void {
-    const { shared } = this;
-    const old = shared.progress;
+    const { group } = this;
+    const old = group.progress;
     old.stop();
-    shared.progress = this.#newProgress();
-    shared.resetIn = session;
+    group.progress = this.#newProgress();
+    group.resetIn = session;
     this.handlers.abort(this.error("CLOSED", "the channel began anew"));
     this.#firstNew = 1;
     const from = old.next ?? 1;
@@ -307,7 +308,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   notifyGapOfGroup(from: number): void {
     if (this.#settings.queue === "" || this.#settings.durable !== "") return;
     const reason = "what members of the group in other processes had and did not finish comes again only if the group outlived the outage";
-    const { next = from, highest } = this.shared.progress;
+    const { next = from, highest } = this.group.progress;
     if (next <= highest) this.#notifyGap(next, highest, reason);
   }
 

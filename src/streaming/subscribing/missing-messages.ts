@@ -73,14 +73,14 @@ export class MissingMessages {
    * then is gone.
    */
   async #readFromChannel(registration: Registration, search: Search): Promise<void> {
-    const { shared, handlers } = this.#deliveries;
-    const { progress } = shared;
+    const { group, handlers } = this.#deliveries;
+    const { progress } = group;
     const { over } = registration;
     const most = Math.min(this.#settings.maxInFlight, READ_AT_ONCE);
     for (let next = search.from; next <= search.to; ) {
       const { waiting } = handlers;
       const last = await this.#peek.read(registration, fromSequence(next), most, PEEK_TIMEOUT, (found, bytes) => {
-        if (found.sequence > search.to || progress !== shared.progress) return;
+        if (found.sequence > search.to || progress !== group.progress) return;
         found.redelivered = true;
         this.#deliveries.take(found, bytes);
       });
@@ -110,9 +110,9 @@ export class MissingMessages {
    */
   async #checkSilence(registration: Registration): Promise<void> {
     this.#silent = false;
-    const { shared, received, firstNew } = this.#deliveries;
-    if (shared.members !== undefined) this.#deliveries.requestMore();
-    const { highest } = shared.progress;
+    const { group, received, firstNew } = this.#deliveries;
+    if (group.members !== undefined) this.#deliveries.requestMore();
+    const { highest } = group.progress;
     const { queue, durable, startAt, maxInFlight } = this.#settings;
     // An earlier process may have had all that is there, and so may other members, or all may have been there before.
     const known = durable !== "" && queue === "" ? firstNew > 0 : highest > 0 || startAt === "first";

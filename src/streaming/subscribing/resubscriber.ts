@@ -92,18 +92,18 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   resume(registration: Registration): void {
-    const { endpoint, shared } = this.deliveries;
+    const { endpoint, group } = this.deliveries;
     if (endpoint?.session !== registration.session) return;
     this.deliveries.repeatAcks();
-    shared.progress.established();
-    shared.members?.resumed();
+    group.progress.established();
+    group.members?.resumed();
     this.#context.watchdog.watch(this.deliveries);
   }
 
   /** Whoever was in charge may be gone, with what was on the way from there. */
   suspend(): void {
     this.#missing?.interrupted();
-    this.deliveries.shared.interrupted();
+    this.deliveries.group.interrupted();
   }
 
   lost(): void {
@@ -210,7 +210,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   async #subscribe(registration: Registration): Promise<State> {
     const { connection, session, over } = registration;
     const { ending } = this.#context;
-    const { shared } = this.deliveries;
+    const { group } = this.deliveries;
     for (let duplicates = 0; ; ) {
       if (ending.aborted) return this.#closed();
       if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
@@ -221,7 +221,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       }
 
       const again = this.#since !== undefined;
-      if (again && shared.resetIn !== session && shared.progress.highest > 0) {
+      if (again && group.resetIn !== session && group.progress.highest > 0) {
         const finding = await followReset(registration, this.#peek, this.deliveries);
         if (finding === "unknown") return { name: "connected", registration };
         if (finding === "reset") this.#unsubscribeFirst = this.#settings.durable !== "" && this.#settings.queue === "";
@@ -268,9 +268,9 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   /** Where a subscription goes on that was in place before; undefined if it starts where it was to start. */
   async #resumePosition(registration: Registration): Promise<number | undefined | "unknown"> {
     const { session } = registration;
-    const { shared } = this.deliveries;
-    if (shared.resetIn === session) return undefined;
-    const { cursor } = shared.progress;
+    const { group } = this.deliveries;
+    if (group.resetIn === session) return undefined;
+    const { cursor } = group.progress;
     if (cursor !== undefined || this.#settings.startAt !== "lastReceived" || this.#settings.durable !== "") return cursor;
     const { requestTimeout } = this.#context.settings;
     const last = await this.#peek.lastBefore(registration, this.#start(session, undefined), requestTimeout);
@@ -293,7 +293,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       endpoint.ackInbox = ackInbox;
       if (this.#since !== undefined) this.#context.watchdog.watch(deliveries);
       this.#since ??= since;
-      deliveries.shared.progress.established();
+      deliveries.group.progress.established();
       deliveries.repeatAcks();
     });
     if (failure === undefined && endpoint.denial === undefined) return undefined;
@@ -303,7 +303,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   /** Where the server is to begin, if it does not know better: a durable, or a group that exists, goes on where it was. */
   #start(session: Session, from: number | undefined): Start {
-    if (this.deliveries.shared.resetIn === session) return fromFirst;
+    if (this.deliveries.group.resetIn === session) return fromFirst;
     if (from !== undefined) return fromSequence(from);
     const { settings, registrar } = this.#context;
     const elapsed = this.#since === undefined ? undefined : registrar.stopwatch.now - this.#since;

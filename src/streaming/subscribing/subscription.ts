@@ -83,7 +83,7 @@ export class SubscriptionImpl extends Subscription {
     const ended = this.state === "closed";
     deliveries.stop("it is drained");
     const running = await deliveries.handlers.finish(timeout, this.closed, ...endings);
-    const awaiting = ended ? [] : [...deliveries.shared.progress.awaitingRedelivery()].filter((message) => message.subscription === this);
+    const awaiting = ended ? [] : [...deliveries.group.progress.awaitingRedelivery()].filter((message) => message.subscription === this);
     return [...running.filter((message) => !message.finished), ...awaiting].sort((a, b) => a.sequence - b.sequence);
   }
 

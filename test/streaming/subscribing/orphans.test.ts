@@ -81,7 +81,7 @@ test("what is accepted after its time is closed, if the session is still the sam
   const { requests, orphans, registration, closed, accept } = start();
   const asks = [
     () => requests.subscribe(registration, "inbox", fromLast, () => expect.fail("it was given up")),
-    () => new Peek(requests, orphans).readOne(registration, fromLast, 0, () => expect.fail("nothing was onMessage")),
+    () => new Peek(requests, orphans).readOne(registration, fromLast, 0, () => expect.fail("nothing was shown")),
   ];
   for (const ask of asks) {
     await ask();

@@ -1,7 +1,4 @@
 import { elapsed, setTimeout } from "../../core-nats/clock.ts";
-import type { Message } from "./message.ts";
-import type { Progress } from "./progress.ts";
-import type { Session } from "../session/session.ts";
 
 /** A subscription as its share sees it. */
 export interface GroupMember {
@@ -10,7 +7,7 @@ export interface GroupMember {
   /** In place, with nothing in hand. */
   readonly idle: boolean;
   /** Acknowledges a message that another member has finished. */
-  acknowledgeToo(sequence: number): void;
+  acknowledgeMoved(sequence: number): void;
   /** Has the server look again whether it may send more. */
   requestMore(): void;
   /** Has the server be asked for it again. */
@@ -79,52 +76,6 @@ export class GroupMembers {
    * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member acknowledges it.
    */
   finished(sequence: number, by: GroupMember): void {
-    for (const member of this.#all) if (member !== by) member.acknowledgeToo(sequence);
-  }
-}
-
-/** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
-export class SharedProgress {
-  progress: Progress<Message>;
-  /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
-  resetIn: Session | undefined;
-  /** Of a queue group. */
-  readonly members: GroupMembers | undefined;
-
-  constructor(progress: Progress<Message>, members: GroupMembers | undefined) {
-    this.progress = progress;
-    this.members = members;
-  }
-
-  /** True where messages can be moved from one member to another. */
-  get isGroup(): boolean {
-    return this.members !== undefined && this.members.count > 1;
-  }
-
-  /** The link was lost, or nobody was in charge. */
-  interrupted(): void {
-    if (this.progress.interrupted() && this.isGroup) this.progress.moveAll();
-  }
-}
-
-/** The shares of a client's queue groups. */
-export class QueueGroups {
-  readonly #groups = new Map<string, SharedProgress>();
-
-  /** The share of a queue group (by channel, queue and durable), or one of its own if `queue` is "". */
-  join(member: GroupMember, subject: string, queue: string, durable: string, begin: () => Progress<Message>): SharedProgress {
-    if (queue === "") return new SharedProgress(begin(), undefined);
-    const key = JSON.stringify([subject, queue, durable]);
-    const shared = this.#groups.get(key) ?? new SharedProgress(begin(), new GroupMembers());
-    this.#groups.set(key, shared);
-    shared.members!.add(member);
-    return shared;
-  }
-
-  leave(member: GroupMember, shared: SharedProgress): void {
-    shared.members?.delete(member);
-    if (shared.members !== undefined && shared.members.count > 0) return;
-    shared.progress.stop();
-    for (const [key, other] of this.#groups) if (other === shared) this.#groups.delete(key);
+    for (const member of this.#all) if (member !== by) member.acknowledgeMoved(sequence);
   }
 }
