@@ -225,7 +225,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   /** The server is asked for the subscription, which is there from now on. */
-  enter(endpoint: Endpoint): void {
+  attach(endpoint: Endpoint): void {
     this.endpoint = endpoint;
     this.isSuspect = false;
     // Those before may be of a channel that is no more; what is still pending comes again, and is acknowledged then.

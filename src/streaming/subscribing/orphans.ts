@@ -8,7 +8,7 @@ interface Orphan {
   readonly inbox: string;
   /** To be unsubscribed, not closed: the server must forget the durable. */
   readonly unsubscribe: boolean;
-  readonly last: boolean;
+  readonly removeWhenClosed: boolean;
   closed: boolean;
 }
 
@@ -31,12 +31,12 @@ export class Orphans {
   }
 
   /** True while one of them is not closed. */
-  get any(): boolean {
+  get hasOpen(): boolean {
     return this.#all.some(({ closed }) => !closed);
   }
 
   /** Forgets those of another session. */
-  enter(session: Session): void {
+  useSession(session: Session): void {
     if (this.#session === session) return;
     this.#session = session;
     this.#all = [];
@@ -44,16 +44,16 @@ export class Orphans {
 
   /** Adds a subscription: `close` closes it, or with `forget` unsubscribes it. */
   add(session: Session, deliveryInbox: string, ackInbox: string, unsubscribe: boolean): void {
-    this.enter(session);
+    this.useSession(session);
     const closed = this.#all.filter((orphan) => orphan.closed).slice(1 - MOST_CLOSED);
     const open = this.#all.filter((orphan) => !orphan.closed);
-    this.#all = [...closed, ...open, { inbox: ackInbox || deliveryInbox, deliveryInbox, unsubscribe, last: false, closed: false }];
+    this.#all = [...closed, ...open, { inbox: ackInbox || deliveryInbox, deliveryInbox, unsubscribe, removeWhenClosed: false, closed: false }];
   }
 
   /** Takes all for not closed after all: they are closed once more. */
   reopenAll(): void {
     this.#all = this.#all.map((orphan) =>
-      orphan.closed ? { ...orphan, inbox: orphan.deliveryInbox, unsubscribe: false, last: true, closed: false } : orphan,
+      orphan.closed ? { ...orphan, inbox: orphan.deliveryInbox, unsubscribe: false, removeWhenClosed: true, closed: false } : orphan,
     );
   }
 
@@ -67,7 +67,7 @@ export class Orphans {
         return false;
       }
       orphan.closed = true;
-      if (orphan.last) this.#all = this.#all.filter((other) => other !== orphan);
+      if (orphan.removeWhenClosed) this.#all = this.#all.filter((other) => other !== orphan);
     }
     return true;
   }

@@ -179,7 +179,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   async #disconnected(): Promise<State> {
     const { ending, registrar } = this.#context;
-    const nothingToUndo = this.deliveries.endpoint === undefined && this.#orphans?.any !== true && !this.#mustUnsubscribe;
+    const nothingToUndo = this.deliveries.endpoint === undefined && this.#orphans?.hasOpen !== true && !this.#mustUnsubscribe;
     const { lifetime, release } = nothingToUndo ? anySignal(ending, this.closing) : anySignal(ending);
     const registration = await registrar.registered(lifetime);
     release();
@@ -197,7 +197,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     }
     endpoint?.close();
     this.deliveries.endpoint = undefined;
-    this.#orphans?.enter(session);
+    this.#orphans?.useSession(session);
     const mayAsk = await semaphore.acquire(over, ending);
     if (!mayAsk) return ending.aborted ? this.#closed() : { name: "disconnected" };
     try {
@@ -283,7 +283,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const { deliveries } = this;
     const endpoint = new Endpoint(deliveries, session, this.#requests.inbox());
     if (!this.closing.aborted) this.#wake = new Lifetime();
-    deliveries.enter(endpoint);
+    deliveries.attach(endpoint);
     endpoint.open(connection);
     const { stopwatch } = this.#context.registrar;
     // Whole: a fraction takes 16 bytes more, in each of thousands.

@@ -53,10 +53,10 @@ test("what was given up is closed, by its ack inbox if the server gave one", asy
   const { orphans, registration, closed } = start();
   orphans.add(registration.session, "inbox 1", "", false);
   orphans.add(registration.session, "inbox 2", "ack inbox 2", false);
-  expect(orphans.any).toBe(true);
+  expect(orphans.hasOpen).toBe(true);
   expect(await orphans.close(registration)).toBe(true);
   expect(closed).toEqual(["inbox 1", "ack inbox 2"]);
-  expect(orphans.any).toBe(false);
+  expect(orphans.hasOpen).toBe(false);
 });
 
 test("if in doubt it is closed once more; of a year of attempts no more than the last few are kept for that", async () => {
