@@ -161,7 +161,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     return this.group.progress.isBehind(message.sequence);
   }
 
-  begins(message: Message): void {
+  starting(message: Message): void {
     if (message.redeliveryCount < OFTEN - 1) return;
     this.#context.notify({ type: "redelivered-often", subscription: this.subscription, message });
   }
@@ -191,7 +191,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     if (progress.finish(sequence)) this.#sendAck(sequence);
     if (progress.wasMoved(sequence)) this.group.members?.finished(sequence, this);
     // It may have been the one for whose return others wait.
-    if (this.handlers.waiting > 0) this.handlers.next();
+    if (this.handlers.waiting > 0) this.handlers.startNext();
     return true;
   }
 
@@ -296,7 +296,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   unblocked(): void {
-    this.handlers.next();
+    this.handlers.startNext();
   }
 
   forgotten(from: number, to: number): void {

@@ -17,7 +17,7 @@ export interface HandlerEvents {
   /** Asked where one is handled at a time, in order: whether a message before it is yet to come again. */
   mustWait(message: Message): boolean;
   /** A handler is about to get it. */
-  begins(message: Message): void;
+  starting(message: Message): void;
   /** The handler has ended well. */
   handled(message: Message): void;
   /** The handler threw, or its promise rejected. */
@@ -82,13 +82,13 @@ export class Handlers {
     // Nothing new is no reason to start what is being started: whoever is told of that may be calling.
     if (this.#concurrency === concurrency) return;
     this.#concurrency = concurrency;
-    this.next();
+    this.startNext();
   }
 
   /** Starts the handler, or has the message wait for one. */
   take(message: Message): void {
     const first = this.#waiting === undefined || this.#waiting.length === 0;
-    if (first && this.#free && !(this.#ordered && this.#events.mustWait(message))) {
+    if (first && this.#hasRoom && !(this.#ordered && this.#events.mustWait(message))) {
       this.#start(message);
       return;
     }
@@ -104,7 +104,7 @@ export class Handlers {
     if (!this.#ordered) this.#waiting.push(message);
     else {
       this.#waiting.insert(message, (other) => other.sequence > message.sequence);
-      this.next();
+      this.startNext();
     }
   }
 
@@ -121,7 +121,7 @@ export class Handlers {
 
   /** Aborts the signals of all messages whose handlers run. */
   abort(reason: StreamingError): void {
-    for (const message of this.#all()) controllers.get(message)?.abort(reason);
+    for (const message of this.#runningMessages()) controllers.get(message)?.abort(reason);
   }
 
   /** No handler starts from now on, and those that run are told why. The messages that were waiting for one are released. */
@@ -144,15 +144,15 @@ export class Handlers {
       this.#idle ??= deferred();
       await settledWithin(milliseconds, Promise.race([this.#idle.promise, over]), ...endings);
     }
-    return this.#all();
+    return this.#runningMessages();
   }
 
   /** The messages whose handlers run. */
-  #all(): Message[] {
+  #runningMessages(): Message[] {
     return this.#called === undefined ? [...(this.#running ?? [])] : [this.#called, ...(this.#running ?? [])];
   }
 
-  get #free(): boolean {
+  get #hasRoom(): boolean {
     return this.running < this.#concurrency;
   }
 
@@ -162,12 +162,12 @@ export class Handlers {
     this.#called = undefined;
     if (promise !== undefined) this.#await(message, promise);
     // A drain that began in the call waits for its end.
-    else if (this.#idle !== undefined) this.next();
+    else if (this.#idle !== undefined) this.startNext();
   }
 
   /** Returns the promise of the handler's end, or undefined if it has ended already. */
   #call(message: Message): Promise<unknown> | undefined {
-    this.#events.begins(message);
+    this.#events.starting(message);
     if (this.stopped) {
       // Whoever was told of it has closed the subscription.
       message.awaitRedelivery();
@@ -195,20 +195,20 @@ export class Handlers {
       () => {
         running.delete(message);
         this.#events.handled(message);
-        this.next();
+        this.startNext();
       },
       (error: unknown) => {
         running.delete(message);
         this.#events.failed(message, error);
-        this.next();
+        this.startNext();
       },
     );
   }
 
   /** There may be a place free, or what was waited for has come: starts those that wait. */
-  next(): void {
+  startNext(): void {
     const waiting = this.#waiting;
-    while (waiting !== undefined && waiting.length > 0 && this.#free) {
+    while (waiting !== undefined && waiting.length > 0 && this.#hasRoom) {
       if (this.#ordered && this.#events.mustWait(waiting.first!)) break;
       const message = waiting.shift()!;
       this.#waitingBytes.remove(message.data);
