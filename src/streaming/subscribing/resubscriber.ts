@@ -47,7 +47,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   /** Ends when the loop has something to look into. */
   #wake = new Lifetime();
   /** When the server was first asked. */
-  #since: number | undefined;
+  #firstAskedAt: number | undefined;
   /** The server's durable belongs to the old channel: it is unsubscribed before the subscription is asked for again. */
   #unsubscribeFirst = false;
   // Made when they are needed: many a subscription is idle.
@@ -116,18 +116,18 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   searched(from: number, to: number): boolean {
-    const searched = this.#missed.searched(from, to);
+    const searched = this.#missingMessages.searched(from, to);
     if (!searched) this.#wake.abort();
     return searched;
   }
 
   silent(): void {
-    this.#missed.silent();
+    this.#missingMessages.silent();
     this.#wake.abort();
   }
 
   renew(reason: string): void {
-    this.#missed.renewalReason = reason;
+    this.#missingMessages.renewalReason = reason;
     this.#wake.abort();
   }
 
@@ -136,7 +136,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return new Requests(this.#context, this.deliveries.subject, this.#settings);
   }
 
-  get #missed(): MissingMessages {
+  get #missingMessages(): MissingMessages {
     return (this.#missing ??= new MissingMessages(this.#context, this.#settings, this.deliveries, this.#peek, this.closing));
   }
 
@@ -153,7 +153,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     while (this.#state.name !== "closed") {
       const state: State = this.#state;
       try {
-        this.#state = await this.#live(state);
+        this.#state = await this.#step(state);
       } catch (error) {
         // Not expected, and no reason to end.
         this.deliveries.report(this.deliveries.error("UNCONFIRMED", "an unexpected failure", error));
@@ -164,7 +164,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     this.#end(this.#state.error);
   }
 
-  #live(state: State): Promise<State> | State {
+  #step(state: State): Promise<State> | State {
     switch (state.name) {
       case "disconnected":
         return this.#disconnected();
@@ -220,7 +220,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
         return this.#closed();
       }
 
-      const again = this.#since !== undefined;
+      const again = this.#firstAskedAt !== undefined;
       if (again && group.resetIn !== session && group.progress.highest > 0) {
         const finding = await followReset(registration, this.#peek, this.deliveries);
         if (finding === "unknown") return { name: "connected", registration };
@@ -231,7 +231,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       const failure = await this.#ask(registration, from);
       if (failure === undefined && this.#unsubscribeFirst) {
         this.#unsubscribeFirst = false;
-        this.#giveUpEndpoint(true);
+        this.#orphanEndpoint(true);
         continue;
       }
       if (failure === undefined) {
@@ -291,13 +291,13 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const failure = await this.#requests.subscribe(registration, endpoint.inbox, this.#start(session, from), (ackInbox) => {
       // In the turn in which the answer came: messages may follow in the very same bytes.
       endpoint.ackInbox = ackInbox;
-      if (this.#since !== undefined) this.#context.watchdog.watch(deliveries);
-      this.#since ??= since;
+      if (this.#firstAskedAt !== undefined) this.#context.watchdog.watch(deliveries);
+      this.#firstAskedAt ??= since;
       deliveries.group.progress.established();
       deliveries.repeatAcks();
     });
     if (failure === undefined && endpoint.denial === undefined) return undefined;
-    this.#giveUpEndpoint(false);
+    this.#orphanEndpoint(false);
     return endpoint.denial === undefined ? failure : denied(endpoint.denial);
   }
 
@@ -306,7 +306,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     if (this.deliveries.group.resetIn === session) return fromFirst;
     if (from !== undefined) return fromSequence(from);
     const { settings, registrar } = this.#context;
-    const elapsed = this.#since === undefined ? undefined : registrar.stopwatch.now - this.#since;
+    const elapsed = this.#firstAskedAt === undefined ? undefined : registrar.stopwatch.now - this.#firstAskedAt;
     return fromStart(this.#settings.startAt, elapsed, settings.requestTimeout);
   }
 
@@ -319,18 +319,18 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       if (ending.aborted) return this.#closed();
       if (over.aborted) return { name: "disconnected" };
       if (this.closing.aborted) return this.#close(registration);
-      const next = await this.#lookInto(registration);
+      const next = await this.#inspect(registration);
       if (next !== undefined) return next;
     }
   }
 
   /** Looks into what has woken the loop. Resolves with undefined if the subscription stays as it is. */
-  async #lookInto(registration: Registration): Promise<State | undefined> {
+  async #inspect(registration: Registration): Promise<State | undefined> {
     if (this.deliveries.isSuspect) return this.#verifyChannel(registration);
     this.#wake = new Lifetime();
     await this.#missing?.find(registration);
     if (this.#missing?.renewalReason === undefined) return undefined;
-    this.#giveUpEndpoint(false);
+    this.#orphanEndpoint(false);
     return { name: "connected", registration };
   }
 
@@ -339,13 +339,13 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const { deliveries } = this;
     const denial = deliveries.endpoint?.denial;
     if (denial !== undefined) {
-      this.#giveUpEndpoint(false);
+      this.#orphanEndpoint(false);
       return { name: "closed", error: deliveries.error("NOT_PERMITTED", denial.reason, denial) };
     }
     const finding = await verifyChannel(registration, this.#peek, deliveries);
     if (finding === "same" || finding === "unknown") return undefined;
     // After a reset the durable has its position in the old channel.
-    this.#giveUpEndpoint(finding === "reset" && this.#settings.durable !== "");
+    this.#orphanEndpoint(finding === "reset" && this.#settings.durable !== "");
     return { name: "connected", registration };
   }
 
@@ -375,7 +375,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   /** Lets go of the place; the server is told before anything else is asked of it. */
-  #giveUpEndpoint(unsubscribe: boolean): void {
+  #orphanEndpoint(unsubscribe: boolean): void {
     const { endpoint } = this.deliveries;
     if (endpoint === undefined) return;
     endpoint.close();
