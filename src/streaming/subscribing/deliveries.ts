@@ -218,8 +218,12 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   // Why: docs/decisions.md#acks-go-to-the-current-ack-inbox
-  /** Acks that were sent into a dying link, or while there was none, are sent now. Doubles do no harm. */
-  repeatAcks(): void {
+  /**
+   * The subscription is in place, for the first time or again. The acks that were sent into a dying link, or without a
+   * link, are sent now. Repeated acks do no harm.
+   */
+  established(): void {
+    this.group.progress.established();
     this.#owesAcks = false;
     for (const sequence of this.#recentAcks ?? []) this.endpoint?.acknowledge(this.subject, sequence);
   }

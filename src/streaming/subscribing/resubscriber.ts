@@ -1,56 +1,64 @@
-import { deferred, aborted, noop, RETRY_DELAY, sleep, anySignal } from "../../core-nats/async.ts";
+import { aborted, anySignal, deferred, noop, RETRY_DELAY, sleep } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import type { Connection } from "../../core-nats/connection.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
-import type { SessionListener, Registration } from "../session/registration.ts";
+import type { Registration, SessionListener } from "../session/registration.ts";
 import type { Session } from "../session/session.ts";
 import { followReset, verifyChannel } from "./channel-reset.ts";
 import type { ClientContext } from "./client-context.ts";
 import { Closing } from "./closing.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { DeliveryEvents } from "./deliveries.ts";
+import { Endpoint } from "./endpoint.ts";
 import type { MessageHandler } from "./handlers.ts";
 import type { Subscription } from "./message.ts";
 import { MissingMessages } from "./missing-messages.ts";
 import { Orphans } from "./orphans.ts";
 import { Peek } from "./peek.ts";
-import { Endpoint } from "./endpoint.ts";
 import { denied, Requests } from "./requests.ts";
 import type { Failure } from "./requests.ts";
-import { fromFirst, fromSequence, fromStart } from "./start-position.ts";
-import type { Start } from "./start-position.ts";
+import { resumePosition, resumeStart } from "./resume-position.ts";
+import type { Resumption } from "./resume-position.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 
 type State =
   /** The client is not registered. */
   | { readonly name: "disconnected" }
-  /** The client is registered; the server is being asked. */
+  /** The client is registered. It asks the server for the subscription. */
   | { readonly name: "connected"; readonly registration: Registration }
   /** The server delivers. */
-  | { readonly name: "subscribed"; readonly registration: Registration; readonly resumed: boolean; readonly from: number | undefined }
+  | {
+      readonly name: "subscribed";
+      readonly registration: Registration;
+      readonly resumed: boolean;
+      readonly from: number | undefined;
+    }
   | { readonly name: "closed"; readonly error: StreamingError | undefined };
 
+const CLOSED: State = { name: "closed", error: undefined };
+
+/** The time before a refused request is sent again, in milliseconds. */
 const REFUSED_DELAY = 1_000;
-/** How often "duplicate durable registration" is taken for an orphan of our own. */
+/** The answer "duplicate durable registration" is put down to an orphan of this client this many times. */
 const DUPLICATE_TRIES = 5;
 
-/** Keeps one subscription in place: disconnected, connected, subscribed, and again, for as long as it takes. */
+/** Keeps one subscription in place: disconnected, connected, subscribed, and again after each outage. */
 export class Resubscriber implements SessionListener, DeliveryEvents {
   readonly deliveries: Deliveries;
   readonly closing = new Closing();
   readonly #context: ClientContext;
   readonly #settings: SubscribeSettings;
   #state: State = { name: "disconnected" };
-  /** Until the server has accepted or refused for the first time. */
+  /** Undefined once the server has accepted the subscription. */
   #ready: Deferred<void> | undefined;
-  /** Ends when the loop has something to look into. */
+  /** Aborts when the loop has something to do. */
   #wake = new Lifetime();
-  /** When the server was first asked. */
+  /** The stopwatch's time of the first request that the server accepted. */
   #firstAskedAt: number | undefined;
-  /** The server's durable belongs to the old channel: it is unsubscribed before the subscription is asked for again. */
+  /** The server's durable belongs to the old channel: unsubscribe it before subscribing again. */
   #unsubscribeFirst = false;
-  // Made when they are needed: many a subscription is idle.
+  // Both are created on first use: most subscriptions never need them.
   #orphans: Orphans | undefined;
   #missing: MissingMessages | undefined;
 
@@ -70,7 +78,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return this.#state.name;
   }
 
-  /** Starts the loop. Settles when the server has accepted or refused for the first time. */
+  /** Starts the loop. Settles when the server has accepted or refused the subscription for the first time. */
   start(): Promise<void> {
     this.#ready = deferred();
     this.#ready.promise.catch(noop);
@@ -78,7 +86,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return this.#ready.promise;
   }
 
-  /** Ends the subscription, and tells the server. */
+  /** Ends the subscription. The loop then tells the server. */
   close(kind: "close" | "unsubscribe"): void {
     if (this.#state.name === "closed" || this.closing.aborted) return;
     this.deliveries.stop("it is closed");
@@ -94,13 +102,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   resume(registration: Registration): void {
     const { endpoint, group } = this.deliveries;
     if (endpoint?.session !== registration.session) return;
-    this.deliveries.repeatAcks();
-    group.progress.established();
+    this.deliveries.established();
     group.members?.resumed();
     this.#context.watchdog.watch(this.deliveries);
   }
 
-  /** Whoever was in charge may be gone, with what was on the way from there. */
+  /** The streaming server may be gone, and with it the messages that were on their way. */
   suspend(): void {
     this.#missing?.interrupted();
     this.deliveries.group.interrupted();
@@ -131,13 +138,14 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     this.#wake.abort();
   }
 
-  /** Made for each use: an idle subscription keeps none. */
+  /** Created for each use: an idle subscription keeps none. */
   get #requests(): Requests {
     return new Requests(this.#context, this.deliveries.subject, this.#settings);
   }
 
   get #missingMessages(): MissingMessages {
-    return (this.#missing ??= new MissingMessages(this.#context, this.#settings, this.deliveries, this.#peek, this.closing));
+    const { closing, deliveries } = this;
+    return (this.#missing ??= new MissingMessages(this.#context, this.#settings, deliveries, this.#peek, closing));
   }
 
   get #orphaned(): Orphans {
@@ -148,6 +156,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return new Peek(this.#requests, this.#orphaned);
   }
 
+  get #resumption(): Resumption {
+    const { registrar, settings } = this.#context;
+    const elapsed = this.#firstAskedAt === undefined ? undefined : registrar.stopwatch.now - this.#firstAskedAt;
+    return { group: this.deliveries.group, settings: this.#settings, requestTimeout: settings.requestTimeout, elapsed };
+  }
+
   // Why: docs/decisions.md#states-are-loops
   async #run(): Promise<void> {
     while (this.#state.name !== "closed") {
@@ -155,7 +169,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       try {
         this.#state = await this.#step(state);
       } catch (error) {
-        // Not expected, and no reason to end.
+        // Nothing here is expected to throw, and a failure is no reason to end.
         this.deliveries.report(this.deliveries.error("UNCONFIRMED", "an unexpected failure", error));
         await sleep(REFUSED_DELAY, this.#context.ending);
         this.#state = { name: "disconnected" };
@@ -173,19 +187,19 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       case "subscribed":
         return this.#subscribed(state);
       default:
-        return state;
+        throw new Error("a closed subscription has no next state");
     }
   }
 
   async #disconnected(): Promise<State> {
     const { ending, registrar } = this.#context;
-    const nothingToUndo = this.deliveries.endpoint === undefined && this.#orphans?.hasOpen !== true && !this.#mustUnsubscribe;
-    const { lifetime, release } = nothingToUndo ? anySignal(ending, this.closing) : anySignal(ending);
+    const atServer = this.deliveries.endpoint !== undefined || this.#orphans?.hasOpen === true || this.#mustUnsubscribe;
+    const { lifetime, release: removeListeners } = atServer ? anySignal(ending) : anySignal(ending, this.closing);
     const registration = await registrar.registered(lifetime);
-    release();
+    removeListeners();
     if (registration !== undefined) return { name: "connected", registration };
-    // What was asked for meanwhile may be for the server to do: then it waits on.
-    return this.#mustUnsubscribe && !ending.aborted ? { name: "disconnected" } : this.#closed();
+    // The user may have called `unsubscribe` meanwhile, which only the server can do.
+    return this.#mustUnsubscribe && !ending.aborted ? { name: "disconnected" } : CLOSED;
   }
 
   async #connected({ registration }: State & { name: "connected" }): Promise<State> {
@@ -198,8 +212,8 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     endpoint?.close();
     this.deliveries.endpoint = undefined;
     this.#orphans?.useSession(session);
-    const mayAsk = await semaphore.acquire(over, ending);
-    if (!mayAsk) return ending.aborted ? this.#closed() : { name: "disconnected" };
+    const acquired = await semaphore.acquire(over, ending);
+    if (!acquired) return ending.aborted ? CLOSED : { name: "disconnected" };
     try {
       return await this.#subscribe(registration);
     } finally {
@@ -212,12 +226,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const { ending } = this.#context;
     const { group } = this.deliveries;
     for (let duplicates = 0; ; ) {
-      if (ending.aborted) return this.#closed();
+      if (ending.aborted) return CLOSED;
       if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
       if ((await this.#orphans?.close(registration)) === false) return { name: "connected", registration };
       if (this.closing.aborted && !this.#mustUnsubscribe) {
         this.closing.done = true;
-        return this.#closed();
+        return CLOSED;
       }
 
       const again = this.#firstAskedAt !== undefined;
@@ -226,21 +240,23 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
         if (finding === "unknown") return { name: "connected", registration };
         if (finding === "reset") this.#unsubscribeFirst = this.#settings.durable !== "" && this.#settings.queue === "";
       }
-      const from = again ? await this.#resumePosition(registration) : undefined;
+      const from = again ? await resumePosition(registration, this.#peek, this.#resumption) : undefined;
       if (from === "unknown") return { name: "connected", registration };
-      const failure = await this.#ask(registration, from);
+      const failure = await this.#request(registration, from);
       if (failure === undefined && this.#unsubscribeFirst) {
         this.#unsubscribeFirst = false;
         this.#orphanEndpoint(true);
         continue;
       }
       if (failure === undefined) {
-        // Of one that is renewed in its session, the group has outlived it.
-        if (again && this.#missing?.renewalReason === undefined && from !== undefined) this.deliveries.notifyGapOfGroup(from);
+        // A subscription that is renewed in its session has no such gap: its group is still there.
+        const renewed = this.#missing?.renewalReason !== undefined;
+        if (from !== undefined && !renewed) this.deliveries.notifyGapOfGroup(from);
         return { name: "subscribed", registration, resumed: again, from };
       }
       if (over.aborted || connection.ended.aborted || ending.aborted) continue;
-      if (failure.class !== "duplicate-durable" || ++duplicates > DUPLICATE_TRIES) return this.#refused(registration, failure);
+      const mayBeOrphan = failure.class === "duplicate-durable" && ++duplicates <= DUPLICATE_TRIES;
+      if (!mayBeOrphan) return this.#refused(registration, failure);
       this.#orphans?.reopenAll();
       await sleep(RETRY_DELAY, over, ending);
     }
@@ -260,25 +276,13 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       default:
         this.deliveries.report(error);
         await sleep(REFUSED_DELAY, registration.over, ending);
-        // The slot goes round: those that cannot be had must not keep out the rest.
+        // The semaphore is released meanwhile: refused subscriptions must not keep others out.
         return { name: "connected", registration };
     }
   }
 
-  /** Where a subscription goes on that was in place before; undefined if it starts where it was to start. */
-  async #resumePosition(registration: Registration): Promise<number | undefined | "unknown"> {
-    const { session } = registration;
-    const { group } = this.deliveries;
-    if (group.resetIn === session) return undefined;
-    const { cursor } = group.progress;
-    if (cursor !== undefined || this.#settings.startAt !== "lastReceived" || this.#settings.durable !== "") return cursor;
-    const { requestTimeout } = this.#context.settings;
-    const last = await this.#peek.lastBefore(registration, this.#start(session, undefined), requestTimeout);
-    return last === undefined ? "unknown" : last || undefined;
-  }
-
-  /** Asks for the subscription, on a new inbox. Resolves with undefined when it is in place, else with why it is not. */
-  async #ask(registration: Registration, from: number | undefined): Promise<Failure | undefined> {
+  /** Requests the subscription. Resolves with undefined when it is in place, else with the failure. */
+  async #request(registration: Registration, from: number | undefined): Promise<Failure | undefined> {
     const { connection, session } = registration;
     const { deliveries } = this;
     const endpoint = new Endpoint(deliveries, session, this.#requests.inbox());
@@ -286,28 +290,19 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     deliveries.attach(endpoint);
     endpoint.open(connection);
     const { stopwatch } = this.#context.registrar;
-    // Whole: a fraction takes 16 bytes more, in each of thousands.
-    const since = Math.trunc(stopwatch.now);
-    const failure = await this.#requests.subscribe(registration, endpoint.inbox, this.#start(session, from), (ackInbox) => {
-      // In the turn in which the answer came: messages may follow in the very same bytes.
+    // A whole number: a fraction takes 16 bytes more in each of thousands of subscriptions.
+    const askedAt = Math.trunc(stopwatch.now);
+    const start = resumeStart(session, from, this.#resumption);
+    const failure = await this.#requests.subscribe(registration, endpoint.inbox, start, (ackInbox) => {
+      // This runs before the next bytes are read: messages may follow the answer in the same chunk.
       endpoint.ackInbox = ackInbox;
       if (this.#firstAskedAt !== undefined) this.#context.watchdog.watch(deliveries);
-      this.#firstAskedAt ??= since;
-      deliveries.group.progress.established();
-      deliveries.repeatAcks();
+      this.#firstAskedAt ??= askedAt;
+      deliveries.established();
     });
     if (failure === undefined && endpoint.denial === undefined) return undefined;
     this.#orphanEndpoint(false);
     return endpoint.denial === undefined ? failure : denied(endpoint.denial);
-  }
-
-  /** Where the server is to begin, if it does not know better: a durable, or a group that exists, goes on where it was. */
-  #start(session: Session, from: number | undefined): Start {
-    if (this.deliveries.group.resetIn === session) return fromFirst;
-    if (from !== undefined) return fromSequence(from);
-    const { settings, registrar } = this.#context;
-    const elapsed = this.#firstAskedAt === undefined ? undefined : registrar.stopwatch.now - this.#firstAskedAt;
-    return fromStart(this.#settings.startAt, elapsed, settings.requestTimeout);
   }
 
   async #subscribed({ registration, resumed, from }: State & { name: "subscribed" }): Promise<State> {
@@ -316,7 +311,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const { ending } = this.#context;
     for (;;) {
       await aborted(over, ending, this.#wake);
-      if (ending.aborted) return this.#closed();
+      if (ending.aborted) return CLOSED;
       if (over.aborted) return { name: "disconnected" };
       if (this.closing.aborted) return this.#close(registration);
       const next = await this.#inspect(registration);
@@ -324,7 +319,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     }
   }
 
-  /** Looks into what has woken the loop. Resolves with undefined if the subscription stays as it is. */
+  /** Finds out why the loop was woken. Resolves with undefined if the subscription stays as it is. */
   async #inspect(registration: Registration): Promise<State | undefined> {
     if (this.deliveries.isSuspect) return this.#verifyChannel(registration);
     this.#wake = new Lifetime();
@@ -334,7 +329,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return { name: "connected", registration };
   }
 
-  /** Verifies a channel that is suspect. Resolves with undefined if the subscription stays as it is. */
+  /** Verifies a suspect channel. Resolves with undefined if the subscription stays as it is. */
   async #verifyChannel(registration: Registration): Promise<State | undefined> {
     const { deliveries } = this;
     const denial = deliveries.endpoint?.denial;
@@ -344,23 +339,20 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     }
     const finding = await verifyChannel(registration, this.#peek, deliveries);
     if (finding === "same" || finding === "unknown") return undefined;
-    // After a reset the durable has its position in the old channel.
+    // After a reset the server's durable has its position in the old channel.
     this.#orphanEndpoint(finding === "reset" && this.#settings.durable !== "");
     return { name: "connected", registration };
   }
 
   async #close(registration: Registration): Promise<State> {
-    const { ackInbox } = this.deliveries.endpoint!;
-    const end = await this.closing.request(this.#context, this.#requests, registration, ackInbox);
+    const { endpoint } = this.deliveries;
+    if (endpoint === undefined) throw new Error("a subscription in place has no endpoint");
+    const end = await this.closing.request(this.#context, this.#requests, registration, endpoint.ackInbox);
     if (end === "disconnected") return { name: "disconnected" };
-    if (end === "closed") return this.#closed();
+    if (end === "closed") return CLOSED;
     // `unsubscribe` rejects with the error.
     if (this.closing.kind === "close") this.deliveries.report(end);
     return { name: "closed", error: end };
-  }
-
-  #closed(): State {
-    return { name: "closed", error: undefined };
   }
 
   #end(error: StreamingError | undefined): void {
@@ -374,7 +366,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return this.closing.mustUnsubscribe(this.#settings.durable);
   }
 
-  /** Lets go of the place; the server is told before anything else is asked of it. */
+  /** Gives up the endpoint. The server's subscription is closed, or unsubscribed, before the next request. */
   #orphanEndpoint(unsubscribe: boolean): void {
     const { endpoint } = this.deliveries;
     if (endpoint === undefined) return;
