@@ -10,12 +10,13 @@ import { fromLast, fromSequence } from "./start-position.ts";
 
 // Why: docs/decisions.md#detection-of-a-channel-reset
 /**
- * Looks whether a channel was reset: it counts from 1 again, since a memory store was restarted or the channel was
- * deleted. Its last message tells; or where that is beyond the highest sequence that was received, the message that has
- * this sequence. If that was removed, all before it were too, and none of them can be taken for another.
+ * Detects whether a channel was reset: it counts from 1 again, because a memory store restarted or the channel was
+ * deleted. The channel's last message tells. If its sequence is above the highest received one, the message with the
+ * highest received sequence tells. If that was removed, all earlier ones were removed too, and no message can be
+ * mistaken.
  *
- * An empty channel is as good as a new one. That matters to a queue group, which is wherever its first member began, for
- * good; and in doubt. For the rest (`matters` false) it is not worth to wait for: the next message tells.
+ * With `matters`, an empty channel counts as reset. That is for queue groups, whose position stays where their first
+ * member started, and for suspect channels. Otherwise the peek does not wait for a message: the next delivery tells.
  */
 export async function detectReset(
   registration: Registration,
@@ -34,22 +35,29 @@ export async function detectReset(
   const last = await peek.readOne(registration, fromLast, matters ? PEEK_TIMEOUT : 0, compare);
   if (last === undefined) return "unknown";
   if (last === 0) {
-    // A message had an old number, so there is one: the server is busy.
+    // A message with an old sequence came, so the channel is not empty: the server is busy.
     if (matters && progress.unverified) return "unknown";
-    // For the first message that could be of both, should the clock of a new one be behind.
+    // The first message with an old sequence then makes the channel suspect, whatever its time.
     progress.unverified = !matters;
     return matters ? "reset" : "same";
   }
-  // Nothing shown proves nothing here: the channel has a later message.
-  if (last > highest && !(await peek.readOne(registration, fromSequence(highest), PEEK_TIMEOUT, compare))) return "unknown";
+  // A peek without a message proves nothing here: the channel has a later message.
+  if (last > highest) {
+    const found = await peek.readOne(registration, fromSequence(highest), PEEK_TIMEOUT, compare);
+    if (!found) return "unknown";
+  }
   return other ? "reset" : "same";
 }
 
 /**
- * Looks whether the channel was reset, and if so resets the deliveries. "known" if it was not, or if another member of the group has
- * found the reset meanwhile.
+ * Detects whether the channel was reset, and then resets the deliveries. Resolves with "known" if it was not reset, or
+ * if another member of the group has found the reset meanwhile.
  */
-export async function followReset(registration: Registration, peek: Peek, deliveries: Deliveries): Promise<"reset" | "known" | "unknown"> {
+export async function followReset(
+  registration: Registration,
+  peek: Peek,
+  deliveries: Deliveries,
+): Promise<"reset" | "known" | "unknown"> {
   const { group, isSuspect } = deliveries;
   const { progress } = group;
   const finding = await detectReset(registration, peek, progress, group.members !== undefined || isSuspect);
@@ -62,9 +70,10 @@ export async function followReset(registration: Registration, peek: Peek, delive
 
 // Why: docs/decisions.md#doubt-about-the-channel
 /**
- * Verifies a channel after a message that contradicts what was received: the message is of another channel, or was stored by a leader
- * whose clock is behind. "stale": the channel is the same, and had shown nothing before. Then the server has sent messages that were not
- * taken, which would come again only after `ackWait`.
+ * Verifies a channel after a message that contradicts earlier ones. Either the channel was reset, or a leader whose
+ * clock was ahead stored the message. Resolves with "stale" if the channel is the same, and had shown no message
+ * before: the server has then sent messages that the client did not take, and would send them again only after
+ * `ackWait`.
  */
 export async function verifyChannel(
   registration: Registration,
@@ -80,7 +89,7 @@ export async function verifyChannel(
   progress.confirm();
   if (unverified) return "stale";
   deliveries.isSuspect = false;
-  // The messages that came meanwhile were not taken, and nobody noted to which member they came.
+  // The client did not take the messages that came meanwhile, so it does not know to which member they came.
   if (group.isShared) progress.moveAll();
   return "same";
 }

@@ -8,17 +8,17 @@ import type { Semaphore } from "./semaphore.ts";
 import type { SubscriptionStatus } from "./subscription-status.ts";
 import type { Watchdog } from "./watchdog.ts";
 
-/** What a subscription shares with the client it belongs to and its other subscriptions. */
+/** What all subscriptions of a client share. */
 export interface ClientContext {
   readonly settings: Settings;
   readonly registrar: Registrar;
   readonly notify: (status: SubscriptionStatus) => void;
-  /** Limits how many subscriptions ask the server at once. */
+  /** Limits concurrent subscribe requests. */
   readonly semaphore: Semaphore;
   readonly waitingBytes: WaitingBytes;
   readonly queueGroups: QueueGroups;
   readonly watchdog: Watchdog;
-  /** The end of the client. */
+  /** Aborts when the client ends. */
   readonly ending: AbortSignalLike;
   /** Called when the subscription has ended. */
   readonly ended: (subscription: Subscription) => void;

@@ -18,15 +18,15 @@ import type { SubscriptionGroup } from "./subscription-group.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 import type { WatchedSubscription } from "./watchdog.ts";
 
-/** What deliveries give reason to look into. */
+/** The reasons for the resubscriber to act on a subscription in place. */
 export interface DeliveryEvents {
-  /** A message contradicts what was received, or the server denied the inbox: nothing is taken until that is looked into. */
+  /** A message contradicts earlier ones, or the server denied the inbox. No message is taken until that is verified. */
   suspected(): void;
-  /** Messages are missing. Returns true if the channel was searched for them; else it will be. */
+  /** Messages are missing. Returns true if the channel was searched for them. Otherwise it will be. */
   searched(from: number, to: number): boolean;
-  /** Nothing came for long. */
+  /** No message came for `patience` milliseconds. */
   silent(): void;
-  /** The server has to be asked for the subscription again. */
+  /** The client must request the subscription again. */
   renew(reason: string): void;
 }
 
@@ -35,27 +35,32 @@ const OFTEN = 5;
 /** No message has this sequence. */
 const NO_MESSAGE = 0;
 
-/** One for all subscriptions: a message is read, and what is kept of it copied, before another one comes. */
+/** All subscriptions use one view: a message is read, and its data copied, before another one comes. */
 const view = new MsgProtoView();
 
-/** What the server delivers to a subscription: on to the handlers, and their acks back. */
-export class Deliveries implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, GroupMember, WatchedSubscription {
+/** Takes the messages that the server delivers to a subscription, hands them to the handlers, and sends the acks. */
+export class Deliveries
+  implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, GroupMember, WatchedSubscription
+{
   readonly subscription: Subscription;
   readonly subject: string;
   readonly handlers: Handlers;
   readonly group: SubscriptionGroup;
-  /** Where messages come from and acks go to; undefined while the server is not asked for the subscription. */
+  /** The source of messages and the target of acks. Undefined while the subscription is not requested. */
   endpoint: Endpoint | undefined;
-  /** A message contradicts what was received: nothing is taken until the resubscriber has looked into it. */
+  /** A message contradicts earlier ones. No message is taken until the resubscriber has verified the channel. */
   isSuspect = false;
   readonly #context: ClientContext;
   readonly #settings: SubscribeSettings;
   readonly #events: DeliveryEvents;
-  /** Since the server was asked for the subscription; undefined before the first one. */
+  /** The acks since the subscription was last requested. Undefined before the first one. */
   #recentAcks: RecentAcks | undefined;
-  /** Some of them could not be sent yet, or were perhaps lost. */
+  /** Some of the recent acks could not be sent yet, or may be lost. */
   #owesAcks = false;
-  /** The first message that the server had not sent before. What is missing below may have been acknowledged by an earlier process. */
+  /**
+   * The first message that the server had not sent before. An earlier process may have acknowledged messages that are
+   * missing below it.
+   */
   #firstNew = 0;
   #received = 0;
   #redelivered = 0;
@@ -79,8 +84,9 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.subject = subject;
     this.#settings = settings;
     this.#events = events;
-    // Members of a group need not get again what has failed.
-    this.handlers = new Handlers(handler, concurrency, concurrency === 1 && queue === "", waitingBytes, this);
+    // In a group the server may send a failed message to another member, so later messages do not wait for it.
+    const ordered = concurrency === 1 && queue === "";
+    this.handlers = new Handlers(handler, concurrency, ordered, waitingBytes, this);
     this.group = queueGroups.join(this, subject, queue, durable, () => this.#newProgress());
   }
 
@@ -115,7 +121,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   deliver(delivery: Delivery, endpoint: Endpoint): void {
-    // In doubt about the channel nothing is taken. It comes again.
+    // While the channel is suspect, messages are dropped. The server sends them again.
     if (endpoint !== this.endpoint || this.handlers.stopped || this.isSuspect) return;
     try {
       view.read(delivery.bytes, delivery.start, delivery.end);
@@ -133,12 +139,12 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   // Why: docs/decisions.md#one-run-for-each-message
-  /** Takes a message that was delivered, or was read from the channel. */
+  /** Takes a message that the server delivered, or that was read from the channel. */
   take(view: MsgProtoView, bytes: Uint8Array): void {
     const { sequence } = view;
     this.#received++;
     if (view.redelivered) this.#redelivered++;
-    if (!view.redelivered && this.group.isShared) this.group.members!.delivered();
+    if (!view.redelivered && this.group.isShared) this.group.members?.delivered();
     const { progress } = this.group;
     if (!progress.receive(sequence, timeOf(view))) {
       this.suspect();
@@ -151,7 +157,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     }
   }
 
-  /** The server denied the inbox, or a message contradicts what was received. */
+  /** The server denied the inbox, or a message contradicts earlier ones. */
   suspect(): void {
     this.isSuspect = true;
     this.#events.suspected();
@@ -179,7 +185,9 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
 
   overflowed(): void {
     const { maxWaitingBytes } = this.#context.settings;
-    this.report(this.error("QUEUE_FULL", `more than ${maxWaitingBytes} bytes wait for handlers; what comes beyond is dropped until its redelivery`));
+    const limit = `more than ${maxWaitingBytes} bytes wait for handlers`;
+    const reason = `${limit}; what comes beyond is dropped until its redelivery`;
+    this.report(this.error("QUEUE_FULL", reason));
   }
 
   signalOf(message: Message): Signal {
@@ -190,7 +198,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     if (this.#ended || progress !== this.group.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
     if (progress.wasMoved(sequence)) this.group.members?.finished(sequence, this);
-    // It may have been the one for whose return others wait.
+    // Later messages may have waited for the redelivery of this one.
     if (this.handlers.waiting > 0) this.handlers.startNext();
     return true;
   }
@@ -199,20 +207,20 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.#sendAck(sequence);
   }
 
-  /** Sends an ack that is for no message, after which the server sends what it may. */
+  /** Sends an ack for no message. The server then sends as many messages as it may. */
   requestMore(): void {
     this.endpoint?.acknowledge(this.subject, NO_MESSAGE);
   }
 
   #sendAck(sequence: number): void {
     this.#acknowledged++;
-    // The server waits for no more of this subscription; but messages may move from one member of a group to another.
+    // The server waits for at most `maxInFlight` acks of each member, and may move messages from one member to another.
     const most = this.#settings.maxInFlight * (this.group.members?.count ?? 1);
     (this.#recentAcks ??= new RecentAcks()).add(sequence, most);
     if (this.endpoint?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
 
-  /** True while there are acks that the server may not have. */
+  /** True while the server may lack acks. */
   get owesAcks(): boolean {
     return this.#owesAcks;
   }
@@ -228,11 +236,12 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     for (const sequence of this.#recentAcks ?? []) this.endpoint?.acknowledge(this.subject, sequence);
   }
 
-  /** The server is asked for the subscription, which is there from now on. */
+  /** Uses an endpoint, whose subscription is about to be requested. */
   attach(endpoint: Endpoint): void {
     this.endpoint = endpoint;
     this.isSuspect = false;
-    // Those before may be of a channel that is no more; what is still pending comes again, and is acknowledged then.
+    // Earlier acks may belong to a channel before its reset. The server sends pending messages again, and they are
+    // acknowledged then.
     this.#recentAcks = undefined;
   }
 
@@ -257,7 +266,7 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.#context.watchdog.unwatch(this);
   }
 
-  /** The channel has begun anew: what was finished says nothing about the messages that now have these numbers. */
+  /** The channel was reset. Its sequences now name other messages, so the progress starts from nothing. */
   reset(session: Session): void {
     const { group } = this;
     const old = group.progress;
@@ -267,8 +276,9 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
     this.handlers.abort(this.error("CLOSED", "the channel began anew"));
     this.#firstNew = 1;
     const from = old.next ?? 1;
-    // Also where all that was received is finished: there may have been more.
-    this.#notifyGap(from, Math.max(from, old.highest), `the channel began anew: what it held from ${from} on and was not finished is lost`);
+    // There is a gap even if all received messages are finished: the channel may have had more.
+    const reason = `the channel began anew: what it held from ${from} on and was not finished is lost`;
+    this.#notifyGap(from, Math.max(from, old.highest), reason);
   }
 
   silent(): void {
@@ -285,13 +295,14 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
   }
 
   // Why: docs/decisions.md#missing-messages-of-a-durable
-  /** In a group, others have what is missing here. */
+  /** In a group, other members have the messages that are missing here. */
   skipped(from: number, to: number): boolean {
     if (this.#settings.queue !== "") return true;
     if (this.#settings.durable !== "") from = Math.max(from, this.#firstNew || Infinity);
     if (from > to) return true;
     const searched = this.#events.searched(from, to);
-    if (searched) this.#notifyGap(from, to, "the channel does not have these any more: they had expired, or were removed by a limit");
+    const reason = "the channel does not have these any more: they had expired, or were removed by a limit";
+    if (searched) this.#notifyGap(from, to, reason);
     return searched;
   }
 
@@ -305,32 +316,35 @@ export class Deliveries implements Acker, EndpointEvents, HandlerEvents, Progres
 
   forgotten(from: number, to: number): void {
     if (this.#settings.queue !== "") return;
-    this.report(this.error("UNCONFIRMED", `too much is finished out of order; messages ${from} to ${to} may be handled again`));
+    const reason = `too much is finished out of order; messages ${from} to ${to} may be handled again`;
+    this.report(this.error("UNCONFIRMED", reason));
   }
 
-  /** Tells what may be missing of a queue group that had to be asked for again, from there on. */
+  /** Notifies of the messages that a queue group may miss after it was requested again from this sequence on. */
   notifyGapOfGroup(from: number): void {
     if (this.#settings.queue === "" || this.#settings.durable !== "") return;
-    const reason = "what members of the group in other processes had and did not finish comes again only if the group outlived the outage";
+    const missing = "what members of the group in other processes had and did not finish";
+    const reason = `${missing} comes again only if the group outlived the outage`;
     const { next = from, highest } = this.group.progress;
     if (next <= highest) this.#notifyGap(next, highest, reason);
   }
 
   notifySubscribed(resumed: boolean, from: number | undefined, reason: string | undefined): void {
     const { subscription } = this;
-    this.#context.notify({ type: "subscribed", subscription, resumed, ...(from && { from }), ...(reason && { reason }) });
+    const details = { ...(from && { from }), ...(reason && { reason }) };
+    this.#context.notify({ type: "subscribed", subscription, resumed, ...details });
   }
 
   #notifyGap(from: number, to: number, reason: string): void {
     this.#context.notify({ type: "gap", subscription: this.subscription, from, to, reason });
   }
 
-  /** Tells that something failed, which ends nothing. */
+  /** Notifies of a failure that does not end the subscription. */
   report(error: StreamingError): void {
     this.#context.notify({ type: "error", error, subscription: this.subscription });
   }
 
-  /** A failure of this subscription. */
+  /** Makes an error that names this subscription. */
   error(code: StreamingError["code"], reason: string, cause?: unknown): StreamingError {
     return new StreamingError(code, `subscribe ${this.subject}: ${reason}`, cause);
   }

@@ -6,8 +6,9 @@ import { encoder } from "../../core-nats/text.ts";
 import { Ack } from "../../pb/data.ts";
 import type { Session } from "../session/session.ts";
 
-/** Who takes what arrives at a place. */
+/** What happens to an endpoint. */
 export interface EndpointEvents {
+  /** The server delivered a message. */
   deliver(delivery: Delivery, endpoint: Endpoint): void;
   /** The server denied the inbox. */
   suspect(): void;
@@ -15,23 +16,25 @@ export interface EndpointEvents {
 
 // Why: docs/decisions.md#acks-go-to-the-current-ack-inbox
 /**
- * A subscription as the server has it: an inbox of ours in one session, and once the server has answered, its ack
- * inbox. Acks go here whatever session or link a message came by: the server ignores those to a former ack inbox (seen).
+ * A subscription as the server has it: the client's inbox in one session, and the ack inbox that the server answered
+ * with. Acks go to this ack inbox, whatever link or session a message came by: the server ignores acks to a former one
+ * (seen).
  */
 export class Endpoint implements Receiver {
   readonly session: Session;
   readonly inbox: string;
   /** "" until the server has answered. */
   ackInbox = "";
-  /** Why the inbox is deaf. */
+  /** The server's error, if it denied the inbox. */
   denial: NatsError | undefined;
   readonly #events: EndpointEvents;
   #connection: Connection | undefined;
   #sid = 0;
-  /** How many PINGs were sent on the connection before the last ack. */
+  /** The number of PINGs that the connection had sent before the last ack. */
   #pings = -1;
-  /** The PUB of an ack up to its size, and the channel; made for the first ack, since many a subscription is idle. */
+  /** The PUB line of an ack up to its size. Created for the first ack: an idle subscription keeps none. */
   #head: Uint8Array | undefined;
+  /** The channel. Created for the first ack. */
   #subject: Uint8Array | undefined;
 
   constructor(events: EndpointEvents, session: Session, inbox: string) {
@@ -40,12 +43,12 @@ export class Endpoint implements Receiver {
     this.inbox = inbox;
   }
 
-  /** The server delivers to it, and takes acks from it. */
+  /** True while the server delivers to the inbox, and takes acks. */
   get isOpen(): boolean {
     return this.#connection !== undefined && this.ackInbox !== "";
   }
 
-  /** Listens on the inbox, on this connection from now on. */
+  /** Subscribes to the inbox on a connection, in place of the former one. */
   open(connection: Connection): void {
     this.#connection = connection;
     this.#pings = -1;
@@ -59,7 +62,7 @@ export class Endpoint implements Receiver {
     return connection !== undefined && connection.pongs <= this.#pings;
   }
 
-  /** Listens no more. */
+  /** Unsubscribes from the inbox. */
   close(): void {
     this.#connection?.unsubscribe(this.#sid);
     this.#connection = undefined;
@@ -74,7 +77,7 @@ export class Endpoint implements Receiver {
     this.#events.suspect();
   }
 
-  /** Sends an ack. Returns false if that cannot be done now. */
+  /** Sends an ack. Returns false if that is not possible now. */
   acknowledge(subject: string, sequence: number): boolean {
     const connection = this.#connection;
     if (connection === undefined || this.ackInbox === "") return false;

@@ -1,24 +1,26 @@
 import { elapsed, setTimeout } from "../../core-nats/clock.ts";
 
-/** A subscription as its share sees it. */
+/** A subscription, as its queue group sees it. */
 export interface GroupMember {
-  /** How many messages it was given. */
+  /** The number of messages that it received. */
   readonly received: number;
-  /** In place, with nothing in hand. */
+  /** True while it is in place and no handler runs or waits. */
   readonly idle: boolean;
   /** Acknowledges a message that another member has finished. */
   acknowledgeMoved(sequence: number): void;
-  /** Has the server look again whether it may send more. */
+  /** Makes the server check whether it may send more messages. */
   requestMore(): void;
-  /** Has the server be asked for it again. */
+  /** Requests the subscription again. */
   renew(reason: string): void;
 }
 
-/** After an outage members are poked when the server has surely taken their acks, in milliseconds. */
+/** The time from an outage's end until the server has surely taken all acks, in milliseconds. */
 const REQUEST_MORE_DELAY = 1_000;
-/** Of so many new messages each member should have got some: the server gives them to the one that has the fewest. */
+/** Of this many new messages each member should get some: the server sends them to the member with the fewest. */
 const ROUND = 256;
-/** That takes so long at least: after an outage hundreds may come at once to one member. In milliseconds. */
+/**
+ * The least time between two checks, in milliseconds. After an outage one member may get hundreds of messages at once.
+ */
 const SHORTEST_ROUND = 1_000;
 
 /** The members of a queue group in one client. */
@@ -27,7 +29,7 @@ export class GroupMembers {
   #timer: Timer | undefined;
   #delivered = 0;
   #roundBegan = 0;
-  /** What each member had received at the end of the last round, and whether it was poked then. */
+  /** What each member had received at the end of the last round, and whether it then requested more. */
   readonly #seen = new Map<GroupMember, { readonly received: number; readonly requestedMore: boolean }>();
 
   get count(): number {
@@ -44,7 +46,10 @@ export class GroupMembers {
   }
 
   // Why: docs/decisions.md#a-group-member-that-is-given-nothing
-  /** One was given a new message. A member that gets none of many, and has nothing in hand, is poked, and if that does not help, renewed. */
+  /**
+   * A member received a new message. At the end of a round each idle member that received none requests more messages.
+   * If it receives none in the next round either, it is renewed.
+   */
   delivered(): void {
     if (++this.#delivered % ROUND !== 0) return;
     const now = elapsed();
@@ -54,13 +59,14 @@ export class GroupMembers {
       const { received } = member;
       const before = this.#seen.get(member);
       const neglected = before?.received === received && member.idle;
-      if (neglected && before.requestedMore) member.renew(`it got none of the last ${2 * ROUND} messages of its group in this client`);
+      const reason = `it got none of the last ${2 * ROUND} messages of its group in this client`;
+      if (neglected && before.requestedMore) member.renew(reason);
       else if (neglected) member.requestMore();
       this.#seen.set(member, { received, requestedMore: neglected && !before.requestedMore });
     }
   }
 
-  /** After an outage: of what was acknowledged before it, too, the server may have given some to other members. */
+  /** An outage is over. During it the server may have moved messages to other members, acknowledged ones too. */
   resumed(): void {
     if (this.count < 2 || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
@@ -72,8 +78,9 @@ export class GroupMembers {
 
   // Why: docs/decisions.md#all-members-acknowledge-a-moved-message
   /**
-   * The server may count a message for another member than the one that has acknowledged it. It takes the ack, but feeds a
-   * member that is full again only after an ack of its own (seen on 0.17.0 and 0.25.6). So each member acknowledges it.
+   * A member finished a message that the server may count for another member. The server takes the ack, but sends more
+   * to a full member only after an ack by that member (seen on 0.17.0 and 0.25.6). So each member acknowledges the
+   * message.
    */
   finished(sequence: number, by: GroupMember): void {
     for (const member of this.#all) if (member !== by) member.acknowledgeMoved(sequence);

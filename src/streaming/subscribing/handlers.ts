@@ -7,8 +7,9 @@ import { Queue } from "./queue.ts";
 import type { WaitingBytes } from "./waiting-bytes.ts";
 
 /**
- * Called for each {@link Message}. The message is acknowledged when the handler has returned, or when the promise that it returned has
- * resolved, unless `manualAck` is set. If the handler throws, or its promise rejects, the message comes again after `ackWait`.
+ * Called for each {@link Message}. The message is acknowledged when the handler has returned, or when the promise that
+ * it returned has resolved, unless `manualAck` is set. If the handler throws, or its promise rejects, the message comes
+ * again after `ackWait`.
  */
 export type MessageHandler = (message: Message) => unknown;
 
@@ -108,7 +109,9 @@ export class Handlers {
     }
   }
 
-  /** Aborted by `stop` and `abort`, while the handler of the message runs; from the beginning once `stop` was called. */
+  /**
+   * Aborted by `stop` and `abort`, while the handler of the message runs; from the beginning once `stop` was called.
+   */
   signalOf(message: Message): AbortSignal {
     let controller = controllers.get(message);
     if (controller === undefined) {
@@ -124,7 +127,10 @@ export class Handlers {
     for (const message of this.#runningMessages()) controllers.get(message)?.abort(reason);
   }
 
-  /** No handler starts from now on, and those that run are told why. The messages that were waiting for one are released. */
+  /**
+   * No handler starts from now on, and those that run are told why. The messages that were waiting for one are
+   * released.
+   */
   stop(reason: StreamingError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = reason;
@@ -136,8 +142,8 @@ export class Handlers {
   }
 
   /**
-   * Waits for the handlers that run, but no longer than so long, or until `over` settles, or one of these ends. Returns the
-   * messages of those that still run.
+   * Waits for the handlers that run, but no longer than so long, or until `over` settles, or one of these ends. Returns
+   * the messages of those that still run.
    */
   async finish(milliseconds: number, over: Promise<unknown>, ...endings: readonly AbortSignalLike[]): Promise<Message[]> {
     if (this.running > 0) {

@@ -1,14 +1,14 @@
-/** Of all sets that are empty: an idle subscription has one. Never written to. */
+/** All empty sets share this array: each idle subscription has such a set. Nothing writes to it. */
 const NO_NUMBERS: number[] = [];
 
-/** A set of whole numbers, kept as the intervals that they form. Cheap where most numbers arrive nearly in order. */
+/** A set of whole numbers, kept as intervals. It is cheap if most numbers arrive nearly in order. */
 export class Intervals {
   #starts: number[] = NO_NUMBERS;
   #ends: number[] = NO_NUMBERS;
-  /** When the gap before the interval came to be, in the clock of whoever adds. */
+  /** When the gap before each interval began, by the caller's clock. */
   #since: number[] = NO_NUMBERS;
 
-  /** How many intervals there are. */
+  /** The number of intervals. */
   get count(): number {
     return this.#starts.length;
   }
@@ -17,7 +17,7 @@ export class Intervals {
     return this.endOf(n) !== undefined;
   }
 
-  /** Adds a number. `now` dates the gap before it, if that makes a new one. Returns false if it was there. */
+  /** Adds a number. If there is a new gap before it, `now` dates the gap. Returns false if the set has the number. */
   add(n: number, now: () => number): boolean {
     if (this.#starts === NO_NUMBERS) {
       this.#starts = [];
@@ -42,30 +42,32 @@ export class Intervals {
       starts.splice(i + 1, 0, n);
       ends.splice(i + 1, 0, n);
       this.#since.splice(i + 1, 0, now());
-      // A number set into a gap splits it, and the part below it is as old as the whole was.
+      // A number in a gap splits the gap. The part below the number is as old as the whole gap.
       if (i + 3 <= this.#since.length) this.#since[i + 1] = Math.min(this.#since[i + 1], this.#since[i + 2]);
     }
     return true;
   }
 
-  /** The end of the interval that holds `n`; undefined if none does. */
+  /** The end of the interval that holds `n`. Undefined if none does. */
   endOf(n: number): number | undefined {
     const i = this.#indexOf(n);
     return i >= 0 && n <= this.#ends[i] ? this.#ends[i] : undefined;
   }
 
-  /** The first interval that starts above `n`: where, and since when there is a gap before it. Undefined if there is none. */
+  /** The start of the first interval above `n`, and since when there is a gap before it. Undefined if there is none. */
   after(n: number): { start: number; since: number } | undefined {
     const i = this.#indexOf(n) + 1;
     return i < this.#starts.length ? { start: this.#starts[i], since: this.#since[i] } : undefined;
   }
 
-  /** All gaps count as new from now on. */
+  /** Dates all gaps anew. */
   renewGaps(now: number): void {
     this.#since.fill(now);
   }
 
-  /** Forgets so many of the lowest intervals, but not the first if it holds `keep`. Returns where they began and ended. */
+  /**
+   * Removes `count` of the lowest intervals, but not the first if it holds `keep`. Returns the range that they covered.
+   */
   forgetLowest(keep: number, count: number): { from: number; to: number } | undefined {
     const i = keep >= this.#starts[0] && keep <= this.#ends[0] ? 1 : 0;
     if (i >= this.#starts.length) return undefined;
@@ -75,7 +77,7 @@ export class Intervals {
     return { from, to };
   }
 
-  /** Makes one of interval `i` and the next. */
+  /** Joins interval `i` and the next one. */
   #join(i: number): void {
     this.#ends[i] = this.#ends[i + 1];
     this.#starts.splice(i + 1, 1);

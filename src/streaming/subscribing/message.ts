@@ -32,10 +32,9 @@ export class Message {
   /** The channel. */
   readonly subject: string;
   /**
-   * The bytes of this message. They are yours: nothing else uses them. Below 4 KiB they may share `data.buffer` with other data, as
-   * Node's Buffers do.
-   * `postMessage` and `structuredClone` copy all of `data.buffer`: give them `data.slice()`. A message that you keep holds at most 8 KiB
-   * of shared memory, from Node 24 on 64 KiB.
+   * The bytes of this message. They are yours: nothing else uses them. Below 4 KiB they may share `data.buffer` with
+   * other data, as Node's Buffers do. `postMessage` and `structuredClone` copy all of `data.buffer`: give them
+   * `data.slice()`. A message that you keep holds at most 8 KiB of shared memory, from Node 24 on 64 KiB.
    */
   readonly data: Uint8Array;
   /** The `reply` that it was published with, or "". The server does nothing with it. */
@@ -71,15 +70,19 @@ export class Message {
     return new Message(acker, progress, view, copyOf(bytes, dataStart, dataEnd), textOf(bytes, replyStart, replyEnd));
   }
 
-  /** The subscription that it was delivered to. It is there also if the handler is called before `subscribe` has resolved. */
+  /**
+   * The subscription that it was delivered to. It is there also if the handler is called before `subscribe` has
+   * resolved.
+   */
   get subscription(): Subscription {
     return this.#acker.subscription;
   }
 
   /**
-   * An `AbortSignal` for the handler, or the loop, that works on the message. It is aborted when a drain or a close begins, of the
-   * subscription or its client. It is also aborted when the message can no longer be acknowledged, because the channel has begun anew.
-   * A handler that stops early should throw: the message is then not acknowledged, and comes again. The reason is a `StreamingError`.
+   * An `AbortSignal` for the handler, or the loop, that works on the message. It is aborted when a drain or a close
+   * begins, of the subscription or its client. It is also aborted when the message can no longer be acknowledged,
+   * because the channel has begun anew. A handler that stops early should throw: the message is then not acknowledged,
+   * and comes again. The reason is a `StreamingError`.
    *
    * @example
    * ```ts
@@ -115,7 +118,8 @@ export class Message {
   }
 
   /**
-   * Returns {@link Message.data}, parsed as JSON. Throws a `SyntaxError` if it is not JSON. The type `T` is your claim: nothing checks it.
+   * Returns {@link Message.data}, parsed as JSON. Throws a `SyntaxError` if it is not JSON. The type `T` is your claim:
+   * nothing checks it.
    *
    * @example
    * ```ts
@@ -128,11 +132,11 @@ export class Message {
   }
 
   /**
-   * Tells the server that the message is done with. While the client is disconnected, the server is told afterwards. Needed only with
-   * `manualAck: true`. A second call does no harm.
+   * Tells the server that the message is done with. While the client is disconnected, the server is told afterwards.
+   * Needed only with `manualAck: true`. A second call does no harm.
    *
-   * Returns false if the server can no longer be told, because the {@link Subscription} has ended or the channel has begun anew. Then
-   * expect the message again.
+   * Returns false if the server can no longer be told, because the {@link Subscription} has ended or the channel has
+   * begun anew. Then expect the message again.
    *
    * @example
    * ```ts
@@ -169,29 +173,29 @@ inspectable(Message, (message) => {
 
 // A message knows its subscription, and a subscription tells of its messages: so both are declared here.
 /**
- * A subscription to a channel. The client keeps it across lost connections, lost sessions and channels that begin anew. It ends by
- * {@link Subscription.close}, {@link Subscription.unsubscribe} or {@link Subscription.drain}, with its client, or because the server
- * refuses it for good.
+ * A subscription to a channel. The client keeps it across lost connections, lost sessions and channels that begin anew.
+ * It ends by {@link Subscription.close}, {@link Subscription.unsubscribe} or {@link Subscription.drain}, with its
+ * client, or because the server refuses it for good.
  */
 export abstract class Subscription {
   /** The channel. */
   abstract readonly subject: string;
 
   /**
-   * Where the subscription is: `disconnected` while the client is not registered, `connected` while the server is being asked,
-   * `subscribed` while the server delivers, `closed` when it has ended.
+   * Where the subscription is: `disconnected` while the client is not registered, `connected` while the server is being
+   * asked, `subscribed` while the server delivers, `closed` when it has ended.
    */
   abstract readonly state: "disconnected" | "connected" | "subscribed" | "closed";
 
   /**
-   * Resolves when the subscription has ended. The value is a {@link StreamingError} if the server refused it for good, otherwise
-   * undefined. Never rejects.
+   * Resolves when the subscription has ended. The value is a {@link StreamingError} if the server refused it for good,
+   * otherwise undefined. Never rejects.
    */
   abstract readonly closed: Promise<StreamingError | undefined>;
 
   /**
-   * Returns what the subscription has done so far, and what is under way. {@link SubscriptionStats} describes each number. The call is
-   * cheap: the subscription keeps these numbers anyway.
+   * Returns what the subscription has done so far, and what is under way. {@link SubscriptionStats} describes each
+   * number. The call is cheap: the subscription keeps these numbers anyway.
    *
    * @example
    * ```ts
@@ -202,11 +206,12 @@ export abstract class Subscription {
   abstract stats(): SubscriptionStats;
 
   /**
-   * Ends the subscription now; {@link Subscription.drain} ends it gracefully. No more handlers start. Acks of handlers that still run
-   * are lost, and their messages come again. The server keeps the position of a durable.
+   * Ends the subscription now; {@link Subscription.drain} ends it gracefully. No more handlers start. Acks of handlers
+   * that still run are lost, and their messages come again. The server keeps the position of a durable.
    *
-   * Resolves when the server has been told, after an outage if there is one, or when the client has ended. Never rejects. If the server
-   * refuses, `onStatus` gets an `error`, and the durable cannot be used again until the client ends.
+   * Resolves when the server has been told, after an outage if there is one, or when the client has ended. Never
+   * rejects. If the server refuses, `onStatus` gets an `error`, and the durable cannot be used again until the client
+   * ends.
    *
    * @example
    * ```ts
@@ -218,8 +223,9 @@ export abstract class Subscription {
   /**
    * Does what {@link Subscription.close} does, and the server forgets the durable with its position.
    *
-   * Rejects with a {@link StreamingError}. `CLOSED`: the client ended before the server was told, or the durable was closed before; the
-   * server still has the durable. `REFUSED` or `NOT_PERMITTED`: the server refuses, or refused the subscription before.
+   * Rejects with a {@link StreamingError}. `CLOSED`: the client ended before the server was told, or the durable was
+   * closed before; the server still has the durable. `REFUSED` or `NOT_PERMITTED`: the server refuses, or refused the
+   * subscription before.
    *
    * @example
    * ```ts
@@ -229,12 +235,14 @@ export abstract class Subscription {
   abstract unsubscribe(): Promise<void>;
 
   /**
-   * Ends the subscription gracefully. No more handlers start. Handlers that run finish, and their acks still count. Then the
-   * subscription closes as by {@link Subscription.close}. The report says which messages come again: {@link DrainReport.unhandled}.
+   * Ends the subscription gracefully. No more handlers start. Handlers that run finish, and their acks still count.
+   * Then the subscription closes as by {@link Subscription.close}. The report says which messages come again:
+   * {@link DrainReport.unhandled}.
    *
-   * The waiting ends after {@link DrainOptions.timeout} milliseconds (default 20 000) in any case, also if a handler waits for this very
-   * drain. Leaving the server takes up to `requestTimeout` on top. An aborted {@link DrainOptions.signal} ends the waiting at once.
-   * Rejects with a `TypeError` if an option is wrong, and never else.
+   * The waiting ends after {@link DrainOptions.timeout} milliseconds (default 20 000) in any case, also if a handler
+   * waits for this very drain. Leaving the server takes up to `requestTimeout` on top. An aborted
+   * {@link DrainOptions.signal} ends the waiting at once. Rejects with a `TypeError` if an option is wrong, and never
+   * else.
    *
    * @example
    * ```ts
@@ -248,8 +256,9 @@ export abstract class Subscription {
 /** What was left when a {@link Subscription.drain}, or a drain of the client, ended. */
 export interface DrainReport {
   /**
-   * Messages that were received, and neither handled to the end nor acknowledged by hand. They come again. A message whose handler
-   * failed is among them until it is delivered again. A message that was dropped because of `maxWaitingBytes` is not among them.
+   * Messages that were received, and neither handled to the end nor acknowledged by hand. They come again. A message
+   * whose handler failed is among them until it is delivered again. A message that was dropped because of
+   * `maxWaitingBytes` is not among them.
    */
   readonly unhandled: readonly Message[];
   /** How many publishes were rejected with `UNCONFIRMED` during the drain: it is unknown whether they are stored. */

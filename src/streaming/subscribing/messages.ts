@@ -6,13 +6,14 @@ import type { SubscriptionImpl } from "./subscription.ts";
 type Result = IteratorResult<Message, undefined>;
 
 /**
- * The messages of a {@link Subscription}, one at a time, for a `for await` loop. A message is acknowledged when the loop comes back for
- * the next one, unless `manualAck` is set. Leaving the loop by `break`, `return` or `throw` leaves the last message unacknowledged and
- * closes the subscription: call {@link Message.ack} before, if the message is done. The loop ends when the subscription ends, and
- * throws if the server refused the subscription for good.
+ * The messages of a {@link Subscription}, one at a time, for a `for await` loop. A message is acknowledged when the
+ * loop comes back for the next one, unless `manualAck` is set. Leaving the loop by `break`, `return` or `throw` leaves
+ * the last message unacknowledged and closes the subscription: call {@link Message.ack} before, if the message is done.
+ * The loop ends when the subscription ends, and throws if the server refused the subscription for good.
  *
- * A drain waits until the loop has left its current message, and gives the loop no other. It does not wait for messages that the
- * loop has not asked for. If you call {@link Messages.next} yourself, call {@link Messages.return} when you want no more.
+ * A drain waits until the loop has left its current message, and gives the loop no other. It does not wait for messages
+ * that the loop has not asked for. If you call {@link Messages.next} yourself, call {@link Messages.return} when you
+ * want no more.
  *
  * @example
  * ```ts
@@ -35,7 +36,10 @@ export class Messages implements AsyncIterableIterator<Message> {
     this.#manualAck = manualAck;
   }
 
-  /** @internal `subscribe` gets the handler to subscribe with: one message at a time and none at first, acknowledged by hand. */
+  /**
+   * @internal `subscribe` gets the handler to subscribe with: one message at a time and none at first, acknowledged by
+   * hand.
+   */
   static async start(
     manualAck: boolean,
     subscribe: (handler: (message: Message) => Promise<void>) => Promise<SubscriptionImpl>,
@@ -58,8 +62,9 @@ export class Messages implements AsyncIterableIterator<Message> {
   }
 
   /**
-   * Acknowledges the current message, unless `manualAck` is set, and resolves with the next one. Resolves with `done: true` when the
-   * subscription has ended. Rejects with a `StreamingError` if the server refused the subscription for good.
+   * Acknowledges the current message, unless `manualAck` is set, and resolves with the next one. Resolves with
+   * `done: true` when the subscription has ended. Rejects with a `StreamingError` if the server refused the
+   * subscription for good.
    *
    * @example
    * ```ts
@@ -78,7 +83,8 @@ export class Messages implements AsyncIterableIterator<Message> {
   }
 
   /**
-   * Leaves the current message unacknowledged and closes the subscription. A loop calls it on `break`, `return` and `throw`. Never rejects.
+   * Leaves the current message unacknowledged and closes the subscription. A loop calls it on `break`, `return` and
+   * `throw`. Never rejects.
    *
    * @example
    * ```ts

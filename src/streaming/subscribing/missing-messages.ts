@@ -8,52 +8,58 @@ import type { Peek } from "./peek.ts";
 import { fromLast, fromSequence } from "./start-position.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 
-/** Sequences that the server may have forgotten although they are stored. */
+/** A range of sequences that the server may have forgotten although it stores them. */
 interface Search {
   readonly from: number;
   readonly to: number;
-  /** They were looked for: what is still missing is gone. */
+  /** True once the channel was searched. The channel does not have the messages that are still missing. */
   done: boolean;
 }
 
-/** So many messages are read at once that the server has forgotten. */
+/** The most messages that one peek reads. */
 const READ_AT_ONCE = 100;
 
-/** Messages of one subscription that should have come and did not: reads them from the channel, or finds that they are gone. */
+/** Finds the messages that a subscription misses: reads them from the channel, or learns that the channel lost them. */
 export class MissingMessages {
-  /** Why the server has to be asked for the subscription again. */
+  /** Why the client must request the subscription again. Undefined if it need not. */
   renewalReason: string | undefined;
   readonly #context: ClientContext;
   readonly #settings: SubscribeSettings;
   readonly #deliveries: Deliveries;
   readonly #peek: Peek;
-  /** The end of the subscription. */
-  readonly #leaving: AbortSignalLike;
+  /** Aborts when the user ends the subscription. */
+  readonly #closing: AbortSignalLike;
   #search: Search | undefined;
-  /** Nothing has come for long. */
+  /** No message came for long, and nobody has checked why. */
   #silent = false;
-  /** How much had been received when the subscription was renewed last. */
+  /** The number of messages that had been received when the subscription was last renewed. */
   #receivedAtRenewal = -1;
 
-  constructor(context: ClientContext, settings: SubscribeSettings, deliveries: Deliveries, peek: Peek, leaving: AbortSignalLike) {
+  constructor(
+    context: ClientContext,
+    settings: SubscribeSettings,
+    deliveries: Deliveries,
+    peek: Peek,
+    closing: AbortSignalLike,
+  ) {
     this.#context = context;
     this.#settings = settings;
     this.#deliveries = deliveries;
     this.#peek = peek;
-    this.#leaving = leaving;
+    this.#closing = closing;
   }
 
-  /** Nothing has come for long. */
+  /** No message came for long. `find` checks why. */
   silent(): void {
     this.#silent = true;
   }
 
-  /** The link was lost, or nobody was in charge: what was not found may come yet. */
+  /** The link or the streaming server was lost. Messages that were not found may still come. */
   interrupted(): void {
     this.#search = undefined;
   }
 
-  /** True if the channel was searched for these; else `lookFor` does that. */
+  /** Returns true if the channel was searched for these. Otherwise `find` searches it. */
   searched(from: number, to: number): boolean {
     const search = this.#search;
     if (search?.done === true && search.from <= from && to <= search.to) return true;
@@ -61,7 +67,9 @@ export class MissingMessages {
     return false;
   }
 
-  /** Looks for what is missing. If the server has forgotten to feed the subscription, `renewal` says so then. */
+  /**
+   * Searches for missing messages. If the server has forgotten the subscription, `renewalReason` says so afterwards.
+   */
   async find(registration: Registration): Promise<void> {
     if (this.#search?.done === false) await this.#readFromChannel(registration, this.#search);
     if (this.#silent) await this.#checkSilence(registration);
@@ -69,8 +77,8 @@ export class MissingMessages {
 
   // Why: docs/decisions.md#missing-messages-are-read-from-the-channel
   /**
-   * Reads messages that the server does not send, and hands them on like deliveries. What is neither received nor in hand
-   * then is gone.
+   * Reads messages that the server does not send, and takes them like deliveries. Afterwards the channel does not have
+   * the messages that are still missing.
    */
   async #readFromChannel(registration: Registration, search: Search): Promise<void> {
     const { group, handlers } = this.#deliveries;
@@ -84,29 +92,32 @@ export class MissingMessages {
         found.redelivered = true;
         this.#deliveries.take(found, bytes);
       });
-      // Nothing shown proves nothing, while the channel has something there.
+      // A peek without a message proves nothing while the channel has a later message.
       const unclear = last === 0 && (await this.#mayHaveAny(registration, next));
       if (last === undefined || unclear || this.#deliveries.isSuspect || handlers.stopped) {
-        // It will be asked for again.
+        // The next check of the progress starts another search.
         this.#search = undefined;
         return;
       }
       next = last === 0 ? Infinity : last + 1;
-      while (handlers.waiting > waiting && !over.aborted && !handlers.stopped) await sleep(RETRY_DELAY, over, this.#leaving);
+      while (handlers.waiting > waiting && !over.aborted && !handlers.stopped) {
+        await sleep(RETRY_DELAY, over, this.#closing);
+      }
     }
     search.done = true;
     progress.checkMissing();
   }
 
-  /** Whether the channel has that message or a later one, or that is not known. */
+  /** Resolves with false if the channel certainly has neither this message nor a later one. */
   async #mayHaveAny(registration: Registration, from: number): Promise<boolean> {
     const last = await this.#peek.readOne(registration, fromLast, this.#context.settings.requestTimeout, noop);
     return last === undefined || last >= from;
   }
 
   /**
-   * Nothing came for long, and nothing is in hand. If the channel has more than was received, the server has forgotten to
-   * feed the subscription, or a new leader takes for done what it was to be sent: it is asked for again, once.
+   * Checks why no message came for long, though no handler has one. If the channel has more messages than were
+   * received, the server has forgotten the subscription, or a new leader counts messages as acknowledged. The client
+   * then requests the subscription again, once.
    */
   async #checkSilence(registration: Registration): Promise<void> {
     this.#silent = false;
@@ -114,18 +125,18 @@ export class MissingMessages {
     if (group.members !== undefined) this.#deliveries.requestMore();
     const { highest } = group.progress;
     const { queue, durable, startAt, maxInFlight } = this.#settings;
-    // An earlier process may have had all that is there, and so may other members, or all may have been there before.
+    // Otherwise an earlier process, or another member, may have had all messages, or the subscription starts later.
     const known = durable !== "" && queue === "" ? firstNew > 0 : highest > 0 || startAt === "first";
     if (!known) return;
     const last = await this.#peek.readOne(registration, fromLast, PEEK_TIMEOUT, noop);
     if (last === undefined) this.#context.watchdog.watch(this.#deliveries);
     if (last === undefined || last <= highest) return;
-    // The last one may be on its way.
-    await sleep(PEEK_TIMEOUT, registration.over, this.#leaving);
-    if (registration.over.aborted || this.#leaving.aborted || this.#deliveries.received !== received) return;
-    // The server does not send a durable again what it takes for done.
-    const to = Math.min(last, highest + maxInFlight);
-    if (durable !== "" && queue === "") await this.#readFromChannel(registration, { from: highest + 1, to, done: false });
+    // The last message may be on its way.
+    await sleep(PEEK_TIMEOUT, registration.over, this.#closing);
+    if (registration.over.aborted || this.#closing.aborted || this.#deliveries.received !== received) return;
+    // The server does not send a durable the messages that it counts as acknowledged.
+    const search = { from: highest + 1, to: Math.min(last, highest + maxInFlight), done: false };
+    if (durable !== "" && queue === "") await this.#readFromChannel(registration, search);
     if (this.#receivedAtRenewal === received) return;
     this.#receivedAtRenewal = this.#deliveries.received;
     const seconds = Math.round(this.#deliveries.patience / 1000);

@@ -4,25 +4,26 @@ import type { Requests } from "./requests.ts";
 
 interface Orphan {
   readonly deliveryInbox: string;
-  /** The ack inbox, if the server gave one; else the delivery inbox. */
+  /** The ack inbox, or the delivery inbox if the server gave no ack inbox. */
   readonly inbox: string;
-  /** To be unsubscribed, not closed: the server must forget the durable. */
+  /** True if the server must delete the durable: the orphan is unsubscribed, not closed. */
   readonly unsubscribe: boolean;
+  /** True if the orphan is closed for the second time. */
   readonly removeWhenClosed: boolean;
   closed: boolean;
 }
 
-/** A request that timed out may be carried out after it was closed, but not after many others were. */
+/** The server may carry out a request after its close, but not after many other requests. */
 const MOST_CLOSED = 10;
 
 // Why: docs/decisions.md#orphaned-subscriptions
 /**
- * Subscriptions that the server may have and nobody wants. A request that timed out may have been carried out; what it
- * made would get its share of a queue group, or keep a durable from being resumed.
+ * Subscriptions that the server may have and that the client has given up. The server may have carried out a request
+ * that timed out. The subscription would then get its share of a queue group, or keep a durable from being resumed.
  */
 export class Orphans {
   readonly #requests: Requests;
-  /** The session in which all these were asked for. They end with it. */
+  /** The session of all these subscriptions, which end with it. */
   #session: Session | undefined;
   #all: readonly Orphan[] = [];
 
@@ -30,34 +31,38 @@ export class Orphans {
     this.#requests = requests;
   }
 
-  /** True while one of them is not closed. */
+  /** True while at least one is not closed. */
   get hasOpen(): boolean {
     return this.#all.some(({ closed }) => !closed);
   }
 
-  /** Forgets those of another session. */
+  /** Removes the orphans of another session. */
   useSession(session: Session): void {
     if (this.#session === session) return;
     this.#session = session;
     this.#all = [];
   }
 
-  /** Adds a subscription: `close` closes it, or with `forget` unsubscribes it. */
+  /** Adds a subscription, which `close` closes or unsubscribes. */
   add(session: Session, deliveryInbox: string, ackInbox: string, unsubscribe: boolean): void {
     this.useSession(session);
     const closed = this.#all.filter((orphan) => orphan.closed).slice(1 - MOST_CLOSED);
     const open = this.#all.filter((orphan) => !orphan.closed);
-    this.#all = [...closed, ...open, { inbox: ackInbox || deliveryInbox, deliveryInbox, unsubscribe, removeWhenClosed: false, closed: false }];
+    const inbox = ackInbox || deliveryInbox;
+    const added = { inbox, deliveryInbox, unsubscribe, removeWhenClosed: false, closed: false };
+    this.#all = [...closed, ...open, added];
   }
 
-  /** Takes all for not closed after all: they are closed once more. */
+  /** Has `close` close all once more, by their delivery inboxes. */
   reopenAll(): void {
-    this.#all = this.#all.map((orphan) =>
-      orphan.closed ? { ...orphan, inbox: orphan.deliveryInbox, unsubscribe: false, removeWhenClosed: true, closed: false } : orphan,
-    );
+    this.#all = this.#all.map((orphan) => {
+      if (!orphan.closed) return orphan;
+      const { deliveryInbox } = orphan;
+      return { inbox: deliveryInbox, deliveryInbox, unsubscribe: false, removeWhenClosed: true, closed: false };
+    });
   }
 
-  /** Closes all. Resolves with false if that is not possible now. */
+  /** Closes all. Resolves with false if the server could not be asked now. */
   async close(registration: Registration): Promise<boolean> {
     for (const orphan of this.#all) {
       if (orphan.closed) continue;

@@ -7,16 +7,16 @@ import type { Requests, RequestSettings } from "./requests.ts";
 import { fromLast } from "./start-position.ts";
 import type { Start } from "./start-position.ts";
 
-/** The subscription is there for a moment, to see messages, which are not acknowledged. */
+/** A peek acknowledges no message, and its subscription is closed at once. */
 const PEEK: RequestSettings = { maxInFlight: 1, ackWait: 30_000, durable: "", queue: "" };
 
-/** How long to wait for a message where it matters that there may be none, in milliseconds. */
+/** How long a peek waits for a message that matters, in milliseconds. */
 export const PEEK_TIMEOUT = 250;
 
-/** What a peek shows: each message, and the bytes that it lies in. */
+/** Gets each message of a peek, and the bytes that hold it. */
 export type MessageListener = (view: MsgProtoView, bytes: Uint8Array) => void;
 
-/** Reads messages of a channel, by subscriptions of its own that are closed again. */
+/** Reads messages of a channel, by short subscriptions of its own. */
 export class Peek {
   readonly #requests: Requests;
   readonly #orphans: Orphans;
@@ -27,16 +27,28 @@ export class Peek {
   }
 
   /** Reads the message at `start`. */
-  readOne(registration: Registration, start: Start, timeout: number, onMessage: MessageListener): Promise<number | undefined> {
+  readOne(
+    registration: Registration,
+    start: Start,
+    timeout: number,
+    onMessage: MessageListener,
+  ): Promise<number | undefined> {
     return this.read(registration, start, 1, timeout, onMessage);
   }
 
   /**
-   * Reads up to `most` messages from `start` on. Resolves with the sequence of the last one, after `shown` got each; with
-   * undefined if the server could not be asked now; with 0 if none came within `patience` milliseconds, which does not prove
-   * that there is none: a busy server answers long before it begins to send (seen).
+   * Reads up to `most` messages from `start` on, and calls `onMessage` with each. Resolves with the sequence of the
+   * last one, or with undefined if the server could not be asked now. Resolves with 0 if no message came within
+   * `timeout` milliseconds. That does not prove that there is none: a busy server answers long before it begins to send
+   * (seen).
    */
-  async read(registration: Registration, start: Start, most: number, timeout: number, onMessage: MessageListener): Promise<number | undefined> {
+  async read(
+    registration: Registration,
+    start: Start,
+    most: number,
+    timeout: number,
+    onMessage: MessageListener,
+  ): Promise<number | undefined> {
     const { connection, over } = registration;
     const view = new MsgProtoView();
     const enough = new Lifetime();
@@ -48,7 +60,7 @@ export class Peek {
         try {
           view.read(bytes, start, end);
         } catch {
-          // Whoever sent this, it was not the streaming server.
+          // The streaming server did not send this.
           return;
         }
         last = view.sequence;
@@ -61,7 +73,8 @@ export class Peek {
     const onAccepted = (answered: string): void => {
       ackInbox = answered;
     };
-    const failure = await this.#requests.subscribe(registration, inbox, start, onAccepted, { ...PEEK, maxInFlight: most });
+    const settings = { ...PEEK, maxInFlight: most };
+    const failure = await this.#requests.subscribe(registration, inbox, start, onAccepted, settings);
     for (let before = -1; failure === undefined && before < count && count < most && !over.aborted; ) {
       before = count;
       await sleep(timeout, enough, over);
@@ -76,12 +89,12 @@ export class Peek {
 
   // Why: docs/decisions.md#a-last-message-that-was-lost-on-its-way
   /**
-   * Looks which message was the last one when `since` began. That is the one before those that were stored since, or the
-   * last one still. Resolves with 0 if there is none, with undefined if that is not known yet.
+   * Finds the message that was the last one when `since` began: the one before the first message stored since, or the
+   * last one of the channel. Resolves with 0 if there is none, with undefined if the server could not be asked now.
    */
   async lastBefore(registration: Registration, since: Start, timeout: number): Promise<number | undefined> {
     const last = await this.readOne(registration, fromLast, 0, noop);
-    // An empty channel is as good as one whose first message is yet to come; many may have one, and none should wait for it.
+    // A channel that shows no message counts as empty. Many channels are empty, and waiting would cost time.
     if (!last) return last;
     const next = await this.readOne(registration, since, timeout, noop);
     return next === 0 ? last : next && next - 1;

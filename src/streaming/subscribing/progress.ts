@@ -3,85 +3,93 @@ import type { MsgProtoView } from "../../pb/data.ts";
 import { Intervals } from "./intervals.ts";
 import type { WaitingBytes } from "./waiting-bytes.ts";
 
-/** So many intervals of finished sequences are remembered; beyond, the lowest are forgotten and may be handled again. */
+/** The most intervals of finished sequences in memory. Beyond, the lowest are forgotten, and may be handled again. */
 const MOST_INTERVALS = 10_000;
 /**
- * So many at a time. In a queue group others have what is between, so that each message makes an interval: to forget
- * one for each took 24 µs per message, thirty times what all else takes (measured on Node 20).
+ * The number of intervals that are forgotten at once. In a queue group each message makes an interval, since other
+ * members have the messages between. Forgetting one for each took 24 µs per message, thirty times the rest (measured on
+ * Node 20).
  */
 const FORGOTTEN_AT_ONCE = 1_000;
 
-/** Marks a sequence that waits for a handler or is in one. */
+/** Marks a sequence whose message waits for a handler, or is in one. */
 const ACTIVE = 0;
 
-/** A message that was received and is in nobody's hands, as far as it matters here. */
+/** A message, as far as progress needs it. */
 export interface Redeliverable {
   readonly data: Uint8Array;
 }
 
-/** When it was last seen, and the message, if there was room to keep it. */
+/** A sequence that awaits its redelivery. */
 interface Awaiting<M> {
   readonly since: number;
-  /** It is to be handled again, and does not wait for an ack by hand. */
+  /** True if its handler failed or never started. False if an ack by hand may still come. */
   readonly retry: boolean;
+  /** Undefined if `maxWaitingBytes` left no room for the message. */
   readonly message: M | undefined;
 }
 
-/** Told of what a subscription cannot take for granted. */
+/** What may go wrong with the messages of a channel. */
 export interface ProgressEvents {
-  /** The server never sent these, and by now never will. Returns false if they are being looked for: then it is told again. */
+  /**
+   * The server never sent these, and will not. Returns false if the channel is being searched: then this is called
+   * again.
+   */
   skipped(from: number, to: number): boolean;
-  /** The server does not send this one again, which was received and is not finished. Returns false likewise. */
+  /** The server did not send this unfinished message again. Returns false if the channel is being searched for it. */
   notRedelivered(sequence: number): boolean;
-  /** Some that were to be handled again will not come: nobody need wait for them. */
+  /** Some messages that later ones waited for will not come again. */
   unblocked(): void;
-  /** Too much was finished out of order to remember it all: these may be handled again. */
+  /** Too many intervals were finished out of order. These sequences are forgotten, and may be handled again. */
   forgotten(from: number, to: number): void;
 }
 
 // Why: docs/decisions.md#the-cursor
 /**
- * How far a channel has been worked off: which sequences are finished, and which were received and are not. Members of
- * one queue group in one client share it, since a message that one of them has may be delivered to another again.
+ * How far a channel has been worked off: which sequences are finished, and which were received and are unfinished.
+ * Members of a queue group in one client share it, since the server may move a message from one member to another.
  *
- * The cursor is the end of the unbroken run of finished sequences. One that was never received counts as unfinished:
- * what the server sent into a dead link is overtaken by newer messages after a resume (seen). Only after two ack waits
- * of uninterrupted subscription, and as long as an outage may go unnoticed, is it certain that a missing sequence will
- * not come any more. The cursor then goes on behind it; it is not finished for that, and if it comes after all, as what
- * another member of a queue group gave back may (seen), it is handled.
+ * The cursor is the end of the unbroken run of finished sequences. A sequence that was never received counts as
+ * unfinished: after a resume newer messages overtake those that the server sent into a dead link (seen). A missing
+ * sequence is given up only after two ack waits of uninterrupted subscription, and as long as an outage may go
+ * unnoticed. The cursor then passes it. It is not finished for that: if it comes after all, it is handled. Another
+ * member of a queue group may give a message back so late (seen).
  */
 export class Progress<M extends Redeliverable = Redeliverable> {
-  /** The channel showed nothing, so it may be another one, whose clock may be behind; until something tells that it is the same. */
+  /** The channel showed no message after an outage, so nobody verified that it is the same. Its clock may be behind. */
   unverified = false;
   #finished = new Intervals();
-  /** Made when it is needed: many a subscription is idle. */
+  /** The unfinished sequences. Created on first use: an idle subscription keeps none. */
   #unfinished: Map<number, typeof ACTIVE | Awaiting<M>> | undefined;
-  /** How many of them are to be handled again. */
+  /** The number of unfinished sequences with `retry`. */
   #retries = 0;
-  /** Active messages that the server may count for another member of the group than the one that is at it. */
+  /** Active messages that the server may count for another member than the one that handles them. */
   #moved: Set<number> | undefined;
   readonly #events: ProgressEvents;
   readonly #waitingBytes: WaitingBytes;
   readonly #ackWait: number;
   readonly #patience: number;
-  /** Where the unbroken run begins: the first message that was to be delivered. Unknown at first. */
+  /** The start of the unbroken run: the first message to be delivered. Unknown at first. */
   #base: number | undefined;
-  /** True until something came between the subscription and its first message, which may then not be the first. */
+  /** True until an interruption. After one, the first message that comes need not be the first to be delivered. */
   #uninterrupted = true;
+  /** Since when the subscription is in place. Undefined while it is not. */
   #established: number | undefined;
   #lowest: number | undefined;
   #highest = 0;
   #timeOfHighest = 0;
+  /** The latest time of a received message. */
   #latest = 0;
+  /** The latest time of a message that was refused as suspect. */
   #suspectTime = 0;
-  /** Up to this one some were finished that are not remembered as such. */
+  /** The highest sequence of the intervals that were forgotten. */
   #forgotten = 0;
   #timer: Timer | undefined;
   #stopped = false;
 
   /**
-   * `ackWait`, and `unnoticed`: for how long nobody may have been in charge without our knowing. In milliseconds. Messages
-   * that wait for their next delivery take `room`.
+   * `unnoticed` is for how long an outage of the streaming server may go unnoticed. Both times are in milliseconds.
+   * Messages that await their redelivery count in `waitingBytes`.
    */
   constructor(ackWait: number, events: ProgressEvents, waitingBytes: WaitingBytes, unnoticed = 0) {
     this.#waitingBytes = waitingBytes;
@@ -90,7 +98,7 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     this.#events = events;
   }
 
-  /** For how long what is missing may still come, in milliseconds. */
+  /** For how long a missing message may still come, in milliseconds. */
   get patience(): number {
     return this.#patience;
   }
@@ -106,15 +114,15 @@ export class Progress<M extends Redeliverable = Redeliverable> {
   }
 
   /**
-   * Where to go on: the last sequence of the unbroken run (then all up to it are finished), or the first one that was
-   * to be delivered (then that is not finished yet). Undefined while not even that is known.
+   * The sequence to resume from: the last one of the unbroken run, or the first one to be delivered while that is
+   * unfinished. Undefined while the first one is unknown.
    */
   get cursor(): number | undefined {
     if (this.#base === undefined) return undefined;
     return this.#finished.endOf(this.#base) ?? this.#base;
   }
 
-  /** The first sequence that is not finished, as far as that is known. */
+  /** The first unfinished sequence. Undefined while it is unknown. */
   get next(): number | undefined {
     const { cursor } = this;
     return cursor !== undefined && this.#finished.has(cursor) ? cursor + 1 : cursor;
@@ -122,9 +130,9 @@ export class Progress<M extends Redeliverable = Redeliverable> {
 
   // Why: docs/decisions.md#an-empty-channel-and-a-plain-subscription
   /**
-   * Notes a received message. Returns false, and does not, if the channel is hardly the one it was: a sequence up to
-   * the highest with a time later than all before; or, while it is suspected, any but the highest again. Times are in
-   * nanoseconds, roughly.
+   * Notes a received message. Returns false, and notes nothing, if the message contradicts earlier ones: its sequence
+   * is not above the highest, and its time is later than all before, or the channel is unverified. Only the highest
+   * message itself verifies a channel. Times are in nanoseconds, as `timeOf` returns them.
    */
   receive(sequence: number, time: number): boolean {
     if (sequence === this.#highest && time === this.#timeOfHighest) this.unverified = false;
@@ -136,7 +144,7 @@ export class Progress<M extends Redeliverable = Redeliverable> {
       this.#highest = sequence;
       this.#timeOfHighest = time;
     }
-    // The highest message need not be the latest: the clock of a new leader may be behind the old one's.
+    // The highest message need not be the latest: a new leader's clock may be behind the old one's.
     if (time > this.#latest) this.#latest = time;
     if (this.#lowest === undefined || sequence < this.#lowest) {
       this.#lowest = sequence;
@@ -145,7 +153,7 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     return true;
   }
 
-  /** The channel is the one it was after all: what made `receive` doubt it was stored by another clock than the rest. */
+  /** The channel is the same. The message that `receive` refused was stored by another clock. */
   confirm(): void {
     this.#latest = Math.max(this.#latest, this.#suspectTime);
     this.unverified = false;
@@ -159,17 +167,19 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     return this.#unfinished?.get(sequence) === ACTIVE;
   }
 
-  /** The messages that are in nobody's hands and not finished, in the order in which they came to be so. Without those that found no room. */
+  /** The messages that await their redelivery, in the order in which they began to. Those without room are left out. */
   *awaitingRedelivery(): Generator<M> {
     for (const entry of this.#unfinished?.values() ?? []) {
       if (entry !== ACTIVE && entry.message !== undefined) yield entry.message;
     }
   }
 
-  /** Whether one before it is to be handled again. */
+  /** True if a lower sequence awaits its redelivery, and no ack by hand. */
   isBehind(sequence: number): boolean {
     if (this.#retries === 0) return false;
-    for (const [other, entry] of this.#unfinished!) if (entry !== ACTIVE && entry.retry && other < sequence) return true;
+    for (const [other, entry] of this.#unfinished ?? []) {
+      if (entry !== ACTIVE && entry.retry && other < sequence) return true;
+    }
     return false;
   }
 
@@ -179,22 +189,22 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     (this.#unfinished ??= new Map()).set(sequence, ACTIVE);
   }
 
-  /** The server has given the active message to another member as well. */
+  /** The server has sent the active message to another member as well. */
   move(sequence: number): void {
     (this.#moved ??= new Set()).add(sequence);
   }
 
-  /** The server may have given each active message to another member, which did not receive it. */
+  /** The server may have moved each active message to another member, which did not receive it. */
   moveAll(): void {
     for (const [sequence, entry] of this.#unfinished ?? []) if (entry === ACTIVE) this.move(sequence);
   }
 
-  /** Whether the server may have counted the finished message for another member. Asked once. */
+  /** Returns true, once, if the server may count the finished message for another member. */
   wasMoved(sequence: number): boolean {
     return this.#moved !== undefined && this.#moved.delete(sequence);
   }
 
-  /** The message is in nobody's hands any more, and not finished: its next delivery is handled. */
+  /** The message is unfinished, and no handler has it or will have it. Its redelivery is handled. */
   awaitRedelivery(sequence: number, message: M, retry: boolean): void {
     this.#moved?.delete(sequence);
     this.#remove(sequence);
@@ -204,7 +214,7 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     this.#armTimer();
   }
 
-  /** The message is finished. Returns false if it was. */
+  /** The message is finished. Returns false if it was finished before. */
   finish(sequence: number): boolean {
     this.#remove(sequence);
     const added = this.#finished.add(sequence, elapsed);
@@ -212,14 +222,14 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     return added;
   }
 
-  /** The subscription is in place, for the first time or again: what is missing may still come, from now on. */
+  /** The subscription is in place, for the first time or again. The patience for missing messages starts now. */
   established(): void {
     this.#established = Math.trunc(elapsed());
     this.#finished.renewGaps(this.#established);
     if (this.#base === undefined && !this.#uninterrupted) this.#armTimer();
   }
 
-  /** The link was lost, or nobody was in charge: what was on the way may be missing for a while. Returns false if that is known. */
+  /** The link or the streaming server was lost. Returns false if it was lost already. */
   interrupted(): boolean {
     const known = this.#established === undefined;
     this.#established = undefined;
@@ -227,7 +237,7 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     return !known;
   }
 
-  /** Stops the timer, and gives back all room. Nothing is told any more. */
+  /** Stops the timer, and removes all waiting bytes. No event follows. */
   stop(): void {
     if (!this.#stopped) for (const message of this.awaitingRedelivery()) this.#waitingBytes.remove(message.data);
     this.#stopped = true;
@@ -244,40 +254,42 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     if (entry.message !== undefined && !this.#stopped) this.#waitingBytes.remove(entry.message.data);
   }
 
+  /** Forgets intervals if there are too many. */
   #bound(): void {
     if (this.#finished.count > MOST_INTERVALS) {
-      const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest ?? 0, FORGOTTEN_AT_ONCE)!;
-      this.#forgotten = to;
-      this.#events.forgotten(from, to);
+      const range = this.#finished.forgetLowest(this.#base ?? this.#lowest ?? 0, FORGOTTEN_AT_ONCE);
+      if (range === undefined) throw new Error("10,000 intervals leave none to forget");
+      this.#forgotten = range.to;
+      this.#events.forgotten(range.from, range.to);
     }
     this.#armTimer();
   }
 
-  /** Looks for what is missing for good, as long as something is missing. */
+  /** Starts a timer that checks for missing messages, and starts again while some are missing. */
   #armTimer(): void {
     if (this.#timer !== undefined || this.#stopped) return;
     const begun = elapsed();
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      // This process stood still (seen with one frozen for 8 s): what the server sent meanwhile is yet to be read.
+      // The process stood still (seen with one frozen for 8 s). It has yet to read what the server sent meanwhile.
       const late = elapsed() - begun > 2 * this.#ackWait;
       if (late && this.#established !== undefined) this.established();
       this.checkMissing();
       const { cursor } = this;
-      const missing = (this.#unfinished?.size ?? 0) > 0 || cursor === undefined || this.#finished.after(cursor) !== undefined;
-      if (missing) this.#armTimer();
+      const unfinished = (this.#unfinished?.size ?? 0) > 0;
+      if (unfinished || cursor === undefined || this.#finished.after(cursor) !== undefined) this.#armTimer();
     }, this.#ackWait);
     this.#timer.unref?.();
   }
 
-  /** Looks for what is missing, and has not come for as long as it may take. */
+  /** Gives up the messages that have been missing for longer than they may take. */
   checkMissing(): void {
     const before = elapsed() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     const unfinished = (this.#unfinished ??= new Map());
     const { size } = unfinished;
     for (const [sequence, entry] of unfinished) {
-      // Not delivered again for so long: it has expired, another member of the group has it, or a new leader forgot it.
+      // The message has expired, another member of the group has it, or a new leader forgot it.
       if (entry !== ACTIVE && entry.since < before && this.#events.notRedelivered(sequence)) this.#remove(sequence);
     }
     if (unfinished.size < size) this.#events.unblocked();
@@ -296,7 +308,7 @@ export class Progress<M extends Redeliverable = Redeliverable> {
   }
 }
 
-/** Nanoseconds since 1970, to the nearest 256 or so: enough to tell which of two messages was stored later. */
+/** Nanoseconds since 1970, to the nearest 256 or so: that suffices to tell which of two messages was stored later. */
 export function timeOf({ timestampHigh, timestampLow }: MsgProtoView): number {
   return timestampHigh * 2 ** 32 + timestampLow;
 }

@@ -15,7 +15,7 @@ export class Queue<T> {
     return this.#items[this.#head];
   }
 
-  /** Puts the item before those at the end that are to come after it. */
+  /** Inserts an item before the items at the end for which `after` returns true. */
   insert(item: T, after: (other: T) => boolean): void {
     let at = this.#items.length;
     while (at > this.#head && after(this.#items[at - 1]!)) at--;
@@ -26,7 +26,7 @@ export class Queue<T> {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head];
     this.#items[this.#head++] = undefined;
-    // Moving the rest down now and then costs each item a constant share, and holds no memory for those that left.
+    // Copying the rest now and then costs each item a constant share, and frees the memory of removed items.
     if (this.#head === this.#items.length) {
       this.#items = [];
       this.#head = 0;
@@ -37,7 +37,7 @@ export class Queue<T> {
     return item;
   }
 
-  /** Takes all out, in order. */
+  /** Removes all items, and returns them in order. */
   drain(): T[] {
     const items = this.#items.slice(this.#head) as T[];
     this.#items = [];

@@ -12,7 +12,7 @@ import type { ClientContext } from "./client-context.ts";
 import type { Start } from "./start-position.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 
-/** Why a request was not done. */
+/** Why a request failed. */
 export interface Failure {
   readonly class: AnswerClass;
   readonly code: StreamingErrorCode;
@@ -23,7 +23,7 @@ export interface Failure {
 /** Gets the ack inbox of a subscription that the server has accepted. */
 type AckInboxListener = (ackInbox: string) => void;
 
-/** What a subscription is asked for with, but for its start. */
+/** The settings in a subscription request. */
 export type RequestSettings = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "queue">;
 
 /** Sends a subscription's requests: subscribe, close, unsubscribe. */
@@ -38,14 +38,14 @@ export class Requests {
     this.#settings = settings;
   }
 
-  /** A new inbox to be asked for. */
+  /** Returns a new inbox. */
   inbox(): string {
     return `${this.#context.settings.inboxPrefix}.${nuid()}`;
   }
 
   /**
-   * Asks for a subscription. `accepted` gets the ack inbox, in the turn in which the answer comes. What the server accepts too
-   * late is closed: the request may have been carried out after its close.
+   * Requests a subscription. `onAccepted` gets the ack inbox as soon as the answer is read. A subscription that the
+   * server accepts too late is closed: the server may have carried out the request after an earlier close.
    */
   subscribe(
     registration: Registration,
@@ -71,8 +71,8 @@ export class Requests {
   }
 
   /**
-   * Closes the subscription of an inbox, or with `forget` unsubscribes it. The server knows it by its ack inbox, and by its
-   * delivery inbox as well (nats-streaming-server 0.17.0 by its ack inbox alone).
+   * Closes the subscription of an inbox, or unsubscribes it: then the server deletes the durable. The server knows a
+   * subscription by its ack inbox and by its delivery inbox (nats-streaming-server 0.17.0 by its ack inbox alone).
    */
   close({ connection, session }: Registration, inbox: string, unsubscribe: boolean): Promise<Failure | undefined> {
     const request = encode(UnsubscribeRequest, {
@@ -85,13 +85,13 @@ export class Requests {
     return this.#request(connection, unsubscribe ? unsubRequests : subCloseRequests, request, noop);
   }
 
-  /** Waits before a request that has failed is sent again. */
+  /** Waits before a failed request is sent again. */
   async pause(registration: Registration, failure: Failure): Promise<void> {
     if (failure.class === "session-lost") this.#context.registrar.verify();
     await sleep(RETRY_DELAY, registration.over);
   }
 
-  /** Sends a request that a SubscriptionResponse answers. */
+  /** Sends a request, which the server answers with a SubscriptionResponse. */
   async #request(
     connection: Connection,
     subject: string,
@@ -101,23 +101,24 @@ export class Requests {
   ): Promise<Failure | undefined> {
     const { requestTimeout } = this.#context.settings;
     try {
-      const answer = await connection.request(subject, request, requestTimeout, reader(onAccepted), late && reader(late));
+      const read = reader(onAccepted);
+      const answer = await connection.request(subject, request, requestTimeout, read, late && reader(late));
       if (answer.error === "") return undefined;
       return { class: classify(answer.error), code: "REFUSED", text: answer.error, cause: undefined };
     } catch (error) {
       if (!(error instanceof NatsError)) throw error;
       if (error.code === "PERMISSIONS") return denied(error);
-      const noResponders = error.code === "NO_RESPONDERS";
-      return { class: noResponders ? "session-lost" : "transient", code: "NO_SERVER", text: error.reason, cause: error };
+      const answerClass = error.code === "NO_RESPONDERS" ? "session-lost" : "transient";
+      return { class: answerClass, code: "NO_SERVER", text: error.reason, cause: error };
     }
   }
 }
 
-/** Reads an answer, and hands on its ack inbox in the same turn. */
+/** Makes a reader of answers, which hands on the ack inbox at once. */
 function reader(onAccepted: AckInboxListener): (bytes: Uint8Array, start: number, end: number) => SubscriptionResponse {
   return (bytes, start, end) => {
     const answer = SubscriptionResponse.read(bytes, start, end);
-    // An ack inbox is a subject that goes back onto the wire: an answer with an impossible one is no answer.
+    // The client writes the ack inbox onto the wire, so an answer with an impossible one does not count.
     const rule = answer.ackInbox === "" ? undefined : subjectRule(answer.ackInbox, false);
     if (rule !== undefined) throw new TypeError(`the ack inbox ${rule}`);
     if (answer.error === "") onAccepted(answer.ackInbox);
@@ -125,7 +126,7 @@ function reader(onAccepted: AckInboxListener): (bytes: Uint8Array, start: number
   };
 }
 
-/** The NATS server denied one of the subjects: that is for good. */
+/** The failure of a request because the NATS server denied a subject. It is permanent. */
 export function denied(error: NatsError): Failure {
   return { class: "permanent", code: "NOT_PERMITTED", text: error.reason, cause: error };
 }

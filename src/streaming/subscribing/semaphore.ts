@@ -2,7 +2,7 @@ import { deferred, settled } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 
-/** Lets a limited number in at once. The rest wait, in order. */
+/** Lets a limited number of callers in at once. The others wait, in order. */
 export class Semaphore {
   #free: number;
   readonly #waiting: Deferred<void>[] = [];
@@ -11,7 +11,10 @@ export class Semaphore {
     this.#free = count;
   }
 
-  /** Resolves with true when there is room: `release` must follow. With false when one of these aborts before. */
+  /**
+   * Resolves with true when there is room; the caller must call `release`. Resolves with false if a signal aborts
+   * first.
+   */
   async acquire(...signals: AbortSignalLike[]): Promise<boolean> {
     if (this.#free > 0) {
       this.#free--;

@@ -3,32 +3,32 @@ import { StartPosition } from "../../pb/control.ts";
 import type { SubscriptionRequest } from "../../pb/control.ts";
 import type { StartAt } from "./subscribe-options.ts";
 
-/** Where a subscription begins, as it is asked for. */
+/** The fields of a subscription request that say where the subscription starts. */
 export type Start = Pick<SubscriptionRequest, "startPosition" | "startSequence" | "startTimeDelta">;
 
 /** Servers count time in nanoseconds. */
 export const NANOSECONDS_PER_MILLISECOND = 1_000_000n;
-/** An int64 holds no more of them: 292 years. */
+/** The most milliseconds whose nanoseconds fit into an int64: 292 years. */
 const MOST_MILLISECONDS = 9_223_372_036_854;
 const START: Start = { startPosition: StartPosition.NewOnly, startSequence: 0n, startTimeDelta: 0n };
 
-/** The first message that is stored. */
+/** Starts at the first stored message. */
 export const fromFirst: Start = { ...START, startPosition: StartPosition.First };
 
-/** The last message that is stored, and those that come. */
+/** Starts at the last stored message. */
 export const fromLast: Start = { ...START, startPosition: StartPosition.LastReceived };
 
-/** The message of that sequence, or the first that is stored after it. */
+/** Starts at a sequence, or at the first stored message after it. */
 export function fromSequence(sequence: number): Start {
   return { ...START, startPosition: StartPosition.SequenceStart, startSequence: BigInt(sequence) };
 }
 
 /**
- * Where a subscription begins that has received nothing: as was asked for, or, `elapsed` milliseconds after it was
- * made, with what was stored since.
+ * The start of a subscription that has received nothing. `elapsed` milliseconds after its first request it starts with
+ * the messages stored since then. Without `elapsed` it starts at `startAt`.
  *
- * A server counts back from when it gets to the request, which may be `late` milliseconds after it was sent: better a
- * message too many than one too few.
+ * A server counts back from the time at which it handles the request, which may be `late` milliseconds after it was
+ * sent. So the start is that much earlier: an extra message is better than a missing one.
  */
 export function fromStart(startAt: StartAt, elapsed: number | undefined, late: number): Start {
   if (startAt === "first") return fromFirst;
@@ -44,5 +44,6 @@ export function fromStart(startAt: StartAt, elapsed: number | undefined, late: n
 
 function ago(milliseconds: number): Start {
   const whole = Math.min(Math.max(0, Math.ceil(milliseconds)), MOST_MILLISECONDS);
-  return { ...START, startPosition: StartPosition.TimeDeltaStart, startTimeDelta: BigInt(whole) * NANOSECONDS_PER_MILLISECOND };
+  const startTimeDelta = BigInt(whole) * NANOSECONDS_PER_MILLISECOND;
+  return { ...START, startPosition: StartPosition.TimeDeltaStart, startTimeDelta };
 }

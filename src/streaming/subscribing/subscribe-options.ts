@@ -2,7 +2,10 @@ import { bad, boolean, checkNames, integer, LARGEST_INT32, name, seconds } from 
 import { checkSignal } from "../signal.ts";
 import type { Signal } from "../signal.ts";
 
-/** Where a subscription begins if the server does not know it: see {@link SubscribeOptions.startAt}. A known durable goes on where it was. */
+/**
+ * Where a subscription begins if the server does not know it: see {@link SubscribeOptions.startAt}. A known durable
+ * goes on where it was.
+ */
 export type StartAt = "newOnly" | "lastReceived" | "first" | { sequence: number } | { time: Date } | { ago: number };
 
 /** Options of `subscribe` and of `messages`, which has no `concurrency`. Times are in milliseconds. */
@@ -27,15 +30,18 @@ export interface SubscribeOptions {
   queue?: string | undefined;
   /** How many new messages the server sends ahead of acks. Default: {@link SubscribeOptions.concurrency}, or 100. */
   maxInFlight?: number | undefined;
-  /** How many handlers run at once. With 1, messages are handled in order. Default: {@link SubscribeOptions.maxInFlight}, or 100. */
+  /**
+   * How many handlers run at once. With 1, messages are handled in order. Default:
+   * {@link SubscribeOptions.maxInFlight}, or 100.
+   */
   concurrency?: number | undefined;
   /** After how long the server sends an unacknowledged message again. Whole seconds, at least 1 000. Default 30 000. */
   ackWait?: number | undefined;
   /** True: only `message.ack()` acknowledges a message. Default false: a message is acknowledged when it is handled. */
   manualAck?: boolean | undefined;
   /**
-   * Aborts the call, which rejects with `ABORTED`. If a request is under way, the call first waits for its answer, at most
-   * `requestTimeout`. After the call has resolved it does nothing.
+   * Aborts the call, which rejects with `ABORTED`. If a request is under way, the call first waits for its answer, at
+   * most `requestTimeout`. After the call has resolved it does nothing.
    */
   signal?: Signal | undefined;
 }

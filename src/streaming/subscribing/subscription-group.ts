@@ -4,12 +4,12 @@ import type { GroupMember } from "./group-members.ts";
 import type { Message } from "./message.ts";
 import type { Progress } from "./progress.ts";
 
-/** The progress of one subscription, or of all members of a queue group in one client, who work off a channel together. */
+/** One subscription, or all members of a queue group in one client. The members share their progress in the channel. */
 export class SubscriptionGroup {
   progress: Progress<Message>;
-  /** The session in which the channel was found to have begun anew: in it, everything is read from the first message. */
+  /** The session in which the channel was found to be reset. In it, subscriptions start at the first message. */
   resetIn: Session | undefined;
-  /** Of a queue group. */
+  /** Undefined for a subscription without a queue group. */
   readonly members: GroupMembers | undefined;
 
   constructor(progress: Progress<Message>, members: GroupMembers | undefined) {
@@ -17,31 +17,39 @@ export class SubscriptionGroup {
     this.members = members;
   }
 
-  /** True where messages can be moved from one member to another. */
+  /** True while there are several members. The server may then move messages from one to another. */
   get isShared(): boolean {
     return this.members !== undefined && this.members.count > 1;
   }
 
-  /** The link was lost, or nobody was in charge. */
+  /** The link or the streaming server was lost. */
   interrupted(): void {
     if (this.progress.interrupted() && this.isShared) this.progress.moveAll();
   }
 }
 
-/** The shares of a client's queue groups. */
+/** The queue groups of a client. */
 export class QueueGroups {
   readonly #groups = new Map<string, SubscriptionGroup>();
 
-  /** The share of a queue group (by channel, queue and durable), or one of its own if `queue` is "". */
-  join(member: GroupMember, subject: string, queue: string, durable: string, createProgress: () => Progress<Message>): SubscriptionGroup {
+  /** Joins the queue group of a channel, queue and durable. If `queue` is "", the member gets a group of its own. */
+  join(
+    member: GroupMember,
+    subject: string,
+    queue: string,
+    durable: string,
+    createProgress: () => Progress<Message>,
+  ): SubscriptionGroup {
     if (queue === "") return new SubscriptionGroup(createProgress(), undefined);
     const key = JSON.stringify([subject, queue, durable]);
     const group = this.#groups.get(key) ?? new SubscriptionGroup(createProgress(), new GroupMembers());
+    if (group.members === undefined) throw new Error("a queue group has no members");
     this.#groups.set(key, group);
-    group.members!.add(member);
+    group.members.add(member);
     return group;
   }
 
+  /** Leaves a group. The last member ends its progress. */
   leave(member: GroupMember, group: SubscriptionGroup): void {
     group.members?.delete(member);
     if (group.members !== undefined && group.members.count > 0) return;

@@ -76,7 +76,10 @@ export class SubscriptionImpl extends Subscription {
     return { unhandled };
   }
 
-  /** Starts no more handlers and waits for those that run, until closed. Resolves with the messages that are not finished. */
+  /**
+   * Starts no more handlers and waits for those that run, until closed. Resolves with the messages that are not
+   * finished.
+   */
   async finishHandlers(timeout: number, ...endings: readonly AbortSignalLike[]): Promise<Message[]> {
     const { deliveries } = this.#resubscriber;
     // Nothing comes again to one that has ended.

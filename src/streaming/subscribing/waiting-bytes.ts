@@ -1,9 +1,9 @@
-/** What a message costs while it waits, beyond its data. */
+/** The bytes that a waiting message costs beyond its data. */
 const MESSAGE_OVERHEAD = 256;
 
-/** Counts the bytes of messages that wait for a handler or for their next delivery, in all subscriptions of a client. */
+/** Counts the bytes of messages that wait for a handler, or for their redelivery, in all subscriptions of a client. */
 export class WaitingBytes {
-  /** How many bytes wait. */
+  /** The number of bytes that wait. */
   bytes = 0;
   readonly #most: number;
 
@@ -11,7 +11,7 @@ export class WaitingBytes {
     this.#most = most;
   }
 
-  /** Adds a message. Returns false, and does not, if that is too much; one message always passes. */
+  /** Adds a message. Returns false, and adds nothing, if that exceeds the limit. A single message always passes. */
   add({ length }: Uint8Array): boolean {
     const bytes = length + MESSAGE_OVERHEAD;
     if (this.bytes + bytes > this.#most && this.bytes > 0) return false;
@@ -19,7 +19,7 @@ export class WaitingBytes {
     return true;
   }
 
-  /** Removes one. */
+  /** Removes a message. */
   remove({ length }: Uint8Array): void {
     this.bytes -= length + MESSAGE_OVERHEAD;
   }

@@ -1,29 +1,32 @@
 import { elapsed, setTimeout } from "../../core-nats/clock.ts";
 
-/** A subscription as the watchdog sees it. */
+/** A subscription, as the watchdog sees it. */
 export interface WatchedSubscription {
   readonly subject: string;
-  /** How many messages it was given. */
+  /** The number of messages that it received. */
   readonly received: number;
-  /** In place, with nothing in hand. */
+  /** True while it is in place and no handler runs or waits. */
   readonly idle: boolean;
-  /** For how long what it is to be given may be on its way, in milliseconds. */
+  /** For how long a message may be on its way, in milliseconds. */
   readonly patience: number;
-  /** It was given nothing for so long: that may be right, or it was forgotten. */
+  /** No message came for that long. Either there is none, or the server forgot the subscription. */
   silent(): void;
 }
 
 interface Watch {
+  /** The number of messages that had been received at its begin. */
   readonly received: number;
+  /** Since when the subscription is idle. */
   since: number;
 }
 
+/** The time between two checks, in milliseconds. */
 const INTERVAL = 1_000;
 
 // Why: docs/decisions.md#a-subscription-that-is-given-nothing
 /**
- * Watches the subscriptions of a client that the server may have forgotten to feed, until they are given something: those that
- * were in an outage, and those to whose channel this client has published a lot. An idle subscription is not watched.
+ * Watches the subscriptions that the server may have forgotten, until they receive a message. These are the ones that
+ * were in an outage, and those to whose channel this client has published a lot. Other subscriptions cost nothing.
  */
 export class Watchdog {
   readonly #watches = new Map<WatchedSubscription, Watch>();
@@ -34,7 +37,7 @@ export class Watchdog {
     this.#arm();
   }
 
-  /** The channel has got many messages: a subscription to it that has nothing in hand should soon be given something. */
+  /** Watches a subscription whose channel has got many messages: if it is idle, a message should come soon. */
   watchIfIdle(subscription: WatchedSubscription): void {
     if (subscription.idle && !this.#watches.has(subscription)) this.watch(subscription);
   }
