@@ -13,49 +13,55 @@ import type { WaitingBytes } from "./waiting-bytes.ts";
  */
 export type MessageHandler = (message: Message) => unknown;
 
-/** @internal Who is told what becomes of messages. */
+/** @internal What happens to messages on their way through the handlers. */
 export interface HandlerEvents {
-  /** Asked where one is handled at a time, in order: whether a message before it is yet to come again. */
+  /** Returns true if an ordered message must wait for the redelivery of an earlier one. */
   mustWait(message: Message): boolean;
-  /** A handler is about to get it. */
+  /** A handler is about to get the message. */
   starting(message: Message): void;
   /** The handler has ended well. */
   handled(message: Message): void;
   /** The handler threw, or its promise rejected. */
   failed(message: Message, error: unknown): void;
-  /** There is no room for more to wait; told once, until there is again. */
+  /** A message was dropped, since too many bytes wait. Called once until no message waits. */
   overflowed(): void;
 }
 
-/** Of the signals that were asked for. */
+/** The controllers of the signals that were read. */
 const controllers = new WeakMap<Message, AbortController>();
 
 // Why: docs/decisions.md#waiting-messages-are-bounded-by-bytes
 /**
  * @internal
- * The handlers of one subscription: as many at once as it may have. What comes beyond waits, in order, bounded by the
+ * The handlers of one subscription. At most `concurrency` run at once. Further messages wait, in order, bounded by the
  * bytes that may wait in the whole client: a bound by count would drop most of a storm of redeliveries (seen: 95 000
  * dropped deliveries for 20 000 messages).
  */
 export class Handlers {
   readonly #handler: MessageHandler;
-  /** One at a time, and a message that failed before all behind it. */
+  /** True if messages are handled one at a time, and later ones wait for the redelivery of a failed one. */
   readonly #ordered: boolean;
   #concurrency: number;
   readonly #waitingBytes: WaitingBytes;
   readonly #events: HandlerEvents;
   #waiting: Queue<Message> | undefined;
-  /** Those whose handler has returned a promise. */
+  /** The messages whose handler has returned a promise. */
   #running: Set<Message> | undefined;
-  /** The one whose handler is being called: it runs from the call on, not from the promise on. */
+  /** The message whose handler is being called: it counts as running before the handler has returned. */
   #called: Message | undefined;
+  /** Resolves when no handler runs. */
   #idle: Deferred<void> | undefined;
-  /** Why no handler starts any more. */
+  /** Why no handler starts any more. Undefined while handlers start. */
   #stopped: StreamingError | undefined;
   #overflowing = false;
 
-  /** What waits takes `room`. */
-  constructor(handler: MessageHandler, concurrency: number, ordered: boolean, waitingBytes: WaitingBytes, events: HandlerEvents) {
+  constructor(
+    handler: MessageHandler,
+    concurrency: number,
+    ordered: boolean,
+    waitingBytes: WaitingBytes,
+    events: HandlerEvents,
+  ) {
     this.#handler = handler;
     this.#ordered = ordered;
     this.#concurrency = concurrency;
@@ -63,30 +69,30 @@ export class Handlers {
     this.#events = events;
   }
 
-  /** Handlers that run. */
+  /** The number of handlers that run. */
   get running(): number {
     return (this.#running?.size ?? 0) + (this.#called === undefined ? 0 : 1);
   }
 
-  /** Messages that wait for one. */
+  /** The number of messages that wait for a handler. */
   get waiting(): number {
     return this.#waiting?.length ?? 0;
   }
 
-  /** True once `stop` was called: nothing is taken any more. */
+  /** True once `stop` was called. No message is taken any more. */
   get stopped(): boolean {
     return this.#stopped !== undefined;
   }
 
-  /** So many may run at once from now on. */
+  /** The number of handlers that may run at once. */
   set concurrency(concurrency: number) {
-    // Nothing new is no reason to start what is being started: whoever is told of that may be calling.
+    // A status listener may set it while a handler is about to start. The same value must not start another one.
     if (this.#concurrency === concurrency) return;
     this.#concurrency = concurrency;
     this.startNext();
   }
 
-  /** Starts the handler, or has the message wait for one. */
+  /** Starts a handler for the message, or puts the message in the queue. */
   take(message: Message): void {
     const first = this.#waiting === undefined || this.#waiting.length === 0;
     if (first && this.#hasRoom && !(this.#ordered && this.#events.mustWait(message))) {
@@ -94,7 +100,7 @@ export class Handlers {
       return;
     }
     if (!this.#waitingBytes.add(message.data)) {
-      // Its next delivery is as good as its first; until then it is not missing for good.
+      // The redelivery is handled like a first delivery. Until then the message is not missing.
       message.awaitRedelivery();
       if (!this.#overflowing) this.#events.overflowed();
       this.#overflowing = true;
@@ -110,7 +116,8 @@ export class Handlers {
   }
 
   /**
-   * Aborted by `stop` and `abort`, while the handler of the message runs; from the beginning once `stop` was called.
+   * Returns the message's signal. `stop` and `abort` abort it while the handler runs. After `stop` it is aborted at
+   * once.
    */
   signalOf(message: Message): AbortSignal {
     let controller = controllers.get(message);
@@ -122,15 +129,12 @@ export class Handlers {
     return controller.signal;
   }
 
-  /** Aborts the signals of all messages whose handlers run. */
+  /** Aborts the signals of the messages whose handlers run. */
   abort(reason: StreamingError): void {
     for (const message of this.#runningMessages()) controllers.get(message)?.abort(reason);
   }
 
-  /**
-   * No handler starts from now on, and those that run are told why. The messages that were waiting for one are
-   * released.
-   */
+  /** Starts no more handlers, and aborts the signals of those that run. The waiting messages await their redelivery. */
   stop(reason: StreamingError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = reason;
@@ -142,13 +146,17 @@ export class Handlers {
   }
 
   /**
-   * Waits for the handlers that run, but no longer than so long, or until `over` settles, or one of these ends. Returns
-   * the messages of those that still run.
+   * Waits until no handler runs, for at most `milliseconds`, or until `closed` settles or a signal aborts. Returns the
+   * messages whose handlers still run.
    */
-  async finish(milliseconds: number, over: Promise<unknown>, ...endings: readonly AbortSignalLike[]): Promise<Message[]> {
+  async finish(
+    milliseconds: number,
+    closed: Promise<unknown>,
+    ...signals: readonly AbortSignalLike[]
+  ): Promise<Message[]> {
     if (this.running > 0) {
       this.#idle ??= deferred();
-      await settledWithin(milliseconds, Promise.race([this.#idle.promise, over]), ...endings);
+      await settledWithin(milliseconds, Promise.race([this.#idle.promise, closed]), ...signals);
     }
     return this.#runningMessages();
   }
@@ -167,23 +175,23 @@ export class Handlers {
     const promise = this.#call(message);
     this.#called = undefined;
     if (promise !== undefined) this.#await(message, promise);
-    // A drain that began in the call waits for its end.
+    // A drain that began in the handler waits for the handler's end.
     else if (this.#idle !== undefined) this.startNext();
   }
 
-  /** Returns the promise of the handler's end, or undefined if it has ended already. */
+  /** Calls the handler. Returns its promise, or undefined if the handler has ended. */
   #call(message: Message): Promise<unknown> | undefined {
     this.#events.starting(message);
     if (this.stopped) {
-      // Whoever was told of it has closed the subscription.
+      // A status listener has closed the subscription.
       message.awaitRedelivery();
       return undefined;
     }
     try {
-      // Not as a method: the handler is nothing of ours.
+      // Called as a function, so that the handler does not get this object as `this`.
       const handler = this.#handler;
       const result = handler(message);
-      // Made a true one: the `then` of others may throw, or settle twice.
+      // A promise of the host's: the `then` of another class may throw, or settle twice.
       if (isThenable(result)) return Promise.resolve(result);
     } catch (error) {
       this.#events.failed(message, error);
@@ -211,7 +219,7 @@ export class Handlers {
     );
   }
 
-  /** There may be a place free, or what was waited for has come: starts those that wait. */
+  /** Starts handlers for waiting messages. Called when a handler has ended, or an earlier message came again. */
   startNext(): void {
     const waiting = this.#waiting;
     while (waiting !== undefined && waiting.length > 0 && this.#hasRoom) {

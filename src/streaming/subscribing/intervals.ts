@@ -60,7 +60,7 @@ export class Intervals {
     return i < this.#starts.length ? { start: this.#starts[i], since: this.#since[i] } : undefined;
   }
 
-  /** Dates all gaps anew. */
+  /** Sets the date of all gaps. */
   renewGaps(now: number): void {
     this.#since.fill(now);
   }

@@ -8,12 +8,12 @@ import type { SubscriptionStats } from "../stats.ts";
 import type { Progress } from "./progress.ts";
 import { NANOSECONDS_PER_MILLISECOND } from "./start-position.ts";
 
-/** Up to so many bytes V8 keeps among its own objects, at a tenth of what memory from elsewhere costs. */
+/** V8 keeps up to this many bytes among its own objects, at a tenth of the cost of other memory. */
 const MOST_ON_HEAP = 64;
-/** From so many on, the host's pool takes memory from elsewhere for each, as well. */
+/** From this many bytes on, the host's pool allocates other memory for each buffer, too. */
 const TOO_LARGE_TO_POOL = 4 * 1024;
 
-/** So many characters are shown by `console.log`. */
+/** The most characters of a text that `console.log` shows. */
 const MOST_SHOWN = 200;
 
 /** @internal Takes the acks of messages. */
@@ -64,7 +64,7 @@ export class Message {
     this.#high = view.timestampHigh;
   }
 
-  /** @internal Copies what it needs: the bytes are the connection's. */
+  /** @internal Copies the data: the bytes belong to the connection. */
   static from(acker: Acker, progress: Progress<Message>, view: MsgProtoView, bytes: Uint8Array): Message {
     const { dataStart, dataEnd, replyStart, replyEnd } = view;
     return new Message(acker, progress, view, copyOf(bytes, dataStart, dataEnd), textOf(bytes, replyStart, replyEnd));
@@ -148,17 +148,17 @@ export class Message {
     return this.#acker.acknowledge(this.sequence, this.#progress);
   }
 
-  /** @internal It was acknowledged. */
+  /** @internal True once it was acknowledged. */
   get finished(): boolean {
     return this.#progress.isFinished(this.sequence);
   }
 
-  /** @internal A handler has it: a redelivery starts no other. */
+  /** @internal A handler has the message, or will have it. A redelivery starts no other. */
   activate(): void {
     if (!this.finished) this.#progress.activate(this.sequence);
   }
 
-  /** @internal Nobody has it any more. If it is not finished, its next delivery is handled; `again`: and waited for. */
+  /** @internal No handler has the message. If it is unfinished, its redelivery is handled; `retry`: and waited for. */
   awaitRedelivery(retry = true): void {
     if (!this.finished) this.#progress.awaitRedelivery(this.sequence, this, retry);
   }
@@ -171,7 +171,7 @@ inspectable(Message, (message) => {
   return { subject, sequence, time, text: shown, reply, redelivered, redeliveryCount };
 });
 
-// A message knows its subscription, and a subscription tells of its messages: so both are declared here.
+// Message and Subscription refer to each other, so one file declares both.
 /**
  * A subscription to a channel. The client keeps it across lost connections, lost sessions and channels that begin anew.
  * It ends by {@link Subscription.close}, {@link Subscription.unsubscribe} or {@link Subscription.drain}, with its
@@ -266,7 +266,7 @@ export interface DrainReport {
 }
 
 // Why: docs/decisions.md#copies-of-message-data
-/** From the host's pool where it pays: at 128 bytes 0.14 µs instead of 0.45, and a third of the memory. */
+/** Copies into the host's pool where that pays: at 128 bytes 0.14 µs instead of 0.45, and a third of the memory. */
 function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length <= MOST_ON_HEAP || length >= TOO_LARGE_TO_POOL) return bytes.slice(start, end);

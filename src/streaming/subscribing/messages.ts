@@ -27,9 +27,11 @@ type Result = IteratorResult<Message, undefined>;
 export class Messages implements AsyncIterableIterator<Message> {
   #subscription: SubscriptionImpl | undefined;
   readonly #manualAck: boolean;
+  /** The calls of `next` without a message. */
   readonly #waiting: Deferred<Result>[] = [];
-  /** The message that the loop is at; until it has left that, the subscription gives no other. */
+  /** The message that the loop is at. The subscription gives no other until the loop is done with it. */
   #current: { readonly message: Message; readonly done: Deferred<void> } | undefined;
+  /** Undefined until the end of the subscription, or of the loop. */
   #ended: { readonly error: Error | undefined } | undefined;
 
   private constructor(manualAck: boolean) {
@@ -96,7 +98,7 @@ export class Messages implements AsyncIterableIterator<Message> {
     this.#end(undefined);
     this.#leave(false);
     const drained = subscription.drain();
-    // While disconnected, or with nobody in charge, it may take long, and is done all the same: nobody should have to wait for it.
+    // During an outage the close may take long, and happens anyway: the caller need not wait for it.
     if (subscription.state === "subscribed") await drained;
     return { done: true, value: undefined };
   }
@@ -104,8 +106,10 @@ export class Messages implements AsyncIterableIterator<Message> {
   #take(message: Message): Promise<void> {
     const done = deferred();
     this.#current = { message, done };
-    // Somebody wants it: the first one was wanted, and a message is left by wanting another.
-    this.#waiting.shift()!.resolve({ done: false, value: message });
+    const waiting = this.#waiting.shift();
+    // Only a call of `next` makes the subscription start a handler.
+    if (waiting === undefined) throw new Error("no call of next() waits for the message");
+    waiting.resolve({ done: false, value: message });
     return done.promise;
   }
 

@@ -30,7 +30,7 @@ export class MissingMessages {
   /** Aborts when the user ends the subscription. */
   readonly #closing: AbortSignalLike;
   #search: Search | undefined;
-  /** No message came for long, and nobody has checked why. */
+  /** No message came for long, and `find` has yet to check why. */
   #silent = false;
   /** The number of messages that had been received when the subscription was last renewed. */
   #receivedAtRenewal = -1;

@@ -56,7 +56,7 @@ export interface ProgressEvents {
  * member of a queue group may give a message back so late (seen).
  */
 export class Progress<M extends Redeliverable = Redeliverable> {
-  /** The channel showed no message after an outage, so nobody verified that it is the same. Its clock may be behind. */
+  /** The channel showed no message after an outage, so it may be another one, whose clock may be behind. */
   unverified = false;
   #finished = new Intervals();
   /** The unfinished sequences. Created on first use: an idle subscription keeps none. */

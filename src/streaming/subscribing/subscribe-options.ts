@@ -18,7 +18,7 @@ export interface SubscribeOptions {
    * - "first": all messages that are stored
    * - `{ sequence }`: this message and later ones. A sequence beyond the last is like "newOnly"
    * - `{ time }`: messages stored since, and perhaps some that were stored up to `requestTimeout` earlier
-   * - `{ ago }`: about the messages of the last so many milliseconds, by the server's clock
+   * - `{ ago }`: about the messages of the last `ago` milliseconds, by the server's clock
    */
   startAt?: StartAt | undefined;
   /**
@@ -67,8 +67,12 @@ export const MESSAGES_OPTIONS = [
 ] as const;
 
 /** @internal @throws TypeError naming the option, the rule and the value */
-export function checkSubscribeOptions(options: SubscribeOptions, call: "subscribe" | "messages" = "subscribe"): SubscribeSettings {
-  checkNames(call, call === "subscribe" ? SUBSCRIBE_OPTIONS : MESSAGES_OPTIONS, options, `${call}(subject, ${call === "subscribe" ? "handler, " : ""}{ startAt: "first" })`);
+export function checkSubscribeOptions(
+  options: SubscribeOptions,
+  call: "subscribe" | "messages" = "subscribe",
+): SubscribeSettings {
+  const [names, handler] = call === "subscribe" ? [SUBSCRIBE_OPTIONS, "handler, "] : [MESSAGES_OPTIONS, ""];
+  checkNames(call, names, options, `${call}(subject, ${handler}{ startAt: "first" })`);
   const durable = options.durable === undefined ? "" : name("durable", options.durable);
   const queue = options.queue === undefined ? "" : name("queue", options.queue);
   // The server joins the two with a colon, and takes a plain group named "a:b" for the durable group a of b.
@@ -112,7 +116,7 @@ function startAt(value: StartAt | undefined): StartAt {
   return bad("startAt", 'must be "newOnly", "lastReceived", "first", { sequence }, { time } or { ago }', value);
 }
 
-/** Whether it is a valid date, of whatever realm: that of a vm context or of jsdom is of another class. */
+/** Returns true for a valid date, also of another realm: a vm context and jsdom have a Date class of their own. */
 function isDate(value: unknown): boolean {
   try {
     return !Number.isNaN(Date.prototype.getTime.call(value));

@@ -14,7 +14,7 @@ import { Resubscriber } from "./resubscriber.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 import type { WatchedSubscription } from "./watchdog.ts";
 
-/** A subscription, as the client has it. */
+/** The subscription that a client returns. */
 export class SubscriptionImpl extends Subscription {
   readonly #settings: SubscribeSettings;
   readonly #requestTimeout: number;
@@ -27,7 +27,7 @@ export class SubscriptionImpl extends Subscription {
     this.#resubscriber = new Resubscriber(context, this, subject, handler, settings);
   }
 
-  /** Starts the loop. `ready` settles when the server has accepted or refused. */
+  /** Starts a subscription. `ready` settles when the server has accepted or refused it. */
   static start(
     context: ClientContext,
     subject: string,
@@ -65,8 +65,10 @@ export class SubscriptionImpl extends Subscription {
     if (error !== undefined) throw error;
     const { kind, done } = this.#resubscriber.closing;
     if (this.durable === "" || (done && kind === "unsubscribe")) return;
-    const reason = kind === "unsubscribe" ? "the client ended before the server was told" : "the subscription was closed before";
-    throw new StreamingError("CLOSED", `unsubscribe ${this.subject}: ${reason}`);
+    const { subject } = this;
+    const reason =
+      kind === "unsubscribe" ? "the client ended before the server was told" : "the subscription was closed before";
+    throw new StreamingError("CLOSED", `unsubscribe ${subject}: ${reason}`);
   }
 
   async drain(options: DrainOptions = {}): Promise<Pick<DrainReport, "unhandled">> {
@@ -76,17 +78,15 @@ export class SubscriptionImpl extends Subscription {
     return { unhandled };
   }
 
-  /**
-   * Starts no more handlers and waits for those that run, until closed. Resolves with the messages that are not
-   * finished.
-   */
+  /** Starts no more handlers, and waits until no handler runs. Resolves with the unfinished messages. */
   async finishHandlers(timeout: number, ...endings: readonly AbortSignalLike[]): Promise<Message[]> {
     const { deliveries } = this.#resubscriber;
-    // Nothing comes again to one that has ended.
+    // The server sends nothing again to a subscription that has ended.
     const ended = this.state === "closed";
     deliveries.stop("it is drained");
     const running = await deliveries.handlers.finish(timeout, this.closed, ...endings);
-    const awaiting = ended ? [] : [...deliveries.group.progress.awaitingRedelivery()].filter((message) => message.subscription === this);
+    const ofGroup = ended ? [] : [...deliveries.group.progress.awaitingRedelivery()];
+    const awaiting = ofGroup.filter((message) => message.subscription === this);
     return [...running.filter((message) => !message.finished), ...awaiting].sort((a, b) => a.sequence - b.sequence);
   }
 
@@ -98,27 +98,27 @@ export class SubscriptionImpl extends Subscription {
     return this.#settings.queue;
   }
 
-  /** It was told to go, and is not gone yet, or it is. */
+  /** True once the subscription was asked to close, or has ended. */
   get isClosing(): boolean {
     return this.#resubscriber.deliveries.handlers.stopped;
   }
 
-  /** True while there are acks that the server may not have. */
+  /** True while the server may lack acks. */
   get owesAcks(): boolean {
     return this.#resubscriber.deliveries.owesAcks;
   }
 
-  /** What the supervisor keeps informed. */
+  /** The listener for the supervisor. */
   get listener(): SessionListener {
     return this.#resubscriber;
   }
 
-  /** What the watchdog watches. */
+  /** The part for the watchdog. */
   get watched(): WatchedSubscription {
     return this.#resubscriber.deliveries;
   }
 
-  /** For a loop over messages, which wants none before it begins. */
+  /** The number of handlers that may run at once. A loop over messages starts with 0. */
   set concurrency(concurrency: number) {
     this.#resubscriber.deliveries.handlers.concurrency = concurrency;
   }
