@@ -132,11 +132,11 @@ export class Message {
   }
 
   /**
-   * Tells the server that the message is done with. While the client is disconnected, the server is told afterwards.
-   * Needed only with `manualAck: true`. A second call does no harm.
+   * Tells the server that the message is done with. During an outage the ack waits, and is sent afterwards. Needed only
+   * with `manualAck: true`. A second call does no harm.
    *
-   * Returns false if the server can no longer be told, because the {@link Subscription} has ended or the channel has
-   * begun anew. Then expect the message again.
+   * Returns false if the ack can no longer be sent, because the {@link Subscription} has ended or the channel has begun
+   * anew. Then expect the message again.
    *
    * @example
    * ```ts
@@ -209,7 +209,7 @@ export abstract class Subscription {
    * Ends the subscription now; {@link Subscription.drain} ends it gracefully. No more handlers start. Acks of handlers
    * that still run are lost, and their messages come again. The server keeps the position of a durable.
    *
-   * Resolves when the server has been told, after an outage if there is one, or when the client has ended. Never
+   * Resolves when the server has answered, after an outage if there is one, or when the client has ended. Never
    * rejects. If the server refuses, `onStatus` gets an `error`, and the durable cannot be used again until the client
    * ends.
    *
