@@ -8,7 +8,7 @@ import {
   SubscriptionResponse,
   UnsubscribeRequest,
 } from "../../src/pb/control.ts";
-import { MsgProto, PubAck, PubMsg } from "../../src/testing/messages.ts";
+import { Ack, MsgProto, PubAck, PubMsg } from "../../src/testing/messages.ts";
 import { encode } from "../../src/pb/codec.ts";
 import { bytesOf, concat } from "./bytes.ts";
 import type { Frame } from "./frames.ts";
@@ -95,6 +95,11 @@ export function msgProto(changes: Partial<MsgProto> & { sequence: bigint }): Uin
   });
 }
 
+/** The message of a channel that was reset: it is stored later than all that `msgProto` makes. */
+export function laterProto(sequence: bigint): Uint8Array {
+  return msgProto({ sequence, timestamp: 1_800_000_000_000_000_000n });
+}
+
 /**
  * A scripted NATS Streaming server, for what a real one does not do on demand. It answers everything with success at
  * once and keeps nothing but notes; a test replaces one of the `on…` functions to have it otherwise.
@@ -153,6 +158,25 @@ export class FakeStreaming {
 
   stop(): Promise<void> {
     return this.#server.stop();
+  }
+
+  /** The sequences that were acknowledged, in order. */
+  get acks(): number[] {
+    return this.others.map(({ payload }) => Number(Ack.read(payload).sequence));
+  }
+
+  /** The sequences that were acknowledged to an ack inbox, in order. */
+  acksTo(ackInbox: string): number[] {
+    const acks = this.others.filter(({ subject }) => subject === ackInbox);
+    return acks.map(({ payload }) => Number(Ack.read(payload).sequence));
+  }
+
+  /** Cuts the link, and no longer knows the session. It knows the next one. */
+  loseSession(): void {
+    const lost = this.registrations.length;
+    const gone = "client has been replaced or is no longer registered";
+    this.onPing = (ask) => ask.answer(pingResponse(this.registrations.length === lost ? gone : ""));
+    this.link.destroy();
   }
 
   /** Accepts a subscription; `first` is delivered in the same segment as the answer, right behind it. */

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { Ack } from "../../../src/testing/messages.ts";
-import { open, Received, Statuses } from "../../support/clients.ts";
+import { deferred, type Deferred } from "../../../src/core-nats/async.ts";
+import { open, range, Received, Statuses } from "../../support/clients.ts";
 import { FakeStreaming, msgProto } from "../../support/fake-streaming.ts";
+import { forEachSeed } from "../../support/random.ts";
 import { until } from "../../support/until.ts";
 
 let fake: FakeStreaming;
@@ -13,13 +14,65 @@ beforeEach(async () => {
   onTestFinished(() => fake.stop());
 });
 
-function deliver(sequence: number, redeliveryCount = 0): void {
-  fake.deliver(msgProto({ sequence: BigInt(sequence), redelivered: redeliveryCount > 0, redeliveryCount }));
+function deliver(sequence: number, changes: { redelivered?: boolean; redeliveryCount?: number } = {}): void {
+  fake.deliver(msgProto({ sequence: BigInt(sequence), ...changes }));
 }
 
-function acks(): number[] {
-  return fake.others.map(({ payload }) => Number(Ack.read(payload).sequence));
-}
+describe("handlers", () => {
+  test("run as many at once as concurrency says, in the order of the messages", async () => {
+    await forEachSeed(3, async (random) => {
+      const concurrency = random.int(1, 5);
+      const count = 25;
+      const client = await open(fake);
+      const started: number[] = [];
+      const running = new Map<number, Deferred<void>>();
+      const subscription = await client.subscribe("fake", (message) => {
+        started.push(message.sequence);
+        const own = deferred();
+        running.set(message.sequence, own);
+        return own.promise;
+      }, { concurrency, maxInFlight: count });
+      for (const sequence of range(1, count)) deliver(sequence);
+      for (let ended = 0; ended < count; ended++) {
+        const expected = Math.min(concurrency, count - ended);
+        await until("the next have started", () => running.size === expected);
+        expect(started.length).toBe(Math.min(count, ended + concurrency));
+        const sequence = random.pick([...running.keys()]);
+        const own = running.get(sequence)!;
+        running.delete(sequence);
+        if (random.bool(0.2)) own.reject(new Error("of the handler"));
+        else own.resolve();
+      }
+      expect(started).toEqual(range(1, count));
+      await subscription.close();
+      await client.close();
+    });
+  });
+
+  test("wait within maxWaitingBytes; what is beyond is dropped, told once, and handled when it comes again", async () => {
+    const client = await open(fake, { onStatus: statuses.onStatus, maxWaitingBytes: 2_000 });
+    const received = new Received();
+    const first = deferred();
+    const subscription = await client.subscribe("fake", (message) => {
+      received.handler(message);
+      return first.promise;
+    }, { concurrency: 1, maxInFlight: 100 });
+    for (const sequence of range(1, 30)) deliver(sequence);
+    await until("all have come", () => subscription.stats().received === 30);
+    const [told] = await statuses.until("error");
+    expect(told.error.code).toBe("QUEUE_FULL");
+    first.resolve();
+    await until("what waits is handled", () => fake.acks.length === received.all.length && received.all.length > 1);
+    expect(received.all.length).toBeLessThan(12);
+    while (received.all.length < 30) {
+      const next = received.all.length + 1;
+      deliver(next, { redelivered: true, redeliveryCount: 1 });
+      await until("it is acknowledged", () => fake.acks.length === next);
+    }
+    expect(received.sequences).toEqual(range(1, 30));
+    expect(statuses.of("error").length).toBe(1);
+  });
+});
 
 describe("a handler that returns something like a promise", () => {
   const broken: readonly (readonly [string, () => unknown])[] = [
@@ -36,8 +89,8 @@ describe("a handler that returns something like a promise", () => {
     expect(failed!.error).toMatchObject({ message: "mine" });
     expect(subscription.stats()).toMatchObject({ failed: 1, running: 0 });
     failing = false;
-    deliver(1, 1);
-    await until("the redelivery is acknowledged", () => acks().length === 1);
+    deliver(1, { redelivered: true, redeliveryCount: 1 });
+    await until("the redelivery is acknowledged", () => fake.acks.length === 1);
     expect(fake.links.length).toBe(1);
     expect(statuses.of("disconnected")).toEqual([]);
   });
@@ -53,7 +106,7 @@ describe("a handler that returns something like a promise", () => {
     };
     const subscription = await client.subscribe("fake", () => twice);
     deliver(1);
-    await until("it is acknowledged", () => acks().length === 1);
+    await until("it is acknowledged", () => fake.acks.length === 1);
     await client.publish("fake", "after it");
     expect(subscription.stats()).toMatchObject({ handled: 1, failed: 0, running: 0 });
     expect(statuses.of("handler-failed")).toEqual([]);
@@ -68,8 +121,8 @@ test("a message that makes its listener close the subscription gets no handler a
     },
   });
   const subscription = await client.subscribe("fake", received.handler);
-  deliver(1, 4);
+  deliver(1, { redelivered: true, redeliveryCount: 4 });
   await subscription.closed;
   expect(received.sequences).toEqual([]);
-  expect(acks()).toEqual([]);
+  expect(fake.acks).toEqual([]);
 });

@@ -3,7 +3,7 @@ import type { SubscribeOptions } from "../../../src/index.ts";
 import { Message } from "../../../src/index.ts";
 import { Ack, type MsgProto } from "../../../src/testing/messages.ts";
 import { bytesOf } from "../../support/bytes.ts";
-import { open, Received, Statuses } from "../../support/clients.ts";
+import { open, Received } from "../../support/clients.ts";
 import { FakeStreaming, msgProto } from "../../support/fake-streaming.ts";
 import { until } from "../../support/until.ts";
 
@@ -144,22 +144,4 @@ describe("a message", () => {
       [fake.held[0].ackInbox, { subject: "fake", sequence: 5n }],
     ]);
   });
-});
-
-test("what cannot be a message is dropped and told, and the link and the next message stay", async () => {
-  const statuses = new Statuses();
-  const client = await open(fake, { onStatus: statuses.onStatus });
-  const received = new Received();
-  const subscription = await client.subscribe("fake", received.handler);
-  const unreadable = [Uint8Array.of(0x08), Uint8Array.of(0x12, 0x7f, 1), Uint8Array.of(0xff, 0xff), new Uint8Array(0)];
-  const impossible = [0n, 2n ** 53n, 2n ** 64n - 1n].map((sequence) => msgProto({ sequence }));
-  const bad = [...unreadable, ...impossible];
-  for (const bytes of bad) fake.deliver(bytes);
-  fake.deliver(msgProto({ sequence: 1n }));
-  await received.until(1);
-  expect(received.sequences).toEqual([1]);
-  expect(statuses.of("error").map(({ error }) => error.code)).toEqual(bad.map(() => "REFUSED"));
-  expect(statuses.of("error").every((status) => status.subscription === subscription)).toBe(true);
-  expect(client.state).toBe("registered");
-  expect(fake.links.length).toBe(1);
 });

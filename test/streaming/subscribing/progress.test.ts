@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { Progress } from "../../../src/streaming/subscribing/progress.ts";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { Progress, type ProgressEvents } from "../../../src/streaming/subscribing/progress.ts";
 import { WaitingBytes } from "../../../src/streaming/subscribing/waiting-bytes.ts";
 import { forEachSeed } from "../../support/random.ts";
 
@@ -13,14 +13,17 @@ interface Told {
   readonly forgotten: [number, number][];
 }
 
-function start(): { progress: Progress; told: Told } {
+/** A progress whose subscription is in place. An outage of the server may go unnoticed for some milliseconds. */
+function start(unnoticed = 0): { progress: Progress; told: Told } {
   const told: Told = { skipped: [], forgotten: [] };
-  const progress = new Progress(ackWait, {
+  const events: ProgressEvents = {
     skipped: (from, to) => told.skipped.push([from, to]) > 0,
     notRedelivered: () => true,
     unblocked: () => undefined,
     forgotten: (from, to) => void told.forgotten.push([from, to]),
-  }, new WaitingBytes(1_000_000));
+  };
+  const progress = new Progress(ackWait, events, new WaitingBytes(1_000_000), unnoticed);
+  onTestFinished(() => progress.stop());
   progress.established();
   return { progress, told };
 }
@@ -38,7 +41,10 @@ beforeEach(() => {
   // No process has its first message at the very moment at which it was started.
   vi.advanceTimersByTime(1);
 });
-afterEach(() => void vi.useRealTimers());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
 
 describe("the cursor", () => {
   test("is unknown until there is a message, then its sequence, not finished yet", () => {
@@ -66,7 +72,6 @@ describe("the cursor", () => {
     handle(progress, 5, 7, 6);
     expect(progress.cursor).toBe(7);
     progress.stop();
-    vi.restoreAllMocks();
   });
 
   test("stops before a sequence that was never received", () => {
@@ -75,6 +80,12 @@ describe("the cursor", () => {
     expect(progress.cursor).toBe(2);
     handle(progress, 3);
     expect(progress.cursor).toBe(5);
+  });
+
+  test("is the end of the unbroken run also where a lower message came later, as it may in a queue group", () => {
+    const { progress } = start();
+    handle(progress, 5, 4, 6);
+    expect(progress.cursor).toBe(6);
   });
 
   test("never passes anything unfinished, in whatever order messages come and are finished", async () => {
@@ -131,6 +142,15 @@ describe("a message", () => {
     expect(progress.isFinished(1)).toBe(true);
   });
 
+  test("of a new leader whose clock is behind the old one's raises no doubt", () => {
+    const { progress } = start();
+    expect(progress.receive(10, 1_000)).toBe(true);
+    // The next leader, whose clock is late, stores 11. Then 10 comes again.
+    expect(progress.receive(11, 900)).toBe(true);
+    expect(progress.receive(10, 1_000)).toBe(true);
+    expect(progress.receive(10, 1_001)).toBe(false);
+  });
+
   test("up to the highest, but later than all before, raises doubt that the channel is the same, until that is confirmed", () => {
     const { progress } = start();
     expect(progress.receive(10, 100)).toBe(true);
@@ -152,6 +172,56 @@ describe("a message", () => {
 });
 
 describe("what is missing", () => {
+  test("counts as gone only after an outage may have gone unnoticed as well", () => {
+    const unnoticed = 5_000;
+    const { progress, told } = start(unnoticed);
+    handle(progress, 1, 3);
+    vi.advanceTimersByTime(2 * ackWait + unnoticed - 1);
+    expect(progress.cursor).toBe(1);
+    vi.advanceTimersByTime(2 * ackWait);
+    expect(told.skipped).toEqual([[2, 2]]);
+    expect(progress.cursor).toBe(3);
+  });
+
+  test("may still come when this process stood still: it has yet to read what the server sent meanwhile", () => {
+    const { progress, told } = start();
+    handle(progress, 1, 3);
+    vi.advanceTimersByTime(ackWait / 2);
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => now() + 100_000);
+    vi.advanceTimersByTime(2 * ackWait - 1);
+    expect(told.skipped).toEqual([]);
+    handle(progress, 2);
+    expect(progress.cursor).toBe(3);
+  });
+
+  test("is no gap while the message is delivered again and again, and not finished", () => {
+    const { progress, told } = start();
+    handle(progress, 1);
+    progress.receive(2, 2);
+    progress.awaitRedelivery(2, message, true);
+    handle(progress, 3);
+    for (let i = 0; i < 50; i++) {
+      vi.advanceTimersByTime(ackWait);
+      progress.receive(2, 2);
+      progress.awaitRedelivery(2, message, true);
+    }
+    expect(told.skipped).toEqual([]);
+    expect(progress.isFinished(2)).toBe(false);
+  });
+
+  test("is handled if it comes after all: another member of a queue group may have had it, and given it back", () => {
+    const { progress, told } = start();
+    handle(progress, 1, 3, 5);
+    vi.advanceTimersByTime(20 * ackWait);
+    expect(told.skipped).toEqual([[2, 2], [4, 4]]);
+    expect(progress.cursor).toBe(5);
+    expect([1, 2, 3, 4, 5].filter((sequence) => progress.isFinished(sequence))).toEqual([1, 3, 5]);
+    handle(progress, 4);
+    expect(progress.isFinished(4)).toBe(true);
+    expect(progress.cursor).toBe(5);
+  });
+
   test("is told as skipped after two ack waits without interruption, once, and the cursor goes on", () => {
     const { progress, told } = start();
     handle(progress, 1, 2, 5, 6);

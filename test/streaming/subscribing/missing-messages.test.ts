@@ -1,88 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { type Client, connect, type Message, type SubscribeOptions } from "../../../src/index.ts";
-import { StartPosition, type SubscriptionRequest } from "../../../src/pb/control.ts";
-import { Ack } from "../../../src/testing/messages.ts";
-import { optionsFor, range, Received, Statuses } from "../../support/clients.ts";
-import { type Ask, FakeStreaming, type Held, msgProto } from "../../support/fake-streaming.ts";
+import type { Message, SubscribeOptions } from "../../../src/index.ts";
+import { StartPosition } from "../../../src/pb/control.ts";
+import { range } from "../../support/clients.ts";
+import { msgProto } from "../../support/fake-streaming.ts";
+import { Forgetful } from "../../support/forgetful.ts";
 import { until } from "../../support/until.ts";
-
-/** What is missing counts as missing after five seconds, twice `ackWait` and three pings. */
-const soon = { pingInterval: 1_000, pingMaxOut: 2 };
-const ackWait = 1_000;
-
-/** A server with a channel of which it may show more than it delivers, a client, and a subscription. */
-class Forgetful {
-  readonly statuses = new Statuses();
-  readonly received = new Received();
-  readonly stored = new Set<number>();
-  /** The requests for a moment's look, and those for the subscription. */
-  readonly looks: SubscriptionRequest[] = [];
-  readonly asks: SubscriptionRequest[] = [];
-  readonly fake: FakeStreaming;
-  client!: Client;
-  main!: Held;
-  #subscribed = "";
-
-  private constructor(fake: FakeStreaming) {
-    this.fake = fake;
-  }
-
-  /** Runs a test against it. */
-  static async run(options: SubscribeOptions, body: (server: Forgetful) => Promise<void>, handler?: (message: Message) => unknown): Promise<void> {
-    const server = new Forgetful(await FakeStreaming.start());
-    try {
-      server.fake.onSubscribe = (ask) => server.#answer(ask);
-      server.client = await connect(optionsFor(server.fake, { ...soon, onStatus: server.statuses.onStatus }));
-      const run = (message: Message): unknown => {
-        server.received.handler(message);
-        return handler?.(message);
-      };
-      server.#subscribed = "main";
-      await server.client.subscribe("fake", run, { startAt: "first", ackWait, ...options });
-      await body(server);
-    } finally {
-      await server.client?.close();
-      await server.fake.stop();
-    }
-  }
-
-  /** The sequences that were acknowledged by the subscription's ack inbox. */
-  get acked(): number[] {
-    const acks = this.fake.others.filter(({ subject }) => subject === this.main.ackInbox);
-    return acks.map(({ payload }) => Number(Ack.read(payload).sequence)).filter((sequence) => sequence > 0);
-  }
-
-  /** Delivers to the subscription, and stores. */
-  deliver(...sequences: number[]): void {
-    for (const sequence of sequences) {
-      this.stored.add(sequence);
-      this.fake.deliver(msgProto({ sequence: BigInt(sequence) }), this.main);
-    }
-  }
-
-  /** The link is cut, and the session lives. */
-  async cut(): Promise<void> {
-    const before = this.fake.links.length;
-    this.fake.link.destroy();
-    await until("the client is back", () => this.fake.links.length > before && this.client.ready);
-    this.main = { ...this.main, link: this.fake.link };
-  }
-
-  /** The subscription is told by its ack wait; what is asked for a moment is shown what is stored. */
-  #answer(ask: Ask<SubscriptionRequest>): void {
-    const { message } = ask;
-    if (message.ackWaitInSecs * 1000 === ackWait || this.#subscribed === "") {
-      this.asks.push(message);
-      this.main = this.fake.accept(ask);
-      return;
-    }
-    this.looks.push(message);
-    const all = [...this.stored].sort((a, b) => a - b);
-    const from = message.startPosition === StartPosition.LastReceived ? all.at(-1) : Number(message.startSequence);
-    const shown = all.filter((sequence) => from !== undefined && sequence >= from).slice(0, message.maxInFlight);
-    this.fake.accept(ask, ...shown.map((sequence) => msgProto({ sequence: BigInt(sequence) })));
-  }
-}
 
 const kinds: [string, SubscribeOptions][] = [["plain", {}], ["durable", { durable: "d" }]];
 
@@ -176,40 +98,6 @@ describe.concurrent("a silent subscription", () => {
       else expect(server.received.sequences).toEqual([1, 2, 3, 4]);
     }));
 
-  test("is looked at once after an outage, if it is healthy, and not without an outage", () =>
-    Forgetful.run({}, async (server) => {
-      server.deliver(1, 2);
-      await server.received.until(2);
-      await server.cut();
-      await until("it was looked at", () => server.looks.length > 0);
-      const pings = server.fake.pings.length;
-      await until("many pings later", () => server.fake.pings.length > pings + 6);
-      expect(server.looks).toHaveLength(1);
-      expect(server.asks).toHaveLength(1);
-    }));
-
-  test("is asked for again when this client has published a lot to its channel, and it got nothing", () =>
-    Forgetful.run({}, async (server) => {
-      server.deliver(1);
-      await server.received.until(1);
-      server.stored.add(2);
-      await server.client.publishMany("fake", range(1, 300).map(String));
-      const [, again] = await server.statuses.until("subscribed", 2);
-      expect(again!.reason).toBe("nothing came for 5 s, and the channel has messages up to 2");
-    }));
-
-  test("that has received something after the outage is not looked at", () =>
-    Forgetful.run({}, async (server) => {
-      server.deliver(1);
-      await server.received.until(1);
-      await server.cut();
-      server.deliver(2);
-      await server.received.until(2);
-      const pings = server.fake.pings.length;
-      await until("many pings later", () => server.fake.pings.length > pings + 7);
-      expect(server.looks).toEqual([]);
-    }));
-
   test("of a durable whose earlier process may have had all is left alone", () =>
     Forgetful.run({ durable: "d" }, async (server) => {
       server.stored.add(1);
@@ -231,5 +119,18 @@ describe.concurrent("a silent subscription", () => {
       await until("many pings later", () => server.fake.pings.length > pings + 7);
       expect(server.asks).toHaveLength(2);
       expect(server.received.sequences).toEqual([1]);
+    }));
+});
+
+describe.concurrent("a gap", () => {
+  test.each(["d", undefined])("is not what an earlier process may have acknowledged of a durable (durable: %s)", (durable) =>
+    Forgetful.run({ durable }, async (server) => {
+      // Of 3 to 5 the earlier process acknowledged two. The first new message is 6.
+      server.fake.deliver(msgProto({ sequence: 3n, redelivered: true }), server.main);
+      server.deliver(6, 9);
+      const ofThisProcess = { from: 7, to: 8 };
+      const expected = durable === undefined ? [{ from: 4, to: 5 }, ofThisProcess] : [ofThisProcess];
+      await server.statuses.until("gap", expected.length);
+      expect(server.statuses.of("gap")).toMatchObject(expected);
     }));
 });

@@ -1,0 +1,42 @@
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { open, Statuses } from "../../support/clients.ts";
+import { FakeStreaming, msgProto, subscriptionResponse } from "../../support/fake-streaming.ts";
+import { until } from "../../support/until.ts";
+
+let fake: FakeStreaming;
+let statuses: Statuses;
+
+beforeEach(async () => {
+  fake = await FakeStreaming.start();
+  statuses = new Statuses();
+  onTestFinished(() => fake.stop());
+});
+
+describe("a subscription request", () => {
+  test("says all that was set, and only that", async () => {
+    const client = await open(fake, { clientId: "me" });
+    await client.subscribe("a.b", () => {}, { durable: "d", queue: "q", maxInFlight: 7, ackWait: 3_000 });
+    await client.subscribe("a.b", () => {});
+    const [one, two] = fake.subscribes.map(({ message }) => message);
+    expect(one).toMatchObject({ clientID: "me", subject: "a.b", durableName: "d", qGroup: "q", maxInFlight: 7, ackWaitInSecs: 3 });
+    expect(two).toMatchObject({ clientID: "me", subject: "a.b", durableName: "", qGroup: "", maxInFlight: 100, ackWaitInSecs: 30 });
+    expect(one.inbox).not.toBe(two.inbox);
+    expect(fake.sidsOf(fake.link, two.inbox).length).toBe(1);
+  });
+
+  const impossible = ["a\r\nPUB x 0\r\n", "a b", "a.>", "a..b", "a\u0000"];
+  test.each(impossible)("takes no answer with the ack inbox %j, and the true one still counts", async (ackInbox) => {
+    const client = await open(fake, { onStatus: statuses.onStatus });
+    fake.onSubscribe = (ask) => {
+      ask.answer(subscriptionResponse(ackInbox));
+      ask.answer(Uint8Array.of(0x12, 0x7f));
+      fake.accept(ask, msgProto({ sequence: 1n }));
+    };
+    await client.subscribe("fake", () => {});
+    await until("the ack is there", () => fake.acks.length === 1);
+    expect(fake.others[0].subject).toBe(fake.held[0].ackInbox);
+    expect(statuses.of("error").length).toBe(2);
+    expect(client.state).toBe("registered");
+    expect(fake.subscribes.length).toBe(1);
+  });
+});
