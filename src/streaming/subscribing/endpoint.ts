@@ -1,10 +1,12 @@
 import type { Connection } from "../../core-nats/connection.ts";
-import type { Receiver } from "../../core-nats/delivery.ts";
+import type { Delivery, Receiver } from "../../core-nats/delivery.ts";
 import type { NatsError } from "../../core-nats/errors.ts";
-import type { Delivery } from "../../core-nats/delivery.ts";
 import { encoder } from "../../core-nats/text.ts";
 import { Ack } from "../../pb/data.ts";
 import type { Session } from "../session/session.ts";
+
+/** What an endpoint needs of a connection. */
+export type EndpointConnection = Pick<Connection, "subscribe" | "unsubscribe" | "outbox" | "pings" | "pongs">;
 
 /** What happens to an endpoint. */
 export interface EndpointEvents {
@@ -28,7 +30,7 @@ export class Endpoint implements Receiver {
   /** The server's error, if it denied the inbox. */
   denial: NatsError | undefined;
   readonly #events: EndpointEvents;
-  #connection: Connection | undefined;
+  #connection: EndpointConnection | undefined;
   #sid = 0;
   /** The number of PINGs that the connection had sent before the last ack. */
   #pings = -1;
@@ -49,7 +51,7 @@ export class Endpoint implements Receiver {
   }
 
   /** Subscribes to the inbox on a connection, in place of the former one. */
-  open(connection: Connection): void {
+  open(connection: EndpointConnection): void {
     this.#connection = connection;
     this.#pings = -1;
     this.#sid = connection.subscribe(this.inbox, this);

@@ -23,16 +23,19 @@ export interface Failure {
 /** Gets the ack inbox of a subscription that the server has accepted. */
 type AckInboxListener = (ackInbox: string) => void;
 
+/** What requests need of a client. */
+export type RequestContext = Pick<ClientContext, "settings" | "registrar">;
+
 /** The settings in a subscription request. */
 export type RequestSettings = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "queue">;
 
 /** Sends a subscription's requests: subscribe, close, unsubscribe. */
 export class Requests {
   readonly subject: string;
-  readonly #context: ClientContext;
+  readonly #context: RequestContext;
   readonly #settings: SubscribeSettings;
 
-  constructor(context: ClientContext, subject: string, settings: SubscribeSettings) {
+  constructor(context: RequestContext, subject: string, settings: SubscribeSettings) {
     this.subject = subject;
     this.#context = context;
     this.#settings = settings;

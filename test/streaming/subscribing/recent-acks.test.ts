@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { RecentAcks } from "../../../src/streaming/subscribing/recent-acks.ts";
 import { embedded, open, Received } from "../../support/clients.ts";
 import { FakeStreaming, laterProto, msgProto } from "../../support/fake-streaming.ts";
 import { until } from "../../support/until.ts";
@@ -45,5 +46,23 @@ describe("the acks of the last messages", () => {
     await until("the session is resumed", () => fake.links.length === 3 && client.ready);
     await client.publish("fake", "x");
     expect(fake.acksTo(fake.held.at(-1)!.ackInbox)).toEqual([]);
+  });
+});
+
+describe("a ring of acks", () => {
+  const added = (count: number, most: number): number[] => {
+    const acks = new RecentAcks();
+    for (let sequence = 1; sequence <= count; sequence++) acks.add(sequence, most);
+    return [...acks].sort((a, b) => a - b);
+  };
+
+  test("keeps the last acks, up to the given number", () => {
+    expect(added(2, 3)).toEqual([1, 2]);
+    expect(added(8, 3)).toEqual([6, 7, 8]);
+  });
+
+  test("keeps at most 16,384", () => {
+    const kept = added(20_000, 1_000_000);
+    expect([kept.length, kept[0]]).toEqual([16_384, 20_000 - 16_384 + 1]);
   });
 });

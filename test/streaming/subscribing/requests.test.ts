@@ -1,6 +1,8 @@
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { fromLast } from "../../../src/streaming/subscribing/start-position.ts";
 import { open, Statuses } from "../../support/clients.ts";
 import { FakeStreaming, msgProto, subscriptionResponse } from "../../support/fake-streaming.ts";
+import { LateServer } from "../../support/late-server.ts";
 import { until } from "../../support/until.ts";
 
 let fake: FakeStreaming;
@@ -39,4 +41,16 @@ describe("a subscription request", () => {
     expect(client.state).toBe("registered");
     expect(fake.subscribes.length).toBe(1);
   });
+});
+
+test("a subscription that is accepted after its time is closed, if the session is still the same", async () => {
+  const server = new LateServer();
+  const { requests, registration, closed } = server;
+  const failure = await requests.subscribe(registration, "inbox", fromLast, () => expect.fail("it was accepted"));
+  expect(failure).toMatchObject({ class: "transient", code: "NO_SERVER" });
+  server.accept("_STAN.late");
+  expect(closed).toEqual(["_STAN.late"]);
+  server.over.abort();
+  server.accept("_STAN.other");
+  expect(closed).toEqual(["_STAN.late"]);
 });

@@ -1,7 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Watchdog, type WatchedSubscription } from "../../../src/streaming/subscribing/watchdog.ts";
 import { range } from "../../support/clients.ts";
 import { Forgetful } from "../../support/forgetful.ts";
 import { until } from "../../support/until.ts";
+
+vi.mock("../../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
 
 describe.concurrent("a silent subscription", () => {
   test("is looked at once after an outage, if it is healthy, and not without an outage", () =>
@@ -37,4 +40,60 @@ describe.concurrent("a silent subscription", () => {
       await until("many pings later", () => server.fake.pings.length > pings + 7);
       expect(server.looks).toEqual([]);
     }));
+});
+
+describe("a watchdog", () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  class Watched implements WatchedSubscription {
+    readonly subject = "c";
+    readonly patience = 5_000;
+    received = 0;
+    idle = true;
+    silences = 0;
+
+    silent(): void {
+      this.silences++;
+    }
+  }
+
+  test("reports a subscription once that receives nothing for as long as a message may take", () => {
+    const [watchdog, subscription] = [new Watchdog(), new Watched()];
+    watchdog.watch(subscription);
+    vi.advanceTimersByTime(4_999);
+    expect(subscription.silences).toBe(0);
+    vi.advanceTimersByTime(100_000);
+    expect(subscription.silences).toBe(1);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("counts from the end of the last handler, and forgets a subscription that receives a message or is unwatched", () => {
+    const watchdog = new Watchdog();
+    const [busy, fed, gone] = [new Watched(), new Watched(), new Watched()];
+    for (const subscription of [busy, fed, gone]) watchdog.watch(subscription);
+    busy.idle = false;
+    fed.received++;
+    watchdog.unwatch(gone);
+    vi.advanceTimersByTime(20_000);
+    expect([busy, fed, gone].map(({ silences }) => silences)).toEqual([0, 0, 0]);
+    busy.idle = true;
+    vi.advanceTimersByTime(4_999);
+    expect(busy.silences).toBe(0);
+    vi.advanceTimersByTime(1_000);
+    expect([busy, fed, gone].map(({ silences }) => silences)).toEqual([1, 0, 0]);
+  });
+
+  test("watches a subscription with many new messages only if it is idle, and once", () => {
+    const [watchdog, subscription] = [new Watchdog(), new Watched()];
+    subscription.idle = false;
+    watchdog.watchIfIdle(subscription);
+    expect(vi.getTimerCount()).toBe(0);
+    subscription.idle = true;
+    watchdog.watchIfIdle(subscription);
+    vi.advanceTimersByTime(3_000);
+    watchdog.watchIfIdle(subscription);
+    vi.advanceTimersByTime(2_000);
+    expect(subscription.silences).toBe(1);
+  });
 });
