@@ -62,8 +62,8 @@ export const subjects = {
 
 /** The usual answer to a registration, with changes. */
 export function connectResponse(changes: Partial<ConnectResponse> = {}): Uint8Array {
-  const rest = { error: "", pingInterval: 5, pingMaxOut: 3, protocol: 1, publicKey: "" };
-  return encode(ConnectResponse, { ...subjects, ...rest, ...changes });
+  const usual = { error: "", pingInterval: 5, pingMaxOut: 3, protocol: 1, publicKey: "" };
+  return encode(ConnectResponse, { ...subjects, ...usual, ...changes });
 }
 
 /** The answer to a publish. */

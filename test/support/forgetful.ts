@@ -5,7 +5,7 @@ import { optionsFor, Received, Statuses } from "./clients.ts";
 import { type Ask, FakeStreaming, type Held, msgProto } from "./fake-streaming.ts";
 import { until } from "./until.ts";
 
-/** What is missing counts as missing after five seconds, twice `ackWait` and three pings. */
+/** A message counts as missing after five seconds: twice `ackWait`, and three pings. */
 const soon = { pingInterval: 1_000, pingMaxOut: 2 };
 const ackWait = 1_000;
 
@@ -14,8 +14,9 @@ export class Forgetful {
   readonly statuses = new Statuses();
   readonly received = new Received();
   readonly stored = new Set<number>();
-  /** The requests for a moment's look, and those for the subscription. */
-  readonly looks: SubscriptionRequest[] = [];
+  /** The requests of peeks. */
+  readonly peeks: SubscriptionRequest[] = [];
+  /** The requests for the subscription. */
   readonly asks: SubscriptionRequest[] = [];
   readonly fake: FakeStreaming;
   client!: Client;
@@ -27,7 +28,11 @@ export class Forgetful {
   }
 
   /** Runs a test against it. */
-  static async run(options: SubscribeOptions, body: (server: Forgetful) => Promise<void>, handler?: (message: Message) => unknown): Promise<void> {
+  static async run(
+    options: SubscribeOptions,
+    body: (server: Forgetful) => Promise<void>,
+    handler?: (message: Message) => unknown,
+  ): Promise<void> {
     const server = new Forgetful(await FakeStreaming.start());
     try {
       server.fake.onSubscribe = (ask) => server.#answer(ask);
@@ -67,7 +72,7 @@ export class Forgetful {
     this.main = { ...this.main, link: this.fake.link };
   }
 
-  /** The subscription is told by its ack wait; what is asked for a moment is shown what is stored. */
+  /** Accepts a request. The subscription is the one with `ackWait`. A peek is shown the stored messages. */
   #answer(ask: Ask<SubscriptionRequest>): void {
     const { message } = ask;
     if (message.ackWaitInSecs * 1000 === ackWait || this.#subscribed === "") {
@@ -75,7 +80,7 @@ export class Forgetful {
       this.main = this.fake.accept(ask);
       return;
     }
-    this.looks.push(message);
+    this.peeks.push(message);
     const all = [...this.stored].sort((a, b) => a - b);
     const from = message.startPosition === StartPosition.LastReceived ? all.at(-1) : Number(message.startSequence);
     const shown = all.filter((sequence) => from !== undefined && sequence >= from).slice(0, message.maxInFlight);

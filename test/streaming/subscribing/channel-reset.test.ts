@@ -27,8 +27,11 @@ async function twoMembers(): Promise<{ client: Client; statuses: Statuses; recei
 }
 
 describe("the gap after a channel reset", () => {
-  /** Three messages are stored, and the store is lost. Resolves with what is told then. */
-  async function restart(handler: MessageHandler, stored: (server: StreamingServer) => void): Promise<Pick<Gap, "from" | "to">[]> {
+  /** Three messages are stored, and the store is lost. Resolves with the gaps that are reported. */
+  async function restart(
+    handler: MessageHandler,
+    stored: (server: StreamingServer) => void,
+  ): Promise<Pick<Gap, "from" | "to">[]> {
     const statuses = new Statuses();
     const server = await embedded();
     const client = await open(server, { clientId: "me", onStatus: statuses.onStatus });
@@ -42,11 +45,11 @@ describe("the gap after a channel reset", () => {
     return (await statuses.until("gap")).map(({ from, to }) => ({ from, to }));
   }
 
-  test("when a channel began anew is all that was received, if nothing was finished", async () => {
+  test("is all that was received, if nothing was finished", async () => {
     expect(await restart(() => new Promise(() => undefined), () => undefined)).toEqual([{ from: 1, to: 3 }]);
   });
 
-  test("when a channel began anew may be what came after all that was finished: nobody knows how much", async () => {
+  test("may be what came after all that was finished: the client cannot know how much", async () => {
     const told = await restart(
       () => undefined,
       (server) => {
@@ -58,20 +61,20 @@ describe("the gap after a channel reset", () => {
   });
 });
 
-describe("a channel that began anew under two members of a queue group in one client", () => {
-  test("begins anew once for both: what one has finished is not handled again by the other", async () => {
+describe("a channel reset under two members of a queue group in one client", () => {
+  test("counts once for both: what one has finished is not handled again by the other", async () => {
     const { client, statuses, received } = await twoMembers();
     const first = laterProto(1n);
-    const looks: Ask<SubscriptionRequest>[] = [];
+    const peeks: Ask<SubscriptionRequest>[] = [];
     fake.onSubscribe = (ask) => {
-      if (ask.message.startPosition === StartPosition.LastReceived) looks.push(ask);
+      if (ask.message.startPosition === StartPosition.LastReceived) peeks.push(ask);
       else fake.accept(ask, first);
     };
     fake.loseSession();
-    await until("both look at the channel's last message", () => looks.length === 2);
-    fake.accept(looks[0]!, first);
+    await until("both peek at the channel's last message", () => peeks.length === 2);
+    fake.accept(peeks[0]!, first);
     await received.until(4);
-    fake.accept(looks[1]!, first);
+    fake.accept(peeks[1]!, first);
     await until("both are subscribed again", () => statuses.of("subscribed").length === 4);
     // What was sent to the second has arrived before.
     await client.publish("fake", "x");
@@ -84,24 +87,31 @@ describe("what the channel shows after a lost session", () => {
   const same = msgProto({ sequence: 3n });
   const last = laterProto(30n);
 
-  /** Receives messages 1 to 3, loses the session, and shows these at each look. Resolves with what was asked for in the end. */
-  async function lookAt(shown: readonly (Uint8Array | undefined)[], queue?: string): Promise<{ request: SubscriptionRequest; looks: number[] }> {
+  interface Peeked {
+    /** The request for the subscription after the peeks. */
+    readonly request: SubscriptionRequest;
+    /** The start position of each peek. */
+    readonly peeks: number[];
+  }
+
+  /** Receives messages 1 to 3, loses the session, and shows one of these messages, or none, at each peek. */
+  async function peekAt(shown: readonly (Uint8Array | undefined)[], queue?: string): Promise<Peeked> {
     const statuses = new Statuses();
     const client = await open(fake, { onStatus: statuses.onStatus });
     const received = new Received();
     await client.subscribe("fake", received.handler, { queue, durable: "d" });
     for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
     await received.until(3);
-    const looks: number[] = [];
+    const peeks: number[] = [];
     fake.onSubscribe = (ask) => {
       if (ask.message.durableName !== "") return void fake.accept(ask);
-      const bytes = shown[looks.length];
-      looks.push(ask.message.startPosition);
+      const bytes = shown[peeks.length];
+      peeks.push(ask.message.startPosition);
       fake.accept(ask, ...(bytes === undefined ? [] : [bytes]));
     };
     fake.loseSession();
     await statuses.until("subscribed", 2);
-    return { request: fake.subscribes.at(-1)!.message, looks };
+    return { request: fake.subscribes.at(-1)!.message, peeks };
   }
 
   const { First, LastReceived, SequenceStart } = StartPosition;
@@ -112,8 +122,8 @@ describe("what the channel shows after a lost session", () => {
     ["it has grown, and that message was removed", [last, laterProto(4n)]],
   ])("tells that it is the same: %s", async (_, shown) => {
     for (const queue of [undefined, "group"]) {
-      const { request, looks } = await lookAt(shown, queue);
-      expect(looks).toEqual([LastReceived, SequenceStart].slice(0, shown.length));
+      const { request, peeks } = await peekAt(shown, queue);
+      expect(peeks).toEqual([LastReceived, SequenceStart].slice(0, shown.length));
       expect([request.startPosition, request.startSequence]).toEqual([SequenceStart, 3n]);
     }
   });
@@ -124,39 +134,39 @@ describe("what the channel shows after a lost session", () => {
     ["it has outgrown the old one", [last, laterProto(3n)]],
     ["it has outgrown the old one, by a clock that is behind", [last, msgProto({ sequence: 3n, timestamp: 1n })]],
     ["it is shorter, by a clock that is behind", [msgProto({ sequence: 2n, timestamp: 1n })]],
-  ])("tells that it began anew: %s", async (_, shown) => {
+  ])("tells that it was reset: %s", async (_, shown) => {
     for (const queue of [undefined, "group"]) {
-      const { request, looks } = await lookAt(shown, queue);
-      expect(looks).toEqual([LastReceived, SequenceStart].slice(0, shown.length));
+      const { request, peeks } = await peekAt(shown, queue);
+      expect(peeks).toEqual([LastReceived, SequenceStart].slice(0, shown.length));
       expect(request.startPosition).toBe(First);
     }
   });
 
-  test("tells nothing while the server does not come to show what must be there: it is looked at again", async () => {
-    const { request, looks } = await lookAt([last, undefined, last, laterProto(3n)]);
-    expect(looks).toEqual([LastReceived, SequenceStart, LastReceived, SequenceStart]);
+  test("tells nothing while the server shows no message that must be there: the client peeks again", async () => {
+    const { request, peeks } = await peekAt([last, undefined, last, laterProto(3n)]);
+    expect(peeks).toEqual([LastReceived, SequenceStart, LastReceived, SequenceStart]);
     expect(request.startPosition).toBe(First);
   });
 
-  test("if it is nothing, leaves all to the first message; but a group begins there, since its beginning is for good", async () => {
-    expect((await lookAt([])).request.startPosition).toBe(SequenceStart);
-    expect((await lookAt([], "group")).request.startPosition).toBe(First);
+  test("if it is nothing, leaves all to the first message; but a group starts there, and stays there", async () => {
+    expect((await peekAt([])).request.startPosition).toBe(SequenceStart);
+    expect((await peekAt([], "group")).request.startPosition).toBe(First);
   });
 
   test("is compared with what was received before: another member may receive more while it is awaited", async () => {
     const { statuses, received } = await twoMembers();
-    const looks: Ask<SubscriptionRequest>[] = [];
+    const peeks: Ask<SubscriptionRequest>[] = [];
     fake.onSubscribe = (ask) => {
-      if (ask.message.startPosition === LastReceived) looks.push(ask);
+      if (ask.message.startPosition === LastReceived) peeks.push(ask);
       else fake.accept(ask);
     };
     fake.loseSession();
-    await until("both look at the channel's last message", () => looks.length === 2);
-    fake.accept(looks[0]!, same);
+    await until("both peek at the channel's last message", () => peeks.length === 2);
+    fake.accept(peeks[0]!, same);
     await until("one is subscribed again", () => statuses.of("subscribed").length === 3);
     fake.deliver(msgProto({ sequence: 4n }));
     await received.until(4);
-    fake.accept(looks[1]!, same);
+    fake.accept(peeks[1]!, same);
     await until("both are subscribed again", () => statuses.of("subscribed").length === 4);
     expect(statuses.of("gap").filter(({ reason }) => reason.includes("began anew"))).toEqual([]);
   });
@@ -180,7 +190,7 @@ describe("an old number in a channel that showed nothing", () => {
     return { received, statuses };
   }
 
-  test.each([undefined, "d"])("is of another one, also where the clock is behind, if that is what it shows then (durable: %s)", async (durable) => {
+  test.each([undefined, "d"])("is of another one if it then shows that, by a slow clock (%s)", async (durable) => {
     const { received, statuses } = await resume(0, durable);
     const [, , again] = fake.held;
     const first = msgProto({ sequence: 1n, timestamp: 1n });
@@ -203,13 +213,14 @@ describe("an old number in a channel that showed nothing", () => {
     expect(fake.subscribes).toHaveLength(3);
   });
 
-  test("is of the same one if that is what it shows when it is no longer busy: what was not taken is asked for again", async () => {
+  test("is of the same one if it then shows that: the messages that were not taken are requested again", async () => {
     const { received, statuses } = await resume(2);
-    const looks: Ask<SubscriptionRequest>[] = [];
+    const peeks: Ask<SubscriptionRequest>[] = [];
     fake.onSubscribe = (ask) => {
-      if (ask.message.startPosition !== StartPosition.LastReceived) fake.accept(ask, ...[1n, 2n, 3n].map((sequence) => msgProto({ sequence })));
+      const all = [1n, 2n, 3n].map((sequence) => msgProto({ sequence }));
+      if (ask.message.startPosition !== StartPosition.LastReceived) fake.accept(ask, ...all);
       // Once more it shows nothing.
-      else if (looks.push(ask) === 1) fake.accept(ask);
+      else if (peeks.push(ask) === 1) fake.accept(ask);
       else fake.accept(ask, msgProto({ sequence: 3n }));
     };
     fake.deliver(msgProto({ sequence: 1n }), fake.held.at(-1));
@@ -223,7 +234,9 @@ describe("an old number in a channel that showed nothing", () => {
 
 describe("an old number with a time later than all before", () => {
   /** A durable that has received 1 to 3 and 5, whose time is the earliest; then comes 4, with the latest. */
-  async function contradict(atLook: (ask: Ask<SubscriptionRequest>) => void): Promise<{ received: Received; statuses: Statuses }> {
+  async function contradict(
+    atPeek: (ask: Ask<SubscriptionRequest>) => void,
+  ): Promise<{ received: Received; statuses: Statuses }> {
     const statuses = new Statuses();
     const client = await open(fake, { onStatus: statuses.onStatus });
     const received = new Received();
@@ -231,13 +244,13 @@ describe("an old number with a time later than all before", () => {
     for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
     fake.deliver(behind);
     await received.until(4);
-    fake.onSubscribe = (ask) => (ask.message.durableName === "" ? atLook(ask) : void fake.accept(ask));
+    fake.onSubscribe = (ask) => (ask.message.durableName === "" ? atPeek(ask) : void fake.accept(ask));
     fake.deliver(ahead);
-    await until("the channel is looked at", () => fake.subscribes.length > 1);
+    await until("the client peeks at the channel", () => fake.subscribes.length > 1);
     return { received, statuses };
   }
 
-  /** Delivers it again and again, as a server does, until so many are received. */
+  /** Delivers a message again and again, as a server does, until `count` messages are received. */
   const deliverUntil = (received: Received, count: number, bytes: Uint8Array, held: Held): Promise<unknown> =>
     until(`${count} messages are received`, () => {
       fake.deliver(bytes, held);
@@ -248,14 +261,14 @@ describe("an old number with a time later than all before", () => {
   const ahead = msgProto({ sequence: 4n, timestamp: 1_750_000_000_000_000_000n });
   const unsubscribed = (): boolean => fake.leaves.some(({ subject }) => subject === subjects.unsubRequests);
 
-  test("is of the same channel if that is what it shows: stored before a leader whose clock is behind, and late", async () => {
-    const looks: Ask<SubscriptionRequest>[] = [];
-    const { received, statuses } = await contradict((ask) => void looks.push(ask));
+  test("is of the same channel if that shows it: an earlier leader, whose clock was ahead, stored it", async () => {
+    const peeks: Ask<SubscriptionRequest>[] = [];
+    const { received, statuses } = await contradict((ask) => void peeks.push(ask));
     const [durable] = fake.held;
     // What comes meanwhile is not taken, nor acknowledged: it comes again.
     fake.deliver(msgProto({ sequence: 6n }), durable);
     fake.deliver(msgProto({ sequence: 1n }), durable);
-    fake.accept(looks[0]!, behind);
+    fake.accept(peeks[0]!, behind);
     await deliverUntil(received, 5, ahead, durable!);
     await deliverUntil(received, 6, msgProto({ sequence: 6n }), durable!);
     expect(received.sequences).toEqual([1, 2, 3, 5, 4, 6]);
@@ -271,7 +284,7 @@ describe("an old number with a time later than all before", () => {
   test.each([
     ["what it shows is of another one", laterProto(5n)],
     ["it shows nothing", undefined],
-  ])("is of a channel that began anew if %s: the durable is forgotten, and everything read", async (_, shown) => {
+  ])("is of a channel that was reset if %s: the durable is unsubscribed, and everything read", async (_, shown) => {
     const { statuses } = await contradict((ask) => void fake.accept(ask, ...(shown === undefined ? [] : [shown])));
     await statuses.until("subscribed", 2);
     expect(unsubscribed()).toBe(true);
@@ -280,12 +293,12 @@ describe("an old number with a time later than all before", () => {
     expect(fake.acksTo(fake.held[0]!.ackInbox)).not.toContain(4);
   });
 
-  test("is looked into again after a link that was lost meanwhile", async () => {
+  test("is verified again after a link that was lost meanwhile", async () => {
     const { received, statuses } = await contradict(() => undefined);
     const [durable] = fake.held;
     fake.onSubscribe = (ask) => void fake.accept(ask, behind);
     fake.link.destroy();
-    await until("it is looked at again", () => fake.subscribes.length === 3);
+    await until("the client peeks again", () => fake.subscribes.length === 3);
     await deliverUntil(received, 5, ahead, { ...durable!, link: fake.link });
     expect(received.sequences).toEqual([1, 2, 3, 5, 4]);
     expect(unsubscribed()).toBe(false);

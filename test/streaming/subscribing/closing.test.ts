@@ -19,8 +19,8 @@ function deliver(sequence: number, changes: { redelivered?: boolean; redeliveryC
   fake.deliver(msgProto({ sequence: BigInt(sequence), ...changes }));
 }
 
-describe("leaving", () => {
-  test("by close or unsubscribe tells the server which, once", async () => {
+describe("the end of a subscription", () => {
+  test("by close or unsubscribe sends that request, once", async () => {
     const client = await open(fake);
     const one = await client.subscribe("fake", () => {}, { durable: "d" });
     await Promise.all([one.close(), one.close()]);
@@ -34,7 +34,8 @@ describe("leaving", () => {
     expect([await one.closed, await two.closed]).toEqual([undefined, undefined]);
   });
 
-  test.each(["stan: unknown channel", "stan: invalid subscription"])("counts as done when the server says %j", async (words) => {
+  const gone = ["stan: unknown channel", "stan: invalid subscription"];
+  test.each(gone)("counts as done when the server says %j", async (words) => {
     const client = await open(fake);
     const subscription = await client.subscribe("fake", () => {}, { durable: "d" });
     fake.onLeave = (ask) => ask.answer(subscriptionResponse("", words));
@@ -108,7 +109,8 @@ describe("leaving", () => {
     const client = await open(fake);
     const durable = await client.subscribe("fake", () => {}, { durable: "d" });
     const closing = durable.close();
-    await expect(durable.unsubscribe()).rejects.toMatchObject({ code: "CLOSED", message: /the subscription was closed before/ });
+    const message = /the subscription was closed before/;
+    await expect(durable.unsubscribe()).rejects.toMatchObject({ code: "CLOSED", message });
     await closing;
     await expect(durable.unsubscribe()).rejects.toMatchObject({ code: "CLOSED" });
     const plain = await client.subscribe("fake", () => {});
@@ -131,7 +133,7 @@ describe("leaving", () => {
 });
 
 describe("a durable", () => {
-  test("is not claimed to be forgotten when the client ended before the server was told", async () => {
+  test("is not claimed to be unsubscribed when the client ended before the server was asked", async () => {
     const client = await open(fake, { requestTimeout: 500 });
     const subscription = await client.subscribe("fake", () => undefined, { durable: "d" });
     let asked = 0;
@@ -144,17 +146,18 @@ describe("a durable", () => {
   });
 });
 
-describe("a durable that waits for its turn to be asked for again", () => {
-  test("is forgotten all the same when that was asked for in an outage", async () => {
+describe("a durable that waits for its turn to be requested again", () => {
+  test("is unsubscribed all the same when that was called in an outage", async () => {
     const client = await open(fake, { requestTimeout: 60_000 });
-    const durables = Array.from({ length: 17 }, (_, i) => client.subscribe("fake", () => undefined, { durable: `d${i}` }));
+    const durables = range(1, 17).map((i) => client.subscribe("fake", () => undefined, { durable: `d${i}` }));
     const subscriptions = await Promise.all(durables);
     const durableOf = (subscription: Subscription): string => (subscription as SubscriptionImpl).durable;
-    // All but the last have a slot, and are not answered.
+    // All but one acquire the semaphore, and get no answer.
     fake.onSubscribe = () => undefined;
     fake.loseSession();
     await until("the server is asked again", () => fake.subscribes.length === 17 + 16);
-    const waiting = subscriptions.find((subscription) => !fake.subscribes.slice(17).some(({ message }) => message.durableName === durableOf(subscription)))!;
+    const requested = fake.subscribes.slice(17).map(({ message }) => message.durableName);
+    const waiting = subscriptions.find((subscription) => !requested.includes(durableOf(subscription)))!;
     fake.onSubscribe = (ask) => void fake.accept(ask);
     fake.onPing = () => undefined;
     fake.link.destroy();

@@ -37,7 +37,7 @@ describe("a delivered message", () => {
     expect(failed.every((status) => status.subscription === subscription)).toBe(true);
   });
 
-  test("that is delivered again while it waits or runs starts nothing; finished, it is acknowledged again", async () => {
+  test("that comes again while it waits or runs starts nothing; finished, it is acknowledged again", async () => {
     const client = await open(fake);
     const received = new Received();
     const running = deferred();
@@ -72,10 +72,10 @@ describe("a delivered message", () => {
     expect(received.all[1].redelivered).toBe(true);
   });
 
-  test("is told about from its fifth delivery on", async () => {
+  test("is reported from its fifth delivery on", async () => {
     const client = await open(fake, { onStatus: statuses.onStatus });
     await client.subscribe("fake", () => {}, { manualAck: true });
-    for (let redeliveryCount = 0; redeliveryCount < 7; redeliveryCount++) deliver(1, { redelivered: redeliveryCount > 0, redeliveryCount });
+    for (const redeliveryCount of range(0, 6)) deliver(1, { redelivered: redeliveryCount > 0, redeliveryCount });
     const often = await statuses.until("redelivered-often", 3);
     expect(often.map(({ message }) => message.redeliveryCount)).toEqual([4, 5, 6]);
   });
@@ -98,7 +98,8 @@ describe("a message that comes early", () => {
   test("gets messages that come in the very same segment as the answer, and acks to the right inbox", async () => {
     const client = await open(fake);
     const received = new Received();
-    fake.onSubscribe = (ask) => void fake.accept(ask, ...range(1, 50).map((sequence) => msgProto({ sequence: BigInt(sequence) })));
+    const messages = range(1, 50).map((sequence) => msgProto({ sequence: BigInt(sequence) }));
+    fake.onSubscribe = (ask) => void fake.accept(ask, ...messages);
     await client.subscribe("fake", received.handler, { startAt: "first" });
     await received.until(50);
     await until("all are acknowledged", () => fake.acks.length === 50);
@@ -126,7 +127,7 @@ describe("a message that comes early", () => {
   });
 });
 
-test("what cannot be a message is dropped and told, and the link and the next message stay", async () => {
+test("what cannot be a message is dropped and reported, and the link and the next message stay", async () => {
   const statuses = new Statuses();
   const client = await open(fake, { onStatus: statuses.onStatus });
   const received = new Received();
@@ -145,12 +146,16 @@ test("what cannot be a message is dropped and told, and the link and the next me
 });
 
 describe("a gap of a queue group", () => {
-  test("of a group begins with what is not finished, and is nothing if all is", async () => {
+  test("begins with the first unfinished message, and is none if all are finished", async () => {
     const statuses = new Statuses();
     const client = await open(fake, { onStatus: statuses.onStatus });
     const received = new Received();
     await client.subscribe("fake", received.handler, { queue: "group" });
-    fake.onSubscribe = (ask) => void fake.accept(ask, ...(ask.message.qGroup === "" ? [msgProto({ sequence: BigInt(received.all.at(-1)!.sequence) })] : []));
+    // A peek sees the last message.
+    fake.onSubscribe = (ask) => {
+      const last = msgProto({ sequence: BigInt(received.all.at(-1)!.sequence) });
+      fake.accept(ask, ...(ask.message.qGroup === "" ? [last] : []));
+    };
     for (const sequence of [1n, 2n]) fake.deliver(msgProto({ sequence }));
     await received.until(2);
     fake.loseSession();

@@ -49,7 +49,7 @@ describe("handlers", () => {
     });
   });
 
-  test("wait within maxWaitingBytes; what is beyond is dropped, told once, and handled when it comes again", async () => {
+  test("wait within maxWaitingBytes; further messages are dropped, reported once, and handled later", async () => {
     const client = await open(fake, { onStatus: statuses.onStatus, maxWaitingBytes: 2_000 });
     const received = new Received();
     const first = deferred();
@@ -75,12 +75,13 @@ describe("handlers", () => {
 });
 
 describe("a handler that returns something like a promise", () => {
+  const rejectMine = (_: unknown, no: (error: unknown) => void): void => no(new Error("mine"));
   const broken: readonly (readonly [string, () => unknown])[] = [
     ["whose then throws", () => ({ then: () => { throw new Error("mine"); } })],
     ["whose then cannot be read", () => ({ get then(): never { throw new Error("mine"); } })],
-    ["that is a function", () => Object.assign(() => undefined, { then: (_: unknown, no: (error: unknown) => void) => no(new Error("mine")) })],
+    ["that is a function", () => Object.assign(() => undefined, { then: rejectMine })],
   ];
-  test.each(broken)("%s, has failed: the link stays, its place is free again, and a redelivery is handled", async (_, result) => {
+  test.each(broken)("%s, has failed: the link stays, the redelivery is handled", async (_, result) => {
     const client = await open(fake, { onStatus: statuses.onStatus });
     let failing = true;
     const subscription = await client.subscribe("fake", () => (failing ? result() : undefined), { concurrency: 1 });
@@ -113,7 +114,7 @@ describe("a handler that returns something like a promise", () => {
   });
 });
 
-test("a message that makes its listener close the subscription gets no handler any more", async () => {
+test("a message whose status makes the listener close the subscription gets no handler any more", async () => {
   const received = new Received();
   const client = await open(fake, {
     onStatus: (status) => {

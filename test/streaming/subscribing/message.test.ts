@@ -18,7 +18,10 @@ beforeEach(async () => {
 });
 
 /** The messages of a subscription that are delivered so. */
-async function receive(changes: Partial<MsgProto>[], options: SubscribeOptions = { manualAck: true }): Promise<Message[]> {
+async function receive(
+  changes: Partial<MsgProto>[],
+  options: SubscribeOptions = { manualAck: true },
+): Promise<Message[]> {
   const client = await open(fake);
   const received = new Received();
   await client.subscribe("fake", received.handler, options);
@@ -78,20 +81,27 @@ describe("a message", () => {
     expect(messages[1].data[0]).toBe(1);
   });
 
-  test.each([0, 1, 64, 65, 4095, 4096, 70_000])("has %d bytes of its own, as an array of the plain type", async (length) => {
-    const [one, two] = await receive([{ data: new Uint8Array(length).fill(1) }, { data: new Uint8Array(length).fill(2) }]);
+  /** Messages of this length, each filled with one of these bytes. */
+  const filled = (length: number, ...bytes: number[]): Partial<MsgProto>[] =>
+    bytes.map((byte) => ({ data: new Uint8Array(length).fill(byte) }));
+
+  const sizes = [0, 1, 64, 65, 4095, 4096, 70_000];
+  test.each(sizes)("has %d bytes of its own, as an array of the plain type", async (length) => {
+    const [one, two] = await receive(filled(length, 1, 2));
     one.data.fill(3);
     expect(Object.getPrototypeOf(two.data)).toBe(Uint8Array.prototype);
     expect([two.data.length, two.data.every((byte) => byte === 2)]).toEqual([length, true]);
     if (length <= 64 || length >= 4096) expect(two.data.buffer.byteLength).toBe(length);
   });
 
-  test.each([65, 1_000])("of %d bytes takes along what lies beside it when it is cloned, and its slice does not", async (length) => {
-    const [one, two] = await receive([{ data: new Uint8Array(length).fill(1) }, { data: new Uint8Array(length).fill(2) }]);
+  const pooled = [65, 1_000];
+  test.each(pooled)("of %d bytes takes along what lies beside it when cloned; its slice does not", async (length) => {
+    const [one, two] = await receive(filled(length, 1, 2));
     const clones = [one, two].map(({ data }) => structuredClone(data));
     for (const clone of clones) expect(clone.buffer.byteLength).toBeGreaterThanOrEqual(8 * 1024);
-    // The other one, for whoever looks. (The second may lie in a new piece.)
-    const found = clones.map((clone, i) => new Uint8Array(clone.buffer).filter((byte) => byte === 2 - i).length >= length);
+    // A clone has the bytes of the other message. (The second may lie in a new piece.)
+    const foreign = clones.map((clone, i) => new Uint8Array(clone.buffer).filter((byte) => byte === 2 - i));
+    const found = foreign.map((bytes) => bytes.length >= length);
     expect(found).toContain(true);
     const alone = structuredClone(one.data.slice());
     expect(alone.buffer.byteLength).toBe(length);
@@ -126,7 +136,7 @@ describe("a message", () => {
     expect(() => messages[4].json()).toThrow(SyntaxError);
   });
 
-  test("is acknowledged once, on its subscription's ack inbox, and false says that it can no longer be told", async () => {
+  test("is acknowledged once, on its subscription's ack inbox, and false says that this is too late", async () => {
     const client = await open(fake);
     const received = new Received();
     const subscription = await client.subscribe("fake", received.handler, { manualAck: true });

@@ -14,7 +14,7 @@ beforeEach(async () => {
   client = await open(server, { clientId: "me" });
 });
 
-/** A loop over so many messages, by a durable: what it leaves is kept. */
+/** A loop over `count` messages, by a durable: the server keeps what the loop leaves. */
 async function start(options: SubscribeOptions = {}, count = 0): Promise<Messages> {
   const messages = await client.messages("c", { durable: "d", ...options });
   for (let sequence = 1; sequence <= count; sequence++) server.publish("c", `message ${sequence}`);
@@ -82,7 +82,8 @@ describe("a loop over messages", () => {
     server.forget("me");
     server.cut();
     for (const next of [messages.next(), messages.next()]) {
-      await expect(next).rejects.toMatchObject({ code: "REFUSED", message: "subscribe c: too many subscriptions per channel" });
+      const message = "subscribe c: too many subscriptions per channel";
+      await expect(next).rejects.toMatchObject({ code: "REFUSED", message });
     }
     await expect(messages.next()).rejects.toMatchObject({ code: "REFUSED" });
   });
@@ -126,7 +127,7 @@ describe("next", () => {
 });
 
 describe("a drain", () => {
-  /** Waits until so many messages have come, taken by the loop or not. */
+  /** Waits until `count` messages have come, taken by the loop or not. */
   const received = (messages: Messages, count: number): Promise<boolean> =>
     until(`${count} messages have come`, () => messages.subscription.stats().received === count);
   const sequences = (unhandled: readonly Message[]): number[] => unhandled.map(({ sequence }) => sequence);
@@ -147,7 +148,8 @@ describe("a drain", () => {
     },
   );
 
-  test.each(["subscription", "client"] as const)("of the %s waits for the loop to come back from its message, which counts, and ends it", async (what) => {
+  const kinds = ["subscription", "client"] as const;
+  test.each(kinds)("of the %s waits until the loop comes back from its message, and ends the loop", async (what) => {
     const messages = await start({}, 3);
     await received(messages, 3);
     const seen: number[] = [];
@@ -212,7 +214,7 @@ test("messages wait until the loop asks for them, and are handled once it has le
   expect(stats()).toMatchObject({ waiting: 0, running: 0 });
 });
 
-test("whoever is told of a message that comes often may ask for the next one at once, and gets it after that", async () => {
+test("a listener that hears of a message that comes often may call next() at once, and gets the next one", async () => {
   const fake = await FakeStreaming.start();
   onTestFinished(() => fake.stop());
   const asked: Promise<IteratorResult<Message, undefined>>[] = [];
@@ -239,7 +241,7 @@ test("leaving while disconnected does not wait for the server", async () => {
   await until("the link is lost", () => client.state !== "registered");
   expect(await messages.return()).toEqual({ done: true, value: undefined });
   await server.up();
-  await until("the server is told", () => server.subscriptions("c")[0]?.online === false);
+  await until("the server has closed it", () => server.subscriptions("c")[0]?.online === false);
 });
 
 test("leaving while nobody is in charge waits for an answer no longer than requestTimeout", async () => {

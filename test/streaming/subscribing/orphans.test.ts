@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Orphans } from "../../../src/streaming/subscribing/orphans.ts";
 import { LateServer } from "../../support/late-server.ts";
 
-test("what was given up is closed, by its ack inbox if the server gave one", async () => {
+test("an orphan is closed, by its ack inbox if the server gave one", async () => {
   const server = new LateServer();
   const { registration, closed } = server;
   const orphans = new Orphans(server.requests);
@@ -14,7 +14,7 @@ test("what was given up is closed, by its ack inbox if the server gave one", asy
   expect(orphans.hasOpen).toBe(false);
 });
 
-test("if in doubt it is closed once more; of a year of attempts no more than the last few are kept for that", async () => {
+test("reopened orphans are closed once more; after many attempts only the last few are kept for that", async () => {
   const server = new LateServer();
   const { registration, closed } = server;
   const orphans = new Orphans(server.requests);

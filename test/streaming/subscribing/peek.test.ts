@@ -17,7 +17,8 @@ describe("a peek without an answer", () => {
   test("closes the subscription once more when the server accepts it too late", async () => {
     const server = new LateServer();
     const { registration, requests, closed } = server;
-    await new Peek(requests, new Orphans(requests)).readOne(registration, fromLast, 0, () => expect.fail("no message came"));
+    const peek = new Peek(requests, new Orphans(requests));
+    await peek.readOne(registration, fromLast, 0, () => expect.fail("no message came"));
     closed.length = 0;
     server.accept("_STAN.late");
     expect(closed).toEqual(["_STAN.late"]);

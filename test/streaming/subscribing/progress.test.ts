@@ -142,7 +142,7 @@ describe("a message", () => {
     expect(progress.isFinished(1)).toBe(true);
   });
 
-  test("of a new leader whose clock is behind the old one's raises no doubt", () => {
+  test("of a new leader whose clock is behind the old one's does not make the channel suspect", () => {
     const { progress } = start();
     expect(progress.receive(10, 1_000)).toBe(true);
     // The next leader, whose clock is late, stores 11. Then 10 comes again.
@@ -151,7 +151,7 @@ describe("a message", () => {
     expect(progress.receive(10, 1_001)).toBe(false);
   });
 
-  test("up to the highest, but later than all before, raises doubt that the channel is the same, until that is confirmed", () => {
+  test("up to the highest, but later than all before, makes the channel suspect until that is confirmed", () => {
     const { progress } = start();
     expect(progress.receive(10, 100)).toBe(true);
     expect(progress.receive(10, 100)).toBe(true);
@@ -222,7 +222,7 @@ describe("what is missing", () => {
     expect(progress.cursor).toBe(5);
   });
 
-  test("is told as skipped after two ack waits without interruption, once, and the cursor goes on", () => {
+  test("is reported as skipped after two ack waits without interruption, once, and the cursor goes on", () => {
     const { progress, told } = start();
     handle(progress, 1, 2, 5, 6);
     vi.advanceTimersByTime(1.9 * ackWait);
@@ -283,7 +283,7 @@ describe("what is missing", () => {
     expect(progress.cursor).toBe(1_001);
   });
 
-  test("may be before the first message if the link was lost before that came: the cursor stays unknown for a while", () => {
+  test("may be before the first message if the link was lost before: the cursor stays unknown for a while", () => {
     const { progress } = start();
     progress.interrupted();
     progress.established();
@@ -312,7 +312,7 @@ describe("what is missing", () => {
   });
 });
 
-test("at most 10 000 intervals are remembered; of what is forgotten is told, many at a time, and the run stays", () => {
+test("at most 10 000 intervals are remembered; more are forgotten and reported, many at a time; the run stays", () => {
   const { progress, told } = start();
   for (let i = 0; i < 10_000; i++) handle(progress, 1 + 2 * i);
   expect(told.forgotten).toEqual([]);
@@ -328,7 +328,7 @@ test("at most 10 000 intervals are remembered; of what is forgotten is told, man
   progress.stop();
 });
 
-test("what was finished and forgotten is not told as skipped: it was delivered", () => {
+test("what was finished and forgotten is not reported as skipped: it was delivered", () => {
   const { progress, told } = start();
   for (let i = 0; i <= 10_000; i++) handle(progress, 1 + 2 * i);
   expect(told.forgotten).toEqual([[3, 2_001]]);

@@ -25,7 +25,7 @@ describe("the acks of the last messages", () => {
     await until("they are acknowledged after all", () => server.subscriptions("c")[0]?.pending.length === 0);
   });
 
-  test("are not repeated in a channel that has begun anew, where other messages have their numbers", async () => {
+  test("are not repeated in a channel that was reset, where other messages have their sequences", async () => {
     const client = await open(fake);
     const received = new Received();
     let failures = 0;

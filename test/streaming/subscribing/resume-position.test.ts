@@ -29,7 +29,9 @@ describe("a subscription that has received nothing", () => {
 
 describe("a subscription to begin with the last message, whose delivery was lost with the session", () => {
   /** Three messages are stored, an hour passes, and the last one is delivered into a link that is lost. */
-  async function lose(meanwhile: (server: StreamingServer) => void): Promise<{ received: Received; server: StreamingServer }> {
+  async function lose(
+    meanwhile: (server: StreamingServer) => void,
+  ): Promise<{ received: Received; server: StreamingServer }> {
     const server = await embedded();
     const client = await open(server, { clientId: "me", requestTimeout: 300 });
     for (const text of ["one", "two", "three"]) server.publish("c", text);
@@ -70,7 +72,7 @@ describe("a subscription to begin with the last message, whose delivery was lost
   });
 });
 
-test("a durable that has received nothing is not looked for: the server knows where it is", async () => {
+test("a durable that has received nothing needs no peek: the server knows its position", async () => {
   const statuses = new Statuses();
   const client = await open(fake, { onStatus: statuses.onStatus });
   await client.subscribe("fake", () => undefined, { durable: "d", startAt: "lastReceived" });

@@ -11,6 +11,7 @@ beforeEach(async () => {
   onTestFinished(() => fake.stop());
 });
 
+const longAgo = { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 9_223_372_036_854_000_000n };
 const positions: readonly (readonly [SubscribeOptions["startAt"], Partial<SubscriptionRequest>])[] = [
   [undefined, { startPosition: StartPosition.NewOnly }],
   ["newOnly", { startPosition: StartPosition.NewOnly }],
@@ -19,10 +20,10 @@ const positions: readonly (readonly [SubscribeOptions["startAt"], Partial<Subscr
   [{ sequence: 2 ** 53 - 1 }, { startPosition: StartPosition.SequenceStart, startSequence: 2n ** 53n - 1n }],
   [{ ago: 1_500 }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 1_500_000_000n }],
   [{ ago: 0.5 }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 1_000_000n }],
-  // As long ago as an int64 can say, which is before 1970.
-  [{ ago: 9.5e12 }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 9_223_372_036_854_000_000n }],
-  [{ ago: Number.MAX_SAFE_INTEGER }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 9_223_372_036_854_000_000n }],
-  [{ time: new Date(-8.64e15) }, { startPosition: StartPosition.TimeDeltaStart, startTimeDelta: 9_223_372_036_854_000_000n }],
+  // The most that an int64 can hold, which is before 1970.
+  [{ ago: 9.5e12 }, longAgo],
+  [{ ago: Number.MAX_SAFE_INTEGER }, longAgo],
+  [{ time: new Date(-8.64e15) }, longAgo],
   [{ time: new Date(8e15) }, { startPosition: StartPosition.NewOnly, startTimeDelta: 0n }],
 ];
 test.each(positions)("asks to start at %o", async (startAt, expected) => {

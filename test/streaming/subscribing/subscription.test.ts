@@ -15,7 +15,8 @@ describe("subscribing", () => {
     async (words) => {
       const client = await open(fake);
       fake.onSubscribe = (ask) => ask.answer(subscriptionResponse("", words));
-      await expect(client.subscribe("fake", () => {})).rejects.toMatchObject({ code: "REFUSED", message: `subscribe fake: ${words}` });
+      const refused = { code: "REFUSED", message: `subscribe fake: ${words}` };
+      await expect(client.subscribe("fake", () => {})).rejects.toMatchObject(refused);
       expect(client.ready).toBe(true);
       fake.onSubscribe = (ask) => void fake.accept(ask);
       expect((await client.subscribe("fake", () => {})).state).toBe("subscribed");

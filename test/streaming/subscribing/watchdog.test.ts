@@ -7,19 +7,19 @@ import { until } from "../../support/until.ts";
 vi.mock("../../../src/core-nats/clock.ts", () => import("../../support/fakeable-clock.ts"));
 
 describe.concurrent("a silent subscription", () => {
-  test("is looked at once after an outage, if it is healthy, and not without an outage", () =>
+  test("gets one peek after an outage, if it is healthy, and none without an outage", () =>
     Forgetful.run({}, async (server) => {
       server.deliver(1, 2);
       await server.received.until(2);
       await server.cut();
-      await until("it was looked at", () => server.looks.length > 0);
+      await until("it gets a peek", () => server.peeks.length > 0);
       const pings = server.fake.pings.length;
       await until("many pings later", () => server.fake.pings.length > pings + 6);
-      expect(server.looks).toHaveLength(1);
+      expect(server.peeks).toHaveLength(1);
       expect(server.asks).toHaveLength(1);
     }));
 
-  test("is asked for again when this client has published a lot to its channel, and it got nothing", () =>
+  test("is requested again when this client has published a lot to its channel, and it got nothing", () =>
     Forgetful.run({}, async (server) => {
       server.deliver(1);
       await server.received.until(1);
@@ -29,7 +29,7 @@ describe.concurrent("a silent subscription", () => {
       expect(again!.reason).toBe("nothing came for 5 s, and the channel has messages up to 2");
     }));
 
-  test("that has received something after the outage is not looked at", () =>
+  test("that has received a message after the outage gets no peek", () =>
     Forgetful.run({}, async (server) => {
       server.deliver(1);
       await server.received.until(1);
@@ -38,7 +38,7 @@ describe.concurrent("a silent subscription", () => {
       await server.received.until(2);
       const pings = server.fake.pings.length;
       await until("many pings later", () => server.fake.pings.length > pings + 7);
-      expect(server.looks).toEqual([]);
+      expect(server.peeks).toEqual([]);
     }));
 });
 
@@ -68,7 +68,7 @@ describe("a watchdog", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("counts from the end of the last handler, and forgets a subscription that receives a message or is unwatched", () => {
+  test("counts from the end of the last handler, and drops a subscription that receives a message", () => {
     const watchdog = new Watchdog();
     const [busy, fed, gone] = [new Watched(), new Watched(), new Watched()];
     for (const subscription of [busy, fed, gone]) watchdog.watch(subscription);
