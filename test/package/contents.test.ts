@@ -18,7 +18,7 @@ const MOST_FILES = 80;
 /** Bytes. */
 const MOST_UNPACKED = 450_000;
 /** What `import "nats-streaming-client"` loads. */
-const MOST_LOADED = 200_000;
+const MOST_LOADED = 205_000;
 const MOST_TESTING = 80_000;
 
 interface Manifest {
