@@ -175,8 +175,45 @@ describeWithServer("publishing many", () => {
     wrong.push({ data: "x", reply: 7 }, { data: "x", replay: "y" });
     for (const item of wrong) {
       const many = client.publishMany(fresh("channel"), ["a", item as string, "b"]);
-      const cause = expect.any(TypeError);
-      await expect(many).rejects.toMatchObject({ code: "ABORTED", cause, stored: 1, firstUncertain: 1 });
+      const failed = { stored: 1, firstUncertain: 1, failed: 1, failures: [{ index: 1, code: "ABORTED" }] };
+      await expect(many).rejects.toMatchObject({ code: "ABORTED", cause: expect.any(TypeError), ...failed });
+    }
+  });
+
+  test("something in an async source that cannot be published closes the source", async () => {
+    const client = await open(server());
+    const wrong: unknown[] = [7, { data: 7 }, { data: "x", replay: "y" }];
+    for (const item of wrong) {
+      let closed = false;
+      async function* source(): AsyncGenerator<string> {
+        try {
+          yield "a";
+          yield item as string;
+        } finally {
+          closed = true;
+        }
+      }
+      const many = client.publishMany(fresh("channel"), source());
+      await expect(many).rejects.toMatchObject({ code: "ABORTED", stored: 1, failed: 1 });
+      expect(closed).toBe(true);
+    }
+  });
+
+  test("an async source need not answer with promises, and answers that are no objects end it with a TypeError", async () => {
+    const client = await open(server());
+    const answering = (next: () => unknown): AsyncIterable<string> => ({
+      [Symbol.asyncIterator]: () => ({ next }) as AsyncIterator<string>,
+    });
+    let drawn = 0;
+    const atOnce = answering(() => ({ done: ++drawn === 3, value: "x" }));
+    expect(await client.publishMany(fresh("channel"), atOnce)).toBe(2);
+    for (const answer of [undefined, null, 7]) {
+      // A source that goes on for ever would let nothing else run: not even the time limit of this test.
+      let left = 1_000;
+      const endless = new Error("drawn again and again");
+      const source = answering(() => (left-- > 0 ? Promise.resolve(answer) : Promise.reject(endless)));
+      const many = client.publishMany(fresh("channel"), source);
+      await expect(many).rejects.toMatchObject({ code: "ABORTED", cause: expect.any(TypeError), stored: 0 });
     }
   });
 

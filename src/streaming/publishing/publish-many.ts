@@ -92,10 +92,15 @@ class Batch {
     while (this.#end === undefined) {
       const result = await new Promise<IteratorResult<PublishItem> | undefined>((resolve, reject) => {
         this.#wake = () => resolve(undefined);
-        iterator.next().then(resolve, reject);
+        // As `for await` does: a source may answer without a promise, and must answer with an object.
+        Promise.resolve(iterator.next()).then(resolve, reject);
       });
       if (result?.done === true) return;
-      if (result !== undefined && this.#end === undefined) this.#publish(result.value);
+      if (this.#end !== undefined) break;
+      if (typeof result !== "object" || result === null) {
+        throw new TypeError("next() of the source must resolve with an object");
+      }
+      this.#publish(result.value);
       if (this.#publisher.hasBacklog) await this.#publisher.backlogCleared();
     }
     // Nobody awaits it: a source that has nothing to yield answers only when it has something.
@@ -106,13 +111,17 @@ class Batch {
     const index = this.#taken++;
     let data = item as string | Uint8Array;
     let options = this.#publishOptions;
-    if (isMessage(item)) {
-      data = item.data;
-      if (item.reply !== undefined) options = { ...options, reply: item.reply };
-    }
     this.#unsettled++;
     const stored = (): void => this.#itemStored(index);
     const failed = (error: unknown): void => this.#itemFailed(index, error);
+    try {
+      if (isMessage(item)) {
+        data = item.data;
+        if (item.reply !== undefined) options = { ...options, reply: item.reply };
+      }
+    } catch (error) {
+      return failed(error);
+    }
     this.#publisher.accept(this.#subject, data, options, stored, failed);
   }
 
@@ -134,9 +143,8 @@ class Batch {
 
   #itemFailed(index: number, error: unknown): void {
     this.#failed++;
-    if (error instanceof StreamingError && this.#failures.length < MOST_FAILURES) {
-      this.#failures.push({ index, code: error.code });
-    }
+    const code = error instanceof StreamingError ? error.code : "ABORTED";
+    if (this.#failures.length < MOST_FAILURES) this.#failures.push({ index, code });
     this.#stop(error);
     this.#settled();
   }
