@@ -353,11 +353,14 @@ export class Client {
     this.#subscriptions.add(subscription);
     const unlisten = signal === undefined ? noop : onAbort(() => void subscription.close(), signal);
     try {
+      if (signal !== undefined) await settled(ready, signal);
+      if (aborted()) {
+        // The server is told of the end as soon as it can be. In an outage nobody waits for that.
+        await settledWithin(this.#settings.requestTimeout, subscription.closed);
+        throw abortedBy(signal, `subscribe ${subject}`);
+      }
       await ready;
       return subscription;
-    } catch (error) {
-      await subscription.closed;
-      throw aborted() ? abortedBy(signal, `subscribe ${subject}`) : error;
     } finally {
       unlisten();
     }

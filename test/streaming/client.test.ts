@@ -2,7 +2,9 @@ import { inspect } from "node:util";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Client, PublishOptions, SubscribeOptions } from "../../src/index.ts";
 import { connect, NatsError, StreamingError } from "../../src/index.ts";
-import { fresh, open, optionsFor, range, Received, Statuses } from "../support/clients.ts";
+import { settledWithin } from "../../src/core-nats/async.ts";
+import type { StreamingServer } from "../../src/testing/server.ts";
+import { embedded, fresh, open, optionsFor, range, Received, Statuses } from "../support/clients.ts";
 import {
   FakeStreaming,
   msgProto,
@@ -48,6 +50,38 @@ describe("connect", () => {
     controller.abort();
     await client.publish("fake", "still here");
     expect(client.state).toBe("registered");
+  });
+});
+
+describe("the signal of a subscribe that has asked", () => {
+  type Act = (server: StreamingServer) => unknown;
+  const cases: readonly (readonly [string, Act, Act])[] = [
+    ["while nothing is answered", (server) => server.pause(), (server) => server.resume()],
+    ["while nobody is in charge", (server) => server.stepDown(), (server) => server.lead()],
+    ["in an outage that nobody has noticed", (server) => server.down(), (server) => server.up()],
+    ["whose answer is lost", (server) => server.swallow("SubscriptionResponse"), () => undefined],
+    ["that is answered later", (server) => [server.pause(), setTimeout(() => server.resume(), 150)], () => undefined],
+  ];
+
+  test.each(cases)("rejects it within requestTimeout, and nothing is left at the server: %s", async (_, begin, end) => {
+    const server = await embedded();
+    const requestTimeout = 400;
+    const client = await open(server, { requestTimeout, reconnectDelay: () => 10, onStatus: () => {} });
+    for (const options of [{}, { durable: "d" }]) {
+      await begin(server);
+      const controller = new AbortController();
+      const given = client.subscribe("c", () => undefined, { ...options, signal: controller.signal });
+      const rejected = expect(given).rejects.toMatchObject({ code: "ABORTED", cause: "enough" });
+      await settledWithin(50, given);
+      controller.abort("enough");
+      expect(await settledWithin(requestTimeout + 300, given)).toBe(true);
+      await rejected;
+      await end(server);
+      await until("nothing is left", () => client.stats().subscriptions === 0);
+      expect(server.subscriptions("c").filter(({ online }) => online)).toEqual([]);
+      // What is to be closed does not stand in the way of the next.
+      await (await client.subscribe("c", () => undefined, options)).unsubscribe();
+    }
   });
 });
 
