@@ -23,6 +23,22 @@ describeWithServer("with concurrency 1 and messages sent ahead", () => {
     expect(got.sequences).toEqual([1, 2, 2, 2, 3, 4, 5, 6]);
   });
 
+  test.each([{ queue: "q" }, { queue: "q", durable: "d" }])("a group of one is in order with maxInFlight 1, and holds back nothing with more: %o", async (more) => {
+    const client = await open(server());
+    for (const maxInFlight of [1, 10]) {
+      const channel = fresh("channel");
+      const got = new Received();
+      let failures = 0;
+      await client.subscribe(channel, (message) => {
+        got.handler(message);
+        if (message.sequence === 2 && failures++ < 1) throw new Error("not yet");
+      }, { ...options, ...more, maxInFlight });
+      await publishAll(client, channel, range(1, 6).map(String));
+      await got.until(7);
+      expect(got.sequences).toEqual(maxInFlight === 1 ? [1, 2, 2, 3, 4, 5, 6] : [1, 2, 3, 4, 5, 6, 2]);
+    }
+  });
+
   test("also through an outage, and nothing is handled twice", async () => {
     const proxy = await proxyTo(server());
     const client = await open(proxy);

@@ -199,7 +199,7 @@ describeWithServer("publishing many", () => {
     }
   });
 
-  test("an async source may answer without promises; answers that are no objects end it, with a TypeError", async () => {
+  test("an async source may answer without promises; answers that are no objects end it by a TypeError", async () => {
     const client = await open(server());
     const answering = (next: () => unknown): AsyncIterable<string> => ({
       [Symbol.asyncIterator]: () => ({ next }) as AsyncIterator<string>,

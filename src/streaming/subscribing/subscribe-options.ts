@@ -31,7 +31,8 @@ export interface SubscribeOptions {
   /** How many new messages the server sends ahead of acks. Default: {@link SubscribeOptions.concurrency}, or 100. */
   maxInFlight?: number | undefined;
   /**
-   * How many handlers run at once. With 1, messages are handled in order. Default:
+   * How many handlers run at once. With 1, messages are handled in order; in a queue group only if
+   * {@link SubscribeOptions.maxInFlight} is 1, too, and while it has one member. Default:
    * {@link SubscribeOptions.maxInFlight}, or 100.
    */
   concurrency?: number | undefined;
