@@ -14,6 +14,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   qgroup: "queue",
   group: "queue",
   deliverallavailable: "startAt",
+  startposition: "startAt",
   startsequence: "startAt",
   starttime: "startAt",
   rejectunauthorized: "ca",
@@ -34,12 +35,12 @@ export function checkChannel(subject: string): void {
  * @throws TypeError
  */
 export function checkNames(call: string, names: readonly string[], options: object, form: string): void {
-  if (typeof options !== "object" || options === null) {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw new TypeError(`the options of ${call} must be an object: ${form}`);
   }
   for (const option of Object.keys(options)) {
     if (names.includes(option)) continue;
-    const meant = similar(option.toLowerCase(), names);
+    const meant = similar(option.toLowerCase().replace(/_/g, ""), names);
     const question = meant === undefined ? "" : `; did you mean ${meant}?`;
     throw new TypeError(`${call} has no option ${JSON.stringify(option.slice(0, 64))}${question}`);
   }

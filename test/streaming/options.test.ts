@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { connect } from "../../src/index.ts";
-import type { ConnectOptions, SubscribeOptions } from "../../src/index.ts";
+import type { ConnectOptions, StartAt, SubscribeOptions } from "../../src/index.ts";
 import { checkChannel } from "../../src/streaming/checks.ts";
 import { checkConnectOptions } from "../../src/streaming/connect-options.ts";
 import { checkDrainOptions } from "../../src/streaming/drain-options.ts";
@@ -161,6 +161,7 @@ describe("options of connect", () => {
     ["maxPubAcksInflight", "maxPubAcksInFlight"],
     ["ackTimeout", "publishTimeout"],
     ["stanPingInterval", "pingInterval"],
+    ["client_id", "clientId"],
     ["token", "auth"],
   ])("%s is not an option of connect, and %s is meant", (option, meant) => {
     const message = refusal(() => checkConnectOptions({ [option]: "x" } as unknown as ConnectOptions));
@@ -175,6 +176,11 @@ describe("options of connect", () => {
     ["ackWaitMillis", "ackWait"],
     ["manualAckMode", "manualAck"],
     ["deliverAllAvailable", "startAt"],
+    ["startPosition", "startAt"],
+    ["start_position", "startAt"],
+    ["durable_name", "durable"],
+    ["ack_wait_in_sec", "ackWait"],
+    ["max_in_flight", "maxInFlight"],
   ])("%s is not an option of subscribe, and %s is meant", (option, meant) => {
     expect(refusal(() => checkSubscribeOptions({ [option]: "x" } as SubscribeOptions))).toBe(
       `subscribe has no option "${option}"; did you mean ${meant}?`,
@@ -185,6 +191,9 @@ describe("options of connect", () => {
     const wrong = "test-cluster" as unknown as ConnectOptions;
     expect(refusal(() => checkConnectOptions(wrong))).toBe(
       "the options of connect must be an object: connect({ clusterId, clientId, servers })",
+    );
+    expect(refusal(() => checkSubscribeOptions([] as SubscribeOptions))).toBe(
+      'the options of subscribe must be an object: subscribe(subject, handler, { startAt: "first" })',
     );
     expect(refusal(() => checkMessagesOptions("first" as SubscribeOptions))).toBe(
       'the options of messages must be an object: messages(subject, { startAt: "first" })',
@@ -329,6 +338,11 @@ describe("options of subscribe", () => {
   });
 
   test.each([
+    [{ sequence: undefined }, "startAt"],
+    [{ time: undefined }, "startAt"],
+    [{ sequence: 1, time: new Date(0) }, "startAt"],
+    [[], "startAt"],
+    [new Date(0), "startAt"],
     [{ sequence: 0 }, "startAt.sequence"],
     [{ sequence: 1.5 }, "startAt.sequence"],
     [{ sequence: 2 ** 53 }, "startAt.sequence"],
@@ -384,6 +398,19 @@ describe("options of subscribe", () => {
     expect(refusal(() => checkSubscribeOptions(misspelt))).toBe(
       'subscribe has no option "durableName"; did you mean durable?',
     );
+  });
+
+  test("a start with another name is refused, and the right one named", () => {
+    const startAt = { seq: 1 } as unknown as StartAt;
+    expect(refusal(() => checkSubscribeOptions({ startAt }))).toBe('startAt has no option "seq"; did you mean sequence?');
+  });
+
+  test("a start is copied: what the caller does with its object later changes nothing", () => {
+    const [sequence, time] = [{ sequence: 5 }, { time: new Date(7) }];
+    const checked = [sequence, time].map((startAt) => checkSubscribeOptions({ startAt }).startAt);
+    sequence.sequence = NaN;
+    time.time.setTime(NaN);
+    expect(checked).toEqual([{ sequence: 5 }, { time: new Date(7) }]);
   });
 
   test("every start position is taken as it is", () => {

@@ -97,31 +97,29 @@ export function checkMessagesOptions(options: Omit<SubscribeOptions, "concurrenc
   return checkSubscribeOptions(options, "messages");
 }
 
+/** A copy: a subscription asks for its start again and again, and the caller's object may change. */
 function startAt(value: StartAt | undefined): StartAt {
   if (value === undefined) return "newOnly";
   if (value === "newOnly" || value === "lastReceived" || value === "first") return value;
-  if (typeof value === "object" && value !== null) {
-    if ("sequence" in value) {
-      integer("startAt.sequence", value.sequence, 1, 1, Number.MAX_SAFE_INTEGER);
-      return value;
-    }
-    if ("time" in value) {
-      if (isDate(value.time)) return value;
-      bad("startAt.time", "must be a valid Date", value.time);
-    }
-    if ("ago" in value) {
-      if (typeof value.ago === "number" && value.ago >= 0 && value.ago <= Number.MAX_SAFE_INTEGER) return value;
-      bad("startAt.ago", "must be a number of milliseconds, 0 or more", value.ago);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    checkNames("startAt", ["sequence", "time", "ago"], value, "{ sequence }");
+    const { sequence, time, ago } = value as { readonly sequence?: number; readonly time?: Date; readonly ago?: number };
+    if ([sequence, time, ago].filter((start) => start !== undefined).length === 1) {
+      if (sequence !== undefined) return { sequence: integer("startAt.sequence", sequence, 1, 1, Number.MAX_SAFE_INTEGER) };
+      if (time !== undefined) return { time: new Date(instantOf(time) ?? bad("startAt.time", "must be a valid Date", time)) };
+      if (typeof ago === "number" && ago >= 0 && ago <= Number.MAX_SAFE_INTEGER) return { ago };
+      bad("startAt.ago", "must be a number of milliseconds, 0 or more", ago);
     }
   }
   return bad("startAt", 'must be "newOnly", "lastReceived", "first", { sequence }, { time } or { ago }', value);
 }
 
-/** Returns true for a valid date, also of another realm: a vm context and jsdom have a Date class of their own. */
-function isDate(value: unknown): boolean {
+/** The time of a valid date, also of another realm: a vm context and jsdom have a Date class of their own. */
+function instantOf(date: unknown): number | undefined {
   try {
-    return !Number.isNaN(Date.prototype.getTime.call(value));
+    const time = Date.prototype.getTime.call(date);
+    return Number.isNaN(time) ? undefined : time;
   } catch {
-    return false;
+    return undefined;
   }
 }
