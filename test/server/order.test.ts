@@ -23,7 +23,8 @@ describeWithServer("with concurrency 1 and messages sent ahead", () => {
     expect(got.sequences).toEqual([1, 2, 2, 2, 3, 4, 5, 6]);
   });
 
-  test.each([{ queue: "q" }, { queue: "q", durable: "d" }])("a group of one is in order with maxInFlight 1, and holds back nothing with more: %o", async (more) => {
+  const groups = [{ queue: "q" }, { queue: "q", durable: "d" }];
+  test.each(groups)("a group of one is in order with maxInFlight 1 alone: %o", async (more) => {
     const client = await open(server());
     for (const maxInFlight of [1, 10]) {
       const channel = fresh("channel");

@@ -402,7 +402,8 @@ describe("options of subscribe", () => {
 
   test("a start with another name is refused, and the right one named", () => {
     const startAt = { seq: 1 } as unknown as StartAt;
-    expect(refusal(() => checkSubscribeOptions({ startAt }))).toBe('startAt has no option "seq"; did you mean sequence?');
+    const message = refusal(() => checkSubscribeOptions({ startAt }));
+    expect(message).toBe('startAt has no option "seq"; did you mean sequence?');
   });
 
   test("a start is copied: what the caller does with its object later changes nothing", () => {

@@ -103,10 +103,14 @@ function startAt(value: StartAt | undefined): StartAt {
   if (value === "newOnly" || value === "lastReceived" || value === "first") return value;
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     checkNames("startAt", ["sequence", "time", "ago"], value, "{ sequence }");
-    const { sequence, time, ago } = value as { readonly sequence?: number; readonly time?: Date; readonly ago?: number };
+    const { sequence, time, ago } = value as { sequence?: number; time?: Date; ago?: number };
     if ([sequence, time, ago].filter((start) => start !== undefined).length === 1) {
-      if (sequence !== undefined) return { sequence: integer("startAt.sequence", sequence, 1, 1, Number.MAX_SAFE_INTEGER) };
-      if (time !== undefined) return { time: new Date(instantOf(time) ?? bad("startAt.time", "must be a valid Date", time)) };
+      if (sequence !== undefined) {
+        return { sequence: integer("startAt.sequence", sequence, 1, 1, Number.MAX_SAFE_INTEGER) };
+      }
+      if (time !== undefined) {
+        return { time: new Date(instantOf(time) ?? bad("startAt.time", "must be a valid Date", time)) };
+      }
       if (typeof ago === "number" && ago >= 0 && ago <= Number.MAX_SAFE_INTEGER) return { ago };
       bad("startAt.ago", "must be a number of milliseconds, 0 or more", ago);
     }
