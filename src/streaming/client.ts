@@ -1,4 +1,4 @@
-import { anySignal, noop, onAbort, settled, settledWithin } from "../core-nats/async.ts";
+import { anySignal, onAbort, settled, settledWithin } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { bad, checkChannel } from "./checks.ts";
@@ -13,7 +13,7 @@ import type { PublishItem, PublishManyOptions, PublishOptions } from "./publishi
 import { Publisher } from "./publishing/publisher.ts";
 import { Supervisor } from "./session/supervisor.ts";
 import type { Settings } from "./settings.ts";
-import { abortedBy } from "./signal.ts";
+import { abortedBy, follow } from "./signal.ts";
 import type { Signal } from "./signal.ts";
 import type { ClientStats } from "./stats.ts";
 import { notifier } from "./status.ts";
@@ -104,15 +104,17 @@ export class Client {
   static async connect(checked: Connect): Promise<Client> {
     const { signal } = checked;
     const client = new Client(checked);
-    const unlisten = signal === undefined ? undefined : onAbort(() => client.#supervisor.close(), signal);
+    const { lifetime, release } = follow(signal);
+    const unlisten = onAbort(() => client.#supervisor.close(), lifetime);
     try {
       await client.#supervisor.first;
       return client;
     } catch (error) {
       await client.closed;
-      throw signal?.aborted === true ? abortedBy(signal, "connect") : error;
+      throw lifetime.aborted ? abortedBy(signal, "connect") : error;
     } finally {
-      unlisten?.();
+      unlisten();
+      release();
     }
   }
 
@@ -277,13 +279,13 @@ export class Client {
    * ```
    */
   async drain(options: DrainOptions = {}): Promise<DrainReport> {
-    const { timeout, endings } = checkDrainOptions(options);
+    const { timeout, signal } = checkDrainOptions(options);
     this.#draining = true;
     const before = this.#publisher.stats().unconfirmed;
     const end = elapsed() + timeout;
     const left = (): number => Math.max(1, end - elapsed());
-    // All subscriptions share one listener of the caller's signal.
-    const { lifetime: enough, release } = anySignal(this.#ending, ...endings);
+    const given = follow(signal);
+    const { lifetime: enough, release } = anySignal(this.#ending, given.lifetime);
     const finishing = [...this.#subscriptions].map((subscription) => subscription.finishHandlers(left(), enough));
     const unhandled = await Promise.all(finishing);
     await this.#publisher.drain(left(), enough);
@@ -292,6 +294,7 @@ export class Client {
       await settledWithin(left(), this.#supervisor.registered(enough), enough);
     }
     release();
+    given.release();
     if (this.state === "registered") {
       const closing = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
       await settledWithin(Math.min(left(), this.#settings.requestTimeout), closing);
@@ -335,34 +338,33 @@ export class Client {
     settings: SubscribeSettings,
     signal: Signal | undefined,
   ): Promise<SubscriptionImpl> {
-    const holder = (): SubscriptionImpl | undefined => this.#holderOf(subject, settings);
-    // A durable is free soon if this client is closing its subscription.
-    for (let other = holder(); other !== undefined; other = holder()) {
-      if (!other.isClosing) {
-        const reason = `this client has a subscription with durable ${other.durable} already`;
-        throw new StreamingError("REFUSED", `subscribe ${subject}: ${reason}`);
-      }
-      if (!(await settled(other.closed, this.#ending, ...(signal === undefined ? [] : [signal])))) break;
-    }
-    if (this.#draining || this.state === "closed") {
-      throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
-    }
-    const aborted = (): boolean => signal?.aborted === true;
-    if (aborted()) throw abortedBy(signal, `subscribe ${subject}`);
-    const { subscription, ready } = SubscriptionImpl.start(this.#context, subject, handler, settings);
-    this.#subscriptions.add(subscription);
-    const unlisten = signal === undefined ? noop : onAbort(() => void subscription.close(), signal);
+    const { lifetime, release } = follow(signal);
     try {
-      if (signal !== undefined) await settled(ready, signal);
-      if (aborted()) {
+      const holder = (): SubscriptionImpl | undefined => this.#holderOf(subject, settings);
+      // A durable is free soon if this client is closing its subscription.
+      for (let other = holder(); other !== undefined; other = holder()) {
+        if (!other.isClosing) {
+          const reason = `this client has a subscription with durable ${other.durable} already`;
+          throw new StreamingError("REFUSED", `subscribe ${subject}: ${reason}`);
+        }
+        if (!(await settled(other.closed, this.#ending, lifetime))) break;
+      }
+      if (this.#draining || this.state === "closed") {
+        throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
+      }
+      if (lifetime.aborted) throw abortedBy(signal, `subscribe ${subject}`);
+      const { subscription, ready } = SubscriptionImpl.start(this.#context, subject, handler, settings);
+      this.#subscriptions.add(subscription);
+      await settled(ready, lifetime);
+      if (lifetime.aborted) {
         // The server is told of the end as soon as it can be. In an outage nobody waits for that.
-        await settledWithin(this.#settings.requestTimeout, subscription.closed);
+        await settledWithin(this.#settings.requestTimeout, subscription.close());
         throw abortedBy(signal, `subscribe ${subject}`);
       }
       await ready;
       return subscription;
     } finally {
-      unlisten();
+      release();
     }
   }
 

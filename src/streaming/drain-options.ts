@@ -1,4 +1,3 @@
-import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import { checkNames, milliseconds } from "./checks.ts";
 import { checkSignal } from "./signal.ts";
 import type { Signal } from "./signal.ts";
@@ -16,11 +15,11 @@ export interface DrainOptions {
 /** @internal The names of the options of `drain`. */
 export const DRAIN_OPTIONS = ["timeout", "signal"] as const;
 
-/** @internal The longest wait, and the signals that end it before. @throws TypeError */
-export function checkDrainOptions(options: DrainOptions): { timeout: number; endings: readonly AbortSignalLike[] } {
+/** @internal The longest wait, and the signal that ends it before. @throws TypeError */
+export function checkDrainOptions(options: DrainOptions): { timeout: number; signal: Signal | undefined } {
   const example = typeof options === "number" ? String(options) : "20_000";
   checkNames("drain", DRAIN_OPTIONS, options, `drain({ timeout: ${example} })`);
   const { timeout, signal } = options;
   checkSignal(signal);
-  return { timeout: milliseconds("timeout", timeout, 20_000), endings: signal === undefined ? [] : [signal] };
+  return { timeout: milliseconds("timeout", timeout, 20_000), signal };
 }

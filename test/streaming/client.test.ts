@@ -85,6 +85,39 @@ describe("the signal of a subscribe that has asked", () => {
   });
 });
 
+test("however many calls are given one signal, few listen to it, and none when all are settled", async () => {
+  const server = await embedded();
+  const controller = new AbortController();
+  const { signal } = controller;
+  let [listening, most] = [0, 0];
+  for (const [name, change] of [["addEventListener", 1], ["removeEventListener", -1]] as const) {
+    const original = signal[name].bind(signal) as (type: "abort", listener: () => void) => void;
+    signal[name] = (type: "abort", listener: () => void): void => {
+      original(type, listener);
+      listening += change;
+      most = Math.max(most, listening);
+    };
+  }
+  const many = range(1, 20);
+  const options = (i: number): object => ({ clientId: fresh(`client${i}`), signal, requestTimeout: 200, onStatus: () => {} });
+  const clients = await Promise.all(many.map((i) => open(server, options(i))));
+  const client = clients[0]!;
+  const subscriptions = await Promise.all(many.map((i) => client.subscribe(`c${i}`, () => undefined, { signal })));
+  await Promise.all(many.map((i) => client.publishMany(`c${i}`, ["x", "y"], { signal })));
+  await Promise.all(subscriptions.map((subscription) => subscription.drain({ signal })));
+  await Promise.all(clients.slice(1).map((other) => other.drain({ signal })));
+  expect(listening).toBe(0);
+  server.pause();
+  const given = many.map((i) => client.subscribe(`d${i}`, () => undefined, { signal }));
+  const rejected = Promise.all(given.map((one) => expect(one).rejects.toMatchObject({ code: "ABORTED" })));
+  controller.abort();
+  await rejected;
+  server.resume();
+  expect(listening).toBe(0);
+  // One for publishes, one for all else.
+  expect(most).toBe(2);
+});
+
 describe("calls with wrong arguments", () => {
   // What is wrong is the point.
   const wrong: readonly (readonly [string, (client: Client) => Promise<unknown>])[] = [

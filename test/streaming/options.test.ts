@@ -467,7 +467,7 @@ test.each(badTimes)("a drain's timeout may not be %o", (value, shown) => {
 });
 
 test("a drain takes an object of known options, and says how a number is meant", () => {
-  expect(checkDrainOptions({})).toEqual({ timeout: 20_000, endings: [] });
+  expect(checkDrainOptions({})).toEqual({ timeout: 20_000, signal: undefined });
   expect(refusal(() => checkDrainOptions(500 as unknown as object))).toContain(
     "must be an object: drain({ timeout: 500 })",
   );

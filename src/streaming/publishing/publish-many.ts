@@ -3,6 +3,7 @@ import { isBytes } from "../../core-nats/text.ts";
 import { checkChannel } from "../checks.ts";
 import { PublishManyError, StreamingError } from "../errors.ts";
 import type { PublishFailure } from "../errors.ts";
+import { follow } from "../signal.ts";
 import { checkPublishItem, checkPublishManyOptions } from "./publish-options.ts";
 import type { PublishItem, PublishManyOptions, PublishOptions } from "./publish-options.ts";
 import type { Publisher } from "./publisher.ts";
@@ -64,7 +65,8 @@ class Batch {
     const { signal } = this.#options;
     const aborted = (): void => this.#stop(this.#error("ABORTED", "the caller's signal was aborted", signal?.reason));
     const closed = (): void => this.#stop(this.#error("CLOSED", "the client is closed"));
-    const unlisten = [signal === undefined ? noop : onAbort(aborted, signal), onAbort(closed, this.#publisher.closing)];
+    const { lifetime, release } = follow(signal);
+    const unlisten = [onAbort(aborted, lifetime), onAbort(closed, this.#publisher.closing), release];
     try {
       if (Symbol.asyncIterator in source) await this.#takeAsync(source);
       else await this.#take(source);
@@ -73,7 +75,7 @@ class Batch {
     }
     this.#settled();
     await this.#done.promise;
-    for (const release of unlisten) release();
+    for (const end of unlisten) end();
     if (this.#end === undefined) return this.#stored;
     throw this.#failure(this.#end.error);
   }

@@ -5,6 +5,7 @@ import type { DrainOptions } from "../drain-options.ts";
 import { StreamingError } from "../errors.ts";
 import { inspectable } from "../inspect.ts";
 import type { SessionListener } from "../session/registration.ts";
+import { follow } from "../signal.ts";
 import type { SubscriptionStats } from "../stats.ts";
 import type { ClientContext } from "./client-context.ts";
 import type { MessageHandler } from "./handlers.ts";
@@ -72,8 +73,10 @@ export class SubscriptionImpl extends Subscription {
   }
 
   async drain(options: DrainOptions = {}): Promise<Pick<DrainReport, "unhandled">> {
-    const { timeout, endings } = checkDrainOptions(options);
-    const unhandled = await this.finishHandlers(timeout, ...endings);
+    const { timeout, signal } = checkDrainOptions(options);
+    const { lifetime, release } = follow(signal);
+    const unhandled = await this.finishHandlers(timeout, lifetime);
+    release();
     await settledWithin(this.#requestTimeout, this.close());
     return { unhandled };
   }
