@@ -41,7 +41,8 @@ export class LateServer {
       verify: () => undefined,
     };
     this.registration = registration;
-    this.requests = new Requests({ settings, registrar }, "fake", checkSubscribeOptions({ durable: "d" }));
+    const context = { settings, registrar, ending: new Lifetime() };
+    this.requests = new Requests(context, "fake", checkSubscribeOptions({ durable: "d" }));
   }
 
   /** Accepts the last subscription, too late. */

@@ -1,30 +1,30 @@
 import type { MsgProtoView } from "../../pb/data.ts";
 import type { Registration } from "../session/registration.ts";
 import type { Deliveries } from "./deliveries.ts";
-import type { Message } from "./message.ts";
 import { PEEK_TIMEOUT } from "./peek.ts";
 import type { Peek } from "./peek.ts";
 import { timeOf } from "./progress.ts";
-import type { Progress } from "./progress.ts";
 import { fromLast, fromSequence } from "./start-position.ts";
 
 // Why: docs/decisions.md#detection-of-a-channel-reset
 /**
- * Detects whether a channel was reset: it counts from 1 again, because a memory store restarted or the channel was
- * deleted. The channel's last message tells. If its sequence is above the highest received one, the message with the
- * highest received sequence tells. If that was removed, all earlier ones were removed too, and no message can be
- * mistaken.
+ * Detects whether a channel was reset, and then resets the deliveries. A reset channel counts from 1 again, because a
+ * memory store restarted or the channel was deleted. The channel's last message tells. If its sequence is above the
+ * highest received one, the message with the highest received sequence tells. If that was removed, all earlier ones
+ * were removed too, and no message can be mistaken.
  *
- * With `matters`, an empty channel counts as reset. That is for queue groups, whose position stays where their first
- * member started, and for suspect channels. Otherwise the peek does not wait for a message: the next delivery tells.
+ * For a queue group, whose position stays where its first member started, and for a suspect channel, an empty channel
+ * counts as reset. Otherwise the peek does not wait for a message: the next delivery tells.
  */
 export async function detectReset(
   registration: Registration,
   peek: Peek,
-  progress: Progress<Message>,
-  matters: boolean,
+  deliveries: Deliveries,
 ): Promise<"same" | "reset" | "unknown"> {
+  const { group, isSuspect } = deliveries;
+  const { progress } = group;
   const { highest, timeOfHighest } = progress;
+  const matters = group.members !== undefined || isSuspect;
   let other = false;
   const compare = (message: MsgProtoView): void => {
     const { sequence } = message;
@@ -39,31 +39,15 @@ export async function detectReset(
     if (matters && progress.unverified) return "unknown";
     // The first message with an old sequence then makes the channel suspect, whatever its time.
     progress.unverified = !matters;
-    return matters ? "reset" : "same";
+    other = matters;
   }
   // A peek without a message proves nothing here: the channel has a later message.
   if (last > highest) {
     const found = await peek.readOne(registration, fromSequence(highest), PEEK_TIMEOUT, compare);
     if (!found) return "unknown";
   }
-  return other ? "reset" : "same";
-}
-
-/**
- * Detects whether the channel was reset, and then resets the deliveries. Resolves with "known" if it was not reset, or
- * if another member of the group has found the reset meanwhile.
- */
-export async function followReset(
-  registration: Registration,
-  peek: Peek,
-  deliveries: Deliveries,
-): Promise<"reset" | "known" | "unknown"> {
-  const { group, isSuspect } = deliveries;
-  const { progress } = group;
-  const finding = await detectReset(registration, peek, progress, group.members !== undefined || isSuspect);
-  if (finding === "unknown") return "unknown";
-  // The other member may have finished messages of the new channel already.
-  if (finding === "same" || group.progress !== progress) return "known";
+  // Another member of the group may have found the reset meanwhile, and finished messages of the new channel.
+  if (!other || group.progress !== progress) return "same";
   deliveries.reset(registration.session);
   return "reset";
 }
@@ -79,17 +63,17 @@ export async function verifyChannel(
   registration: Registration,
   peek: Peek,
   deliveries: Deliveries,
-): Promise<"same" | "stale" | "reset" | "unknown"> {
+): Promise<"reset" | "stale" | undefined> {
   const { group } = deliveries;
   const { progress } = group;
-  const finding = await followReset(registration, peek, deliveries);
+  const finding = await detectReset(registration, peek, deliveries);
   if (progress !== group.progress) return "reset";
-  if (finding === "unknown") return "unknown";
+  if (finding === "unknown") return undefined;
   const { unverified } = progress;
   progress.confirm();
   if (unverified) return "stale";
   deliveries.isSuspect = false;
   // The client did not take the messages that came meanwhile, so it does not know to which member they came.
   if (group.isShared) progress.moveAll();
-  return "same";
+  return undefined;
 }

@@ -1,38 +1,27 @@
-import { deferred, RETRY_DELAY, sleep } from "../../core-nats/async.ts";
+import { deferred } from "../../core-nats/async.ts";
 import type { Deferred } from "../../core-nats/async.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
+import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
 import type { Registration } from "../session/registration.ts";
-import type { ClientContext } from "./client-context.ts";
 import type { Requests } from "./requests.ts";
 
 /** The end of a subscription by its user. It aborts when the user asks for it. */
 export class Closing extends Lifetime {
   /** True when the server has answered, or does not have the subscription. */
   done = false;
-  #kind: "close" | "unsubscribe" = "close";
+  kind: "close" | "unsubscribe" = "close";
   /** Created on first use: an idle subscription keeps none. */
   #closed: Deferred<StreamingError | undefined> | undefined;
-
-  get kind(): "close" | "unsubscribe" {
-    return this.#kind;
-  }
 
   /** See `Subscription.closed`. */
   get closed(): Promise<StreamingError | undefined> {
     return (this.#closed ??= deferred()).promise;
   }
 
-  /** Begins. Only the first call counts. */
-  begin(kind: "close" | "unsubscribe"): void {
-    if (this.aborted) return;
-    this.#kind = kind;
-    this.abort();
-  }
-
   /** True if the server must forget a durable. The server does that only while the durable is subscribed. */
   mustUnsubscribe(durable: string): boolean {
-    return this.aborted && this.#kind === "unsubscribe" && durable !== "";
+    return this.aborted && this.kind === "unsubscribe" && durable !== "";
   }
 
   /**
@@ -40,24 +29,22 @@ export class Closing extends Lifetime {
    * "disconnected" when the registration is over; with an error if the server refuses for good.
    */
   async request(
-    context: ClientContext,
     requests: Requests,
     registration: Registration,
     ackInbox: string,
+    ending: AbortSignalLike,
   ): Promise<"closed" | "disconnected" | StreamingError> {
-    const { ending, registrar } = context;
     while (!ending.aborted) {
       if (registration.over.aborted) return "disconnected";
-      const failure = await requests.close(registration, ackInbox, this.#kind === "unsubscribe");
+      const failure = await requests.close(registration, ackInbox, this.kind === "unsubscribe");
       if (failure === undefined || failure.class === "gone") {
         this.done = true;
         return "closed";
       }
       if (failure.class === "permanent") {
-        return new StreamingError(failure.code, `${this.#kind} ${requests.subject}: ${failure.text}`, failure.cause);
+        return new StreamingError(failure.code, `${this.kind} ${requests.subject}: ${failure.text}`, failure.cause);
       }
-      if (failure.class === "session-lost") registrar.verify();
-      await sleep(RETRY_DELAY, registration.over, ending);
+      await requests.pause(registration, failure);
     }
     return "closed";
   }

@@ -184,9 +184,8 @@ export class Deliveries
   }
 
   overflowed(): void {
-    const { maxWaitingBytes } = this.#context.settings;
-    const limit = `more than ${maxWaitingBytes} bytes wait for handlers`;
-    const reason = `${limit}; what comes beyond is dropped until its redelivery`;
+    const { maxWaitingBytes: most } = this.#context.settings;
+    const reason = `more than ${most} bytes wait for handlers; what comes beyond is dropped until its redelivery`;
     this.report(this.error("QUEUE_FULL", reason));
   }
 

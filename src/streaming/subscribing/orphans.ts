@@ -8,8 +8,8 @@ interface Orphan {
   readonly inbox: string;
   /** True if the server must delete the durable: the orphan is unsubscribed, not closed. */
   readonly unsubscribe: boolean;
-  /** True if the orphan is closed for the second time. */
-  readonly removeWhenClosed: boolean;
+  /** True if it is closed for the second time, and removed then. */
+  readonly final: boolean;
   closed: boolean;
 }
 
@@ -49,7 +49,7 @@ export class Orphans {
     const closed = this.#all.filter((orphan) => orphan.closed).slice(1 - MOST_CLOSED);
     const open = this.#all.filter((orphan) => !orphan.closed);
     const inbox = ackInbox || deliveryInbox;
-    const added = { inbox, deliveryInbox, unsubscribe, removeWhenClosed: false, closed: false };
+    const added = { inbox, deliveryInbox, unsubscribe, final: false, closed: false };
     this.#all = [...closed, ...open, added];
   }
 
@@ -58,7 +58,7 @@ export class Orphans {
     this.#all = this.#all.map((orphan) => {
       if (!orphan.closed) return orphan;
       const { deliveryInbox } = orphan;
-      return { inbox: deliveryInbox, deliveryInbox, unsubscribe: false, removeWhenClosed: true, closed: false };
+      return { inbox: deliveryInbox, deliveryInbox, unsubscribe: false, final: true, closed: false };
     });
   }
 
@@ -72,7 +72,7 @@ export class Orphans {
         return false;
       }
       orphan.closed = true;
-      if (orphan.removeWhenClosed) this.#all = this.#all.filter((other) => other !== orphan);
+      if (orphan.final) this.#all = this.#all.filter((other) => other !== orphan);
     }
     return true;
   }

@@ -257,10 +257,9 @@ export class Progress<M extends Redeliverable = Redeliverable> {
   /** Forgets intervals if there are too many. */
   #bound(): void {
     if (this.#finished.count > MOST_INTERVALS) {
-      const range = this.#finished.forgetLowest(this.#base ?? this.#lowest ?? 0, FORGOTTEN_AT_ONCE);
-      if (range === undefined) throw new Error("10,000 intervals leave none to forget");
-      this.#forgotten = range.to;
-      this.#events.forgotten(range.from, range.to);
+      const { from, to } = this.#finished.forgetLowest(this.#base ?? this.#lowest ?? 0, FORGOTTEN_AT_ONCE)!;
+      this.#forgotten = to;
+      this.#events.forgotten(from, to);
     }
     this.#armTimer();
   }

@@ -24,7 +24,7 @@ export interface Failure {
 type AckInboxListener = (ackInbox: string) => void;
 
 /** What requests need of a client. */
-export type RequestContext = Pick<ClientContext, "settings" | "registrar">;
+export type RequestContext = Pick<ClientContext, "settings" | "registrar" | "ending">;
 
 /** The settings in a subscription request. */
 export type RequestSettings = Pick<SubscribeSettings, "maxInFlight" | "ackWait" | "durable" | "queue">;
@@ -91,7 +91,7 @@ export class Requests {
   /** Waits before a failed request is sent again. */
   async pause(registration: Registration, failure: Failure): Promise<void> {
     if (failure.class === "session-lost") this.#context.registrar.verify();
-    await sleep(RETRY_DELAY, registration.over);
+    await sleep(RETRY_DELAY, registration.over, this.#context.ending);
   }
 
   /** Sends a request, which the server answers with a SubscriptionResponse. */

@@ -5,7 +5,7 @@ import { Lifetime } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
 import type { Registration, SessionListener } from "../session/registration.ts";
 import type { Session } from "../session/session.ts";
-import { followReset, verifyChannel } from "./channel-reset.ts";
+import { detectReset, verifyChannel } from "./channel-reset.ts";
 import type { ClientContext } from "./client-context.ts";
 import { Closing } from "./closing.ts";
 import { Deliveries } from "./deliveries.ts";
@@ -18,25 +18,11 @@ import { Orphans } from "./orphans.ts";
 import { Peek } from "./peek.ts";
 import { denied, Requests } from "./requests.ts";
 import type { Failure } from "./requests.ts";
-import { resumePosition, resumeStart } from "./resume-position.ts";
-import type { Resumption } from "./resume-position.ts";
+import { fromFirst, fromSequence, fromStart } from "./start-position.ts";
+import type { Start } from "./start-position.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
-
-type State =
-  /** The client is not registered. */
-  | { readonly name: "disconnected" }
-  /** The client is registered. It asks the server for the subscription. */
-  | { readonly name: "connected"; readonly registration: Registration }
-  /** The server delivers. */
-  | {
-      readonly name: "subscribed";
-      readonly registration: Registration;
-      readonly resumed: boolean;
-      readonly from: number | undefined;
-    }
-  | { readonly name: "closed"; readonly error: StreamingError | undefined };
-
-const CLOSED: State = { name: "closed", error: undefined };
+import { CLOSED, DISCONNECTED } from "./subscription-state.ts";
+import type { InPlace, SubscriptionState } from "./subscription-state.ts";
 
 /** The time before a refused request is sent again, in milliseconds. */
 const REFUSED_DELAY = 1_000;
@@ -49,7 +35,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   readonly closing = new Closing();
   readonly #context: ClientContext;
   readonly #settings: SubscribeSettings;
-  #state: State = { name: "disconnected" };
+  #state = DISCONNECTED;
   /** Undefined once the server has accepted the subscription. */
   #ready: Deferred<void> | undefined;
   /** Aborts when the loop has something to do. */
@@ -74,7 +60,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     this.deliveries = new Deliveries(context, subscription, subject, handler, settings, this);
   }
 
-  get state(): State["name"] {
+  get state(): SubscriptionState["name"] {
     return this.#state.name;
   }
 
@@ -89,8 +75,9 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   /** Ends the subscription. The loop then tells the server. */
   close(kind: "close" | "unsubscribe"): void {
     if (this.#state.name === "closed" || this.closing.aborted) return;
+    this.closing.kind = kind;
     this.deliveries.stop("it is closed");
-    this.closing.begin(kind);
+    this.closing.abort();
     this.#wake.abort();
   }
 
@@ -156,29 +143,23 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return new Peek(this.#requests, this.#orphaned);
   }
 
-  get #resumption(): Resumption {
-    const { registrar, settings } = this.#context;
-    const elapsed = this.#firstAskedAt === undefined ? undefined : registrar.stopwatch.now - this.#firstAskedAt;
-    return { group: this.deliveries.group, settings: this.#settings, requestTimeout: settings.requestTimeout, elapsed };
-  }
-
   // Why: docs/decisions.md#states-are-loops
   async #run(): Promise<void> {
     while (this.#state.name !== "closed") {
-      const state: State = this.#state;
+      const state: SubscriptionState = this.#state;
       try {
         this.#state = await this.#step(state);
       } catch (error) {
         // Nothing here is expected to throw, and a failure is no reason to end.
         this.deliveries.report(this.deliveries.error("UNCONFIRMED", "an unexpected failure", error));
         await sleep(REFUSED_DELAY, this.#context.ending);
-        this.#state = { name: "disconnected" };
+        this.#state = DISCONNECTED;
       }
     }
     this.#end(this.#state.error);
   }
 
-  #step(state: State): Promise<State> | State {
+  #step(state: SubscriptionState): Promise<SubscriptionState> | SubscriptionState {
     switch (state.name) {
       case "disconnected":
         return this.#disconnected();
@@ -191,18 +172,18 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     }
   }
 
-  async #disconnected(): Promise<State> {
+  async #disconnected(): Promise<SubscriptionState> {
     const { ending, registrar } = this.#context;
     const atServer = this.deliveries.endpoint !== undefined || this.#orphans?.hasOpen === true || this.#mustUnsubscribe;
-    const { lifetime, release: removeListeners } = atServer ? anySignal(ending) : anySignal(ending, this.closing);
-    const registration = await registrar.registered(lifetime);
-    removeListeners();
+    const waiting = atServer ? anySignal(ending) : anySignal(ending, this.closing);
+    const registration = await registrar.registered(waiting.lifetime);
+    waiting.release();
     if (registration !== undefined) return { name: "connected", registration };
     // The user may have called `unsubscribe` meanwhile, which only the server can do.
-    return this.#mustUnsubscribe && !ending.aborted ? { name: "disconnected" } : CLOSED;
+    return this.#mustUnsubscribe && !ending.aborted ? DISCONNECTED : CLOSED;
   }
 
-  async #connected({ registration }: State & { name: "connected" }): Promise<State> {
+  async #connected({ registration }: SubscriptionState & { name: "connected" }): Promise<SubscriptionState> {
     const { session, over } = registration;
     const { ending, semaphore } = this.#context;
     const { endpoint } = this.deliveries;
@@ -213,7 +194,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     this.deliveries.endpoint = undefined;
     this.#orphans?.useSession(session);
     const acquired = await semaphore.acquire(over, ending);
-    if (!acquired) return ending.aborted ? CLOSED : { name: "disconnected" };
+    if (!acquired) return ending.aborted ? CLOSED : DISCONNECTED;
     try {
       return await this.#subscribe(registration);
     } finally {
@@ -221,14 +202,16 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     }
   }
 
-  async #subscribe(registration: Registration): Promise<State> {
+  async #subscribe(registration: Registration): Promise<SubscriptionState> {
     const { connection, session, over } = registration;
-    const { ending } = this.#context;
+    const { ending, settings } = this.#context;
+    const { durable, queue, startAt } = this.#settings;
     const { group } = this.deliveries;
+    const connected: SubscriptionState = { name: "connected", registration };
     for (let duplicates = 0; ; ) {
       if (ending.aborted) return CLOSED;
-      if (over.aborted || connection.ended.aborted) return { name: "disconnected" };
-      if ((await this.#orphans?.close(registration)) === false) return { name: "connected", registration };
+      if (over.aborted || connection.ended.aborted) return DISCONNECTED;
+      if ((await this.#orphans?.close(registration)) === false) return connected;
       if (this.closing.aborted && !this.#mustUnsubscribe) {
         this.closing.done = true;
         return CLOSED;
@@ -236,12 +219,18 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
       const again = this.#firstAskedAt !== undefined;
       if (again && group.resetIn !== session && group.progress.highest > 0) {
-        const finding = await followReset(registration, this.#peek, this.deliveries);
-        if (finding === "unknown") return { name: "connected", registration };
-        if (finding === "reset") this.#unsubscribeFirst = this.#settings.durable !== "" && this.#settings.queue === "";
+        const finding = await detectReset(registration, this.#peek, this.deliveries);
+        if (finding === "unknown") return connected;
+        if (finding === "reset") this.#unsubscribeFirst = durable !== "" && queue === "";
       }
-      const from = again ? await resumePosition(registration, this.#peek, this.#resumption) : undefined;
-      if (from === "unknown") return { name: "connected", registration };
+      const resumes = again && group.resetIn !== session;
+      let from = resumes ? group.progress.cursor : undefined;
+      if (resumes && from === undefined && startAt === "lastReceived" && durable === "") {
+        const start = this.#start(session, undefined);
+        const last = await this.#peek.lastBefore(registration, start, settings.requestTimeout);
+        if (last === undefined) return connected;
+        from = last || undefined;
+      }
       const failure = await this.#request(registration, from);
       if (failure === undefined && this.#unsubscribeFirst) {
         this.#unsubscribeFirst = false;
@@ -262,7 +251,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     }
   }
 
-  async #refused(registration: Registration, failure: Failure): Promise<State> {
+  async #refused(registration: Registration, failure: Failure): Promise<SubscriptionState> {
     const { ending, registrar } = this.#context;
     const error = this.deliveries.error(failure.code, failure.text, failure.cause);
     switch (failure.class) {
@@ -272,13 +261,22 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       case "session-lost":
         registrar.verify(failure.code === "NO_SERVER" ? error : undefined);
         await sleep(RETRY_DELAY, registration.over, ending);
-        return { name: "disconnected" };
+        return DISCONNECTED;
       default:
         this.deliveries.report(error);
         await sleep(REFUSED_DELAY, registration.over, ending);
-        // The semaphore is released meanwhile: refused subscriptions must not keep others out.
+        // Releases the semaphore before it asks again: refused subscriptions must not keep others out.
         return { name: "connected", registration };
     }
+  }
+
+  /** Returns the start to request. A server ignores it for a durable, or a group, that it knows. */
+  #start(session: Session, from: number | undefined): Start {
+    if (this.deliveries.group.resetIn === session) return fromFirst;
+    if (from !== undefined) return fromSequence(from);
+    const { settings, registrar } = this.#context;
+    const elapsed = this.#firstAskedAt === undefined ? undefined : registrar.stopwatch.now - this.#firstAskedAt;
+    return fromStart(this.#settings.startAt, elapsed, settings.requestTimeout);
   }
 
   /** Requests the subscription. Resolves with undefined when it is in place, else with the failure. */
@@ -292,7 +290,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const { stopwatch } = this.#context.registrar;
     // A whole number: a fraction takes 16 bytes more in each of thousands of subscriptions.
     const askedAt = Math.trunc(stopwatch.now);
-    const start = resumeStart(session, from, this.#resumption);
+    const start = this.#start(session, from);
     const failure = await this.#requests.subscribe(registration, endpoint.inbox, start, (ackInbox) => {
       // This runs before the next bytes are read: messages may follow the answer in the same chunk.
       endpoint.ackInbox = ackInbox;
@@ -305,14 +303,14 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     return endpoint.denial === undefined ? failure : denied(endpoint.denial);
   }
 
-  async #subscribed({ registration, resumed, from }: State & { name: "subscribed" }): Promise<State> {
+  async #subscribed({ registration, resumed, from }: InPlace): Promise<SubscriptionState> {
     this.#notifySubscribed(resumed, from);
     const { over } = registration;
     const { ending } = this.#context;
     for (;;) {
       await aborted(over, ending, this.#wake);
       if (ending.aborted) return CLOSED;
-      if (over.aborted) return { name: "disconnected" };
+      if (over.aborted) return DISCONNECTED;
       if (this.closing.aborted) return this.#close(registration);
       const next = await this.#inspect(registration);
       if (next !== undefined) return next;
@@ -320,7 +318,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   /** Finds out why the loop was woken. Resolves with undefined if the subscription stays as it is. */
-  async #inspect(registration: Registration): Promise<State | undefined> {
+  async #inspect(registration: Registration): Promise<SubscriptionState | undefined> {
     if (this.deliveries.isSuspect) return this.#verifyChannel(registration);
     this.#wake = new Lifetime();
     await this.#missing?.find(registration);
@@ -330,7 +328,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   /** Verifies a suspect channel. Resolves with undefined if the subscription stays as it is. */
-  async #verifyChannel(registration: Registration): Promise<State | undefined> {
+  async #verifyChannel(registration: Registration): Promise<SubscriptionState | undefined> {
     const { deliveries } = this;
     const denial = deliveries.endpoint?.denial;
     if (denial !== undefined) {
@@ -338,17 +336,17 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       return { name: "closed", error: deliveries.error("NOT_PERMITTED", denial.reason, denial) };
     }
     const finding = await verifyChannel(registration, this.#peek, deliveries);
-    if (finding === "same" || finding === "unknown") return undefined;
+    if (finding === undefined) return undefined;
     // After a reset the server's durable has its position in the old channel.
     this.#orphanEndpoint(finding === "reset" && this.#settings.durable !== "");
     return { name: "connected", registration };
   }
 
-  async #close(registration: Registration): Promise<State> {
+  async #close(registration: Registration): Promise<SubscriptionState> {
     const { endpoint } = this.deliveries;
     if (endpoint === undefined) throw new Error("a subscription in place has no endpoint");
-    const end = await this.closing.request(this.#context, this.#requests, registration, endpoint.ackInbox);
-    if (end === "disconnected") return { name: "disconnected" };
+    const end = await this.closing.request(this.#requests, registration, endpoint.ackInbox, this.#context.ending);
+    if (end === "disconnected") return DISCONNECTED;
     if (end === "closed") return CLOSED;
     // `unsubscribe` rejects with the error.
     if (this.closing.kind === "close") this.deliveries.report(end);

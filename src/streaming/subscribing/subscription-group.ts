@@ -43,9 +43,8 @@ export class QueueGroups {
     if (queue === "") return new SubscriptionGroup(createProgress(), undefined);
     const key = JSON.stringify([subject, queue, durable]);
     const group = this.#groups.get(key) ?? new SubscriptionGroup(createProgress(), new GroupMembers());
-    if (group.members === undefined) throw new Error("a queue group has no members");
     this.#groups.set(key, group);
-    group.members.add(member);
+    group.members?.add(member);
     return group;
   }
 

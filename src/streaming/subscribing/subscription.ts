@@ -66,10 +66,9 @@ export class SubscriptionImpl extends Subscription {
     if (error !== undefined) throw error;
     const { kind, done } = this.#resubscriber.closing;
     if (this.durable === "" || (done && kind === "unsubscribe")) return;
-    const { subject } = this;
     const reason =
       kind === "unsubscribe" ? "the client ended before the server was told" : "the subscription was closed before";
-    throw new StreamingError("CLOSED", `unsubscribe ${subject}: ${reason}`);
+    throw new StreamingError("CLOSED", `unsubscribe ${this.subject}: ${reason}`);
   }
 
   async drain(options: DrainOptions = {}): Promise<Pick<DrainReport, "unhandled">> {
