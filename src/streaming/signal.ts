@@ -32,8 +32,8 @@ const followed = new Map<Signal, { readonly lifetime: Lifetime; readonly unliste
 // Why: docs/decisions.md#one-listener-for-each-signal-of-a-caller
 /**
  * @internal
- * Makes a lifetime that ends when the caller's signal is aborted; without a signal it never ends. All calls with one signal share
- * the lifetime. Each calls `release` once.
+ * Makes a lifetime that ends when the caller's signal is aborted; without a signal it never ends. All calls with one
+ * signal share the lifetime. Each calls `release` once.
  */
 export function follow(signal: Signal | undefined): { readonly lifetime: Lifetime; readonly release: () => void } {
   if (signal === undefined) return { lifetime: new Lifetime(), release: noop };

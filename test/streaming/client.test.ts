@@ -99,7 +99,8 @@ test("however many calls are given one signal, few listen to it, and none when a
     };
   }
   const many = range(1, 20);
-  const options = (i: number): object => ({ clientId: fresh(`client${i}`), signal, requestTimeout: 200, onStatus: () => {} });
+  const common = { signal, requestTimeout: 200, onStatus: () => {} };
+  const options = (i: number): object => ({ ...common, clientId: fresh(`client${i}`) });
   const clients = await Promise.all(many.map((i) => open(server, options(i))));
   const client = clients[0]!;
   const subscriptions = await Promise.all(many.map((i) => client.subscribe(`c${i}`, () => undefined, { signal })));
