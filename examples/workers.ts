@@ -3,27 +3,32 @@
 //   node build/examples/workers.js [options]
 //
 // `npm run programs` compiles it. Each job is done by one worker, and given to another one if that worker dies. Pools
-// on several machines share the same jobs, too. A job that fails is tried again after `--ack-wait` seconds, and after
-// `--tries` it goes to the channel `<jobs>.dead`, with the reason. SIGTERM or Ctrl-C: jobs that run are finished first.
+// on several machines share the same jobs, too. A job that fails is tried again by the same worker, and after `--tries`
+// it goes to the channel `<jobs>.dead`, with the reason. SIGTERM or Ctrl-C: jobs that run are finished first.
+//
+// The server takes a worker that was killed for alive for a while, and may send it a job again, in vain. These
+// deliveries count as tries of the job. So there should be some more tries than a job may need.
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { connect } from "../src/index.ts";
-import type { Client, Message } from "../src/index.ts";
+import type { Client, Message, Status } from "../src/index.ts";
 import { commandLine, wholeNumber } from "./command-line.ts";
-import { onUnread } from "./terminal.ts";
+import { onUnread, reasonOf } from "./terminal.ts";
 
 const USAGE = `usage: workers [options]
 
   --workers N     how many processes; default 2
   --jobs NAME     the channel; default jobs
-  --ack-wait N    a job that fails is tried again after N seconds; default 30
-  --tries N       how often it is tried; default 3
+  --ack-wait N    a job of a worker that died goes to others after N seconds; default 30
+  --tries N       how often a job is tried; default 5
   --server URL    default nats://127.0.0.1:4222
   --cluster ID    default test-cluster`;
 
 const GROUP = "workers";
 /** Jobs that a worker does at once. */
 const CONCURRENCY = 4;
+/** A job that failed is tried again after so long. Above `--ack-wait`, others might try it meanwhile. Milliseconds. */
+const BACKOFF = [100, 500];
 /** A worker that died is replaced after so long. Milliseconds. */
 const RESTART_DELAY = 500;
 /** How long the jobs that run may take after a SIGTERM. Milliseconds. */
@@ -33,7 +38,7 @@ const { options } = commandLine(USAGE, { options: ["workers", "jobs", "ack-wait"
 const size = wholeNumber("--workers", options.workers, 2, 1);
 const jobs = options.jobs ?? "jobs";
 const ackWait = wholeNumber("--ack-wait", options["ack-wait"], 30, 1) * 1000;
-const tries = wholeNumber("--tries", options.tries, 3, 1);
+const tries = wholeNumber("--tries", options.tries, 5, 1);
 
 /** Your work goes here. Throwing means "not done". */
 async function work(job: string): Promise<void> {
@@ -50,27 +55,28 @@ async function workUntilTold(): Promise<void> {
     servers: options.server,
     // With one worker, or a hundred: who is started before the server waits for it.
     waitOnFirstConnect: true,
+    onStatus: report,
   });
   process.on("SIGTERM", () => void leave(client));
   onUnread(() => void leave(client));
   const group = { queue: GROUP, durable: GROUP, startAt: "first" } as const;
-  await client.subscribe(jobs, (message) => handle(client, message), { ...group, concurrency: CONCURRENCY, ackWait });
+  const failing = { backoff: BACKOFF, maxDeliver: tries, deadLetter: `${jobs}.dead` };
+  await client.subscribe(jobs, handle, { ...group, ...failing, concurrency: CONCURRENCY, ackWait });
   say("ready");
 }
 
 /** When this resolves the job is acknowledged; when it rejects, it comes again. */
-async function handle(client: Client, message: Message): Promise<void> {
-  const job = message.text();
-  try {
-    await work(job);
-  } catch (error) {
-    if (message.redeliveryCount + 1 < tries) throw error;
-    // Stored elsewhere first, and then acknowledged: at no time is it nowhere.
-    await client.publish(`${jobs}.dead`, JSON.stringify({ job, sequence: message.sequence, reason: String(error) }));
-    say(`gave up ${job}`);
-    return;
+async function handle(message: Message): Promise<void> {
+  await work(message.text());
+  say(`did ${message.text()}`);
+}
+
+function report(status: Status): void {
+  if (status.type === "handler-failed") say(`failed at ${status.message.text()}: ${reasonOf(status.error)}`);
+  if (status.type === "dead-lettered") say(`gave up ${status.message.text()}`);
+  if (status.type === "error" || status.type === "disconnected") {
+    process.stderr.write(`worker: ${reasonOf(status.error)}\n`);
   }
-  say(`did ${job}`);
 }
 
 async function leave(client: Client): Promise<void> {

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CONNECT_OPTIONS } from "../src/streaming/connect-options.ts";
 import { DRAIN_OPTIONS } from "../src/streaming/drain-options.ts";
 import { PUBLISH_MANY_OPTIONS, PUBLISH_OPTIONS } from "../src/streaming/publishing/publish-options.ts";
-import { MESSAGES_OPTIONS, SUBSCRIBE_OPTIONS } from "../src/streaming/subscribing/subscribe-options.ts";
+import { BATCHES_OPTIONS, MESSAGES_OPTIONS } from "../src/streaming/subscribing/subscribe-options.ts";
+import { SUBSCRIBE_OPTIONS } from "../src/streaming/subscribing/subscribe-options.ts";
 import { type Declaration, exportsOf } from "./support/declarations.ts";
 import { allBlocks, blocksOf, compileBlocks, documents, examplesOf, makePlace, textOf } from "./support/documents.ts";
 import type { Block } from "./support/documents.ts";
@@ -175,9 +176,10 @@ describe("README.md", () => {
 describe("docs/options.md", () => {
   const namesUnder = (heading: string): string[] => found(sectionOf("docs/options.md", heading), /^\| `(\w+)` \|/gm);
 
-  test("lists exactly the options of connect, subscribe, publish, publishMany and drain", () => {
+  test("lists exactly the options of connect, subscribe, batches, publish, publishMany and drain", () => {
     expect(namesUnder("`connect`").sort()).toEqual(optionsOf("ConnectOptions").sort());
     expect(namesUnder("`subscribe` and `messages`").sort()).toEqual(optionsOf("SubscribeOptions").sort());
+    expect(namesUnder("`batches`").sort()).toEqual(optionsOf("BatchesOptions").sort());
     const publishing = [...optionsOf("PublishOptions"), ...optionsOf("PublishManyOptions")];
     expect(namesUnder("`publish` and `publishMany`").sort()).toEqual(publishing.sort());
     expect(namesUnder("`drain`").sort()).toEqual(optionsOf("DrainOptions").sort());
@@ -187,7 +189,9 @@ describe("docs/options.md", () => {
     const all = (...names: string[]): string[] => names.flatMap(optionsOf).sort();
     expect([...CONNECT_OPTIONS].sort()).toEqual(all("ConnectOptions"));
     expect([...SUBSCRIBE_OPTIONS].sort()).toEqual(all("SubscribeOptions"));
-    expect([...MESSAGES_OPTIONS].sort()).toEqual(all("SubscribeOptions").filter((name) => name !== "concurrency"));
+    const ofMessages = all("SubscribeOptions").filter((name) => name !== "concurrency" && name !== "key");
+    expect([...MESSAGES_OPTIONS].sort()).toEqual(ofMessages);
+    expect([...BATCHES_OPTIONS].sort()).toEqual([...ofMessages, ...all("BatchesOptions")].sort());
     expect([...PUBLISH_OPTIONS].sort()).toEqual(all("PublishOptions"));
     expect([...PUBLISH_MANY_OPTIONS].sort()).toEqual(all("PublishOptions", "PublishManyOptions"));
     expect([...DRAIN_OPTIONS].sort()).toEqual(all("DrainOptions"));
@@ -252,12 +256,12 @@ describe("docs/reference.md", () => {
     const declared = new Map<string, string[]>();
     expect(declarationOf("Status").code).toContain("Status = ClientStatus | SubscriptionStatus;");
     const unions = statusFiles.map(textOf).join("\n");
-    for (const [, type, fields] of unions.matchAll(/\{ type: "([\w-]+)"(?:; (.*))? \}/g)) {
+    for (const [, type, fields] of unions.matchAll(/\{\s+type: "([\w-]+)"(?:;\s+([^}]*?))?;?\s+\}/g)) {
       // An error is of the client, without a subscription, or of a subscription.
       if (declared.has(`\`${type}\``)) {
         expect(fields).toBe("subscription: Subscription; error: StreamingError");
       } else {
-        const each = (fields ?? "").split("; ").filter(Boolean);
+        const each = (fields ?? "").split(/;\s+/).filter(Boolean);
         declared.set(`\`${type}\``, each.map((field) => `\`${field}\``));
       }
     }
@@ -311,7 +315,10 @@ describe("the docstrings of what is public", () => {
     declare const subscription: import("nats-streaming-client").Subscription;
     declare const message: import("nats-streaming-client").Message;
     declare const messages: import("nats-streaming-client").Messages;
+    declare const batches: import("nats-streaming-client").Batches;
+    declare const readDeadLetter: typeof import("nats-streaming-client").readDeadLetter;
     declare const server: import("nats-streaming-client/testing").StreamingServer;
+    type Message = import("nats-streaming-client").Message;
     type Status = import("nats-streaming-client").Status;
     declare function save(order: string): Promise<void>;
     interface Expectation { toEqual(expected: unknown): void; toMatchObject(expected: unknown): void }

@@ -25,9 +25,9 @@ export const LARGEST_INT32 = 2 ** 31 - 1;
 const LONGEST_NAME = 256;
 
 /** @internal @throws TypeError unless the server accepts it as a channel name, and a NATS subject can contain it */
-export function checkChannel(subject: string): void {
+export function checkChannel(subject: string, option = "subject"): void {
   const rule = subjectRule(subject, false) ?? (subject.includes("/") ? "must have no /" : undefined);
-  if (rule !== undefined) bad("subject", rule, subject);
+  if (rule !== undefined) bad(option, rule, subject);
 }
 
 /**
@@ -72,6 +72,12 @@ export function milliseconds(option: string, value: number | undefined, fallback
     bad(option, `must be a number of milliseconds above 0 and up to ${LARGEST_INT32}`, value);
   }
   return value;
+}
+
+/** @internal @throws TypeError unless it is 0, or a time that a timer can wait */
+export function checkDelay(option: string, value: unknown): void {
+  if (typeof value === "number" && value >= 0 && value <= LARGEST_INT32) return;
+  bad(option, `must be a number of milliseconds from 0 to ${LARGEST_INT32}`, value);
 }
 
 /** @internal @throws TypeError unless it is whole seconds, in milliseconds */

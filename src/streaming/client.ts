@@ -1,4 +1,4 @@
-import { anySignal, onAbort, settled, settledWithin } from "../core-nats/async.ts";
+import { anySignal, onAbort, settledWithin } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { bad, checkChannel } from "./checks.ts";
@@ -6,37 +6,31 @@ import { checkConnectOptions } from "./connect-options.ts";
 import type { Connect, ConnectOptions } from "./connect-options.ts";
 import { checkDrainOptions } from "./drain-options.ts";
 import type { DrainOptions } from "./drain-options.ts";
-import { StreamingError, withCaller } from "./errors.ts";
+import { withCaller } from "./errors.ts";
+import type { StreamingError } from "./errors.ts";
 import { inspectable } from "./inspect.ts";
 import { publishMany } from "./publishing/publish-many.ts";
 import type { PublishItem, PublishManyOptions, PublishOptions } from "./publishing/publish-options.ts";
 import { Publisher } from "./publishing/publisher.ts";
+import type { SessionListener } from "./session/registration.ts";
 import { Supervisor } from "./session/supervisor.ts";
 import type { Settings } from "./settings.ts";
 import { abortedBy, follow } from "./signal.ts";
-import type { Signal } from "./signal.ts";
 import type { ClientStats } from "./stats.ts";
 import { notifier } from "./status.ts";
-import type { ClientContext } from "./subscribing/client-context.ts";
+import { Batches } from "./subscribing/batches.ts";
 import type { MessageHandler } from "./subscribing/handlers.ts";
 import type { DrainReport, Subscription } from "./subscribing/message.ts";
 import { Messages } from "./subscribing/messages.ts";
-import { WaitingBytes } from "./subscribing/waiting-bytes.ts";
-import { QueueGroups } from "./subscribing/subscription-group.ts";
-import { Semaphore } from "./subscribing/semaphore.ts";
-import { checkMessagesOptions, checkSubscribeOptions } from "./subscribing/subscribe-options.ts";
-import type { SubscribeOptions, SubscribeSettings } from "./subscribing/subscribe-options.ts";
-import { SubscriptionImpl } from "./subscribing/subscription.ts";
-import { Watchdog } from "./subscribing/watchdog.ts";
+import { checkBatchesOptions, checkMessagesOptions, checkSubscribeOptions } from "./subscribing/subscribe-options.ts";
+import type { BatchesOptions, MessagesOptions, SubscribeOptions } from "./subscribing/subscribe-options.ts";
+import { Subscriptions } from "./subscribing/subscriptions.ts";
 
 declare global {
   interface SymbolConstructor {
     readonly asyncDispose: unique symbol;
   }
 }
-
-/** Limits concurrent subscribe requests: after an outage, thousands at once would delay the answers to heartbeats. */
-const RESUBSCRIBES_AT_ONCE = 16;
 
 /**
  * Connects to a NATS server and registers with the streaming server behind it. Resolves once the client is registered.
@@ -69,34 +63,26 @@ export class Client {
   readonly #settings: Settings;
   readonly #supervisor: Supervisor;
   readonly #publisher: Publisher;
-  readonly #subscriptions = new Set<SubscriptionImpl>();
+  readonly #subscriptions: Subscriptions;
   readonly #ending = new Lifetime();
-  readonly #context: ClientContext;
   #draining = false;
 
   private constructor({ settings, onStatus }: Connect) {
     this.#settings = settings;
     const notify = notifier(settings.clientId, onStatus);
-    const watchdog = new Watchdog();
     const verify = (error?: StreamingError): void => this.#supervisor.verify(error);
-    this.#publisher = new Publisher(settings, notify, verify, (subject) => {
-      for (const { watched } of this.#subscriptions) if (watched.subject === subject) watchdog.watchIfIdle(watched);
-    });
-    this.#supervisor = new Supervisor(settings, notify, this.#publisher, () => [
-      ...[...this.#subscriptions].map(({ listener }) => listener),
-      this.#publisher,
-    ]);
-    this.#context = {
+    const storedMany = (subject: string): void => this.#subscriptions.publishedTo(subject);
+    this.#publisher = new Publisher(settings, notify, verify, storedMany);
+    const listeners = (): SessionListener[] => [...this.#subscriptions.listeners, this.#publisher];
+    this.#supervisor = new Supervisor(settings, notify, this.#publisher, listeners);
+    const context = {
       settings,
       registrar: this.#supervisor,
       notify,
-      semaphore: new Semaphore(RESUBSCRIBES_AT_ONCE),
-      waitingBytes: new WaitingBytes(settings.maxWaitingBytes),
       ending: this.#ending,
-      queueGroups: new QueueGroups(),
-      watchdog,
-      ended: (subscription) => (this.#subscriptions as Set<Subscription>).delete(subscription),
+      publish: (channel: string, data: Uint8Array, reply: string) => this.#publisher.publish(channel, data, { reply }),
     };
+    this.#subscriptions = new Subscriptions(context, () => !this.#draining && this.state !== "closed");
     this.closed = this.#supervisor.run().then(() => this.#end());
   }
 
@@ -136,9 +122,7 @@ export class Client {
    * of {@link Client.drain} or {@link Client.close} on. For readiness probes.
    */
   get ready(): boolean {
-    if (this.state !== "registered" || this.#draining) return false;
-    for (const subscription of this.#subscriptions) if (subscription.state !== "subscribed") return false;
-    return true;
+    return this.state === "registered" && !this.#draining && this.#subscriptions.ready;
   }
 
   /**
@@ -154,8 +138,8 @@ export class Client {
   stats(): ClientStats {
     return {
       ...this.#publisher.stats(),
-      subscriptions: this.#subscriptions.size,
-      waitingBytes: this.#context.waitingBytes.bytes,
+      subscriptions: this.#subscriptions.count,
+      waitingBytes: this.#subscriptions.waitingBytes,
       ...this.#supervisor.stats(),
     };
   }
@@ -211,7 +195,8 @@ export class Client {
   /**
    * Subscribes to a channel and calls the handler for each message. The message is acknowledged when the handler has
    * ended, unless {@link SubscribeOptions.manualAck} is set. If the handler fails, the message comes again after
-   * {@link SubscribeOptions.ackWait}.
+   * {@link SubscribeOptions.ackWait}, or as {@link SubscribeOptions.backoff}, {@link SubscribeOptions.maxDeliver} and
+   * {@link SubscribeOptions.deadLetter} say.
    *
    * Resolves once the server has accepted the subscription, and waits for that through outages. From then on the client
    * keeps the subscription. The handler may be called before: messages can come together with the server's answer, so
@@ -233,7 +218,8 @@ export class Client {
   async subscribe(subject: string, handler: MessageHandler, options: SubscribeOptions = {}): Promise<Subscription> {
     if (typeof handler !== "function") bad("handler", "must be a function", handler);
     checkChannel(subject);
-    return await withCaller(this.#subscribe(subject, handler, checkSubscribeOptions(options), options.signal));
+    const settings = checkSubscribeOptions(options);
+    return await withCaller(this.#subscriptions.subscribe(subject, handler, settings, options.signal));
   }
 
   /**
@@ -251,11 +237,33 @@ export class Client {
    * }
    * ```
    */
-  async messages(subject: string, options: Omit<SubscribeOptions, "concurrency"> = {}): Promise<Messages> {
+  async messages(subject: string, options: MessagesOptions = {}): Promise<Messages> {
     checkChannel(subject);
     const settings = checkMessagesOptions(options);
     const started = Messages.start(settings.manualAck, (handler) =>
-      this.#subscribe(subject, handler, { ...settings, concurrency: 0, manualAck: true }, options.signal),
+      this.#subscriptions.subscribe(subject, handler, { ...settings, concurrency: 0, manualAck: true }, options.signal),
+    );
+    return await withCaller(started);
+  }
+
+  /**
+   * Subscribes to a channel, for a `for await` loop over batches of messages: {@link BatchesOptions.size} of them, or
+   * those that came within {@link BatchesOptions.wait} milliseconds of the first. All messages of a batch are
+   * acknowledged when the loop comes back for the next one: see {@link Batches}. Resolves and rejects as
+   * {@link Client.subscribe} does.
+   *
+   * @example
+   * ```ts
+   * for await (const batch of await client.batches("orders", { size: 500, wait: 200, durable: "db" })) {
+   *   await save(batch.map((message) => message.text()).join("\n"));
+   * }
+   * ```
+   */
+  async batches(subject: string, options: BatchesOptions): Promise<Batches> {
+    checkChannel(subject);
+    const { settings, size, wait } = checkBatchesOptions(options);
+    const started = Batches.start(size, wait, settings.manualAck, (handler) =>
+      this.#subscriptions.subscribe(subject, handler, { ...settings, concurrency: 0, manualAck: true }, options.signal),
     );
     return await withCaller(started);
   }
@@ -286,21 +294,19 @@ export class Client {
     const left = (): number => Math.max(1, end - elapsed());
     const given = follow(signal);
     const { lifetime: enough, release } = anySignal(this.#ending, given.lifetime);
-    const finishing = [...this.#subscriptions].map((subscription) => subscription.finishHandlers(left(), enough));
-    const unhandled = await Promise.all(finishing);
+    const unhandled = await this.#subscriptions.finishHandlers(left(), enough);
     await this.#publisher.drain(left(), enough);
-    if ([...this.#subscriptions].some((subscription) => subscription.owesAcks)) {
+    if (this.#subscriptions.owesAcks) {
       // Messages that were handled during an outage would come again: their acks leave after the next registration.
       await settledWithin(left(), this.#supervisor.registered(enough), enough);
     }
     release();
     given.release();
     if (this.state === "registered") {
-      const closing = Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
-      await settledWithin(Math.min(left(), this.#settings.requestTimeout), closing);
+      await settledWithin(Math.min(left(), this.#settings.requestTimeout), this.#subscriptions.close());
     }
     await this.close();
-    return { unhandled: unhandled.flat(), unconfirmed: this.#publisher.stats().unconfirmed - before };
+    return { unhandled, unconfirmed: this.#publisher.stats().unconfirmed - before };
   }
 
   /**
@@ -332,55 +338,11 @@ export class Client {
    */
   declare [Symbol.asyncDispose]: () => Promise<void>;
 
-  async #subscribe(
-    subject: string,
-    handler: MessageHandler,
-    settings: SubscribeSettings,
-    signal: Signal | undefined,
-  ): Promise<SubscriptionImpl> {
-    const { lifetime, release } = follow(signal);
-    try {
-      const holder = (): SubscriptionImpl | undefined => this.#holderOf(subject, settings);
-      // A durable is free soon if this client is closing its subscription.
-      for (let other = holder(); other !== undefined; other = holder()) {
-        if (!other.isClosing) {
-          const reason = `this client has a subscription with durable ${other.durable} already`;
-          throw new StreamingError("REFUSED", `subscribe ${subject}: ${reason}`);
-        }
-        if (!(await settled(other.closed, this.#ending, lifetime))) break;
-      }
-      if (this.#draining || this.state === "closed") {
-        throw new StreamingError("CLOSED", `subscribe ${subject}: the client is closed`);
-      }
-      if (lifetime.aborted) throw abortedBy(signal, `subscribe ${subject}`);
-      const { subscription, ready } = SubscriptionImpl.start(this.#context, subject, handler, settings);
-      this.#subscriptions.add(subscription);
-      await settled(ready, lifetime);
-      if (lifetime.aborted) {
-        // The server is told of the end as soon as it can be. In an outage nobody waits for that.
-        await settledWithin(this.#settings.requestTimeout, subscription.close());
-        throw abortedBy(signal, `subscribe ${subject}`);
-      }
-      await ready;
-      return subscription;
-    } finally {
-      release();
-    }
-  }
-
-  /** The subscription of this client that holds the durable. A durable queue group has many members and no holder. */
-  #holderOf(subject: string, { durable, queue }: SubscribeSettings): SubscriptionImpl | undefined {
-    if (durable === "" || queue !== "") return undefined;
-    const holds = (other: SubscriptionImpl): boolean =>
-      other.subject === subject && other.durable === durable && other.queue === "" && other.state !== "closed";
-    return [...this.#subscriptions].find(holds);
-  }
-
   async #end(): Promise<void> {
     this.#draining = true;
     this.#ending.abort();
     this.#publisher.close();
-    await Promise.all([...this.#subscriptions].map((subscription) => subscription.closed));
+    await this.#subscriptions.closed();
   }
 }
 

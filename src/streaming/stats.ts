@@ -20,7 +20,7 @@ export interface ClientStats {
   /** Subscriptions that have not ended, now. */
   readonly subscriptions: number;
   /**
-   * Bytes of received messages that wait for a handler, or for their next delivery after they failed, in all
+   * Bytes of received messages that wait for a handler, or for their next run or delivery after they failed, in all
    * subscriptions, now. Each message counts its size plus 256. `maxWaitingBytes` limits it.
    */
   readonly waitingBytes: number;
@@ -42,7 +42,10 @@ export interface ClientStats {
   readonly pongAt: number;
 }
 
-/** What a subscription has done so far, counted from its start, and what is under way now. All are plain numbers. */
+/**
+ * What a subscription has done so far, counted from its start, and what is under way now. All are plain numbers but
+ * `paused`.
+ */
 export interface SubscriptionStats {
   /** Deliveries, redeliveries included. */
   readonly received: number;
@@ -63,4 +66,11 @@ export interface SubscriptionStats {
   readonly waiting: number;
   /** The highest sequence that was received, or 0. Members of a queue group in one client share it. */
   readonly highest: number;
+  /**
+   * Messages that wait for their next run in this process, as `backoff` and `nak` say, or to be stored as a dead
+   * letter, now.
+   */
+  readonly retrying: number;
+  /** Whether the subscription is paused, now: true between `pause` and `resume`. */
+  readonly paused: boolean;
 }

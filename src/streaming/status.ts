@@ -12,10 +12,17 @@ import type { SubscriptionStatus } from "./subscribing/subscription-status.ts";
  *   from, if the client had to ask for one. `reason`: why the client asked again although neither link nor session was
  *   lost
  * - `gap`: messages with the sequences `from` to `to` may be missing, and `reason` says why
- * - `handler-failed`: the handler threw `error`, or its promise rejected. The message comes again after `ackWait`
+ * - `handler-failed`: the handler threw `error`, or its promise rejected. The message comes again after `ackWait`, or
+ *   as `backoff` says
+ * - `retrying`: the message waits `delay` milliseconds for its next run in this process. It comes once for each
+ *   message, after the first run that failed. `deliveries`: how many times it was handled. `error`: what the handler
+ *   threw; undefined after `nak`
+ * - `dead-lettered`: the message is stored in the dead letters, and acknowledged. `deliveries`: how many times it was
+ *   handled. `error`: what the last run threw, or the `reason` of `term`. `replyKept`: false if its `reply` did not fit
+ *   into the dead letter
  * - `redelivered-often`: this is the fifth delivery of the message, or a later one
- * - `error`: an attempt failed and the client repeats it, something unreadable was dropped, another client has the
- *   client ID, or the server refused a close. The `code` of the error says which
+ * - `error`: an attempt failed and the client repeats it, a dead letter is not stored yet, something unreadable was
+ *   dropped, another client has the client ID, or the server refused a close. The `code` of the error says which
  * - `closed`: the client has ended
  *
  * @example
@@ -75,6 +82,13 @@ function warningOf(status: Status): string | undefined {
     case "handler-failed": {
       const { subscription, message, error } = status;
       return `${subscription.subject}: the handler of message ${message.sequence} failed: ${stackOf(error)}`;
+    }
+    case "dead-lettered": {
+      const { subscription, message, error, deliveries, replyKept } = status;
+      const reply = replyKept ? "" : ", without its reply, which is too long";
+      const reason = error === undefined ? "" : `: ${reasonOf(error)}`;
+      const times = `${deliveries} ${deliveries === 1 ? "delivery" : "deliveries"}`;
+      return `${subscription.subject}: message ${message.sequence} is a dead letter after ${times}${reply}${reason}`;
     }
     case "redelivered-often": {
       const { sequence, redeliveryCount } = status.message;

@@ -266,7 +266,7 @@ export class Load {
       const view = this.#subscriptions.get(status.subscription);
       view?.anew();
     }
-    if (status.type === "handler-failed" || status.type === "redelivered-often") return;
+    if ("message" in status) return;
     const reason = "reason" in status ? status.reason! : "";
     const gap = status.type === "gap" ? `${status.from}-${status.to} ` : "";
     const words = "error" in status ? status.error.message : `${gap}${reason}`;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { readDeadLetter } from "../../src/index.ts";
 import { fresh, open, publishAll, read } from "../support/clients.ts";
 import { Examples } from "../support/examples.ts";
 import { channelPage, subscriptionPages } from "../support/monitor.ts";
@@ -69,7 +70,7 @@ describeWithServer("the examples", () => {
     test("do every job though one is killed, put an impossible one among the dead, and leave when told", async () => {
       const jobs = fresh("jobs");
       const client = await open(server());
-      const pool = run("workers", "--jobs", jobs, "--ack-wait", "1", "--tries", "2");
+      const pool = run("workers", "--jobs", jobs, "--ack-wait", "1", "--tries", "5");
       await pool.printed(/ready\n(.|\n)* ready\n/);
       const texts = Array.from({ length: 100 }, (_, i) => `job ${i}.`);
       texts[50] = "impossible";
@@ -83,20 +84,73 @@ describeWithServer("the examples", () => {
       );
       await pool.printed(/gave up impossible/);
       const [dead] = await read(client, `${jobs}.dead`, 1);
-      expect(dead!.json()).toEqual({ job: "impossible", sequence: 51, reason: "Error: this cannot be done" });
+      expect(dead!.text()).toBe("impossible");
+      const reason = "this cannot be done";
+      expect(readDeadLetter(dead!)).toMatchObject({ channel: jobs, sequence: 51, deliveries: 5, error: reason });
+      // Not five times if the worker that was killed had it first.
+      expect(pool.out()).toMatch(/^\d+ failed at impossible: this cannot be done$/m);
 
       // The third worker takes the place of the one that was killed; a signal before it is there would not be for it.
       await until("the third worker is ready", () => pool.out().split(" ready\n").length - 1 === 3);
       pool.kill("SIGTERM");
       const { code, out, err } = await pool.ended;
       expect(code).toBe(0);
-      // Nothing at all if the one that was killed had it.
-      const failed = /nats-streaming-client worker-\d+: \S+: the handler of message 51 failed/.source;
-      expect(err).toMatch(new RegExp(`^(${failed}: Error: this cannot be done\n( at .*\n)+)?$`));
+      expect(err).toBe("");
       // One of them may count the impossible one: it failed there first, and then came again to the other.
       expect(out.match(/left, with [01] jobs for the others/g)).toHaveLength(2);
       // The server still takes the one that was killed for alive, and has given its jobs to the others all the same.
       expect((await subscriptionPages(server(), jobs)).map((page) => page.pending_count)).toEqual([0]);
+    });
+  });
+
+  describe("orders", () => {
+    const told = (...texts: string[]): RegExp => new RegExp(texts.map((text) => `^${text}$`).join("[^]*"), "m");
+
+    test("are sent in the order of each customer, through retries; the dead are replayed once", async () => {
+      const orders = fresh("orders");
+      const client = await open(server());
+      await publishAll(client, orders, ["ann a unicorn", "ann apples", "bob pears", "!"]);
+      const failing = ["--orders", orders, "--backoff", "10,50", "--tries", "3"];
+
+      const first = run("orders", ...failing);
+      await first.printed(/sent #2 ann apples/);
+      expect(first.out().match(/failed #1: no unicorns in stock/g)).toHaveLength(3);
+      const lines = ["failed #1: .*", "sent #3 bob pears", "gave up #1 after 3: .*", "sent #2 ann apples"];
+      expect(first.out()).toMatch(told(...lines));
+      await first.printed(/gave up #4 after 1: no customer/);
+      first.kill("SIGTERM");
+      expect(await first.ended).toMatchObject({ code: 0, err: "" });
+      expect(first.out()).toMatch(/\nstopped, with 0 orders for the next time\n$/);
+
+      // One at a time.
+      const replay = (): Program["ended"] => run("orders", "replay", "--most", "1", "--orders", orders).ended;
+      const one = { code: 0, err: "", out: expect.stringMatching(/^replayed #[14], .*\n1 replayed\n$/) as string };
+      expect([await replay(), await replay()]).toMatchObject([one, one]);
+      expect(await replay()).toMatchObject({ code: 0, err: "", out: "0 replayed\n" });
+
+      const second = run("orders", "--unicorns", ...failing);
+      await second.printed(/sent #[56] ann a unicorn/);
+      await second.printed(/gave up #[56] after 1: no customer/);
+      expect(second.out()).not.toMatch(/#[1-4] /);
+      second.kill("SIGINT");
+      expect(await second.ended).toMatchObject({ code: 0, err: "" });
+    });
+
+    test("that wait for a retry are left for the next time", async () => {
+      const orders = fresh("orders");
+      await publishAll(await open(server()), orders, ["ann a unicorn", "ann apples"]);
+      const waiting = run("orders", "--orders", orders, "--backoff", "60000");
+      await waiting.printed(/failed #1/);
+      waiting.kill("SIGTERM");
+      const { code, out } = await waiting.ended;
+      expect({ code, out }).toEqual({
+        code: 0,
+        out: expect.stringMatching(/\nstopped, with 2 orders for the next time\n$/) as string,
+      });
+      const next = run("orders", "--orders", orders, "--unicorns");
+      await next.printed(/sent #1 ann a unicorn\nsent #2 ann apples/);
+      next.kill("SIGTERM");
+      expect((await next.ended).code).toBe(0);
     });
   });
 

@@ -16,9 +16,9 @@ const TEXTS = [
 ];
 const MOST_FILES = 80;
 /** Bytes. */
-const MOST_UNPACKED = 460_000;
+const MOST_UNPACKED = 520_000;
 /** What `import "nats-streaming-client"` loads. */
-const MOST_LOADED = 205_000;
+const MOST_LOADED = 235_000;
 const MOST_TESTING = 80_000;
 
 interface Manifest {

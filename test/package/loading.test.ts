@@ -16,6 +16,7 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as
   sideEffects: unknown;
 };
 const NAMES = [
+  "Batches",
   "Client",
   "Message",
   "Messages",
@@ -24,6 +25,7 @@ const NAMES = [
   "StreamingError",
   "Subscription",
   "connect",
+  "readDeadLetter",
 ];
 
 /** Runs a program where the package is installed, and returns what it prints as JSON. */

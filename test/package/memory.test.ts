@@ -7,6 +7,7 @@ import { start } from "../support/program.ts";
 
 const ITEMS = 8_192;
 const BYTES = 16_384;
+const KEYS = 60_000;
 const MIB = (ITEMS * BYTES) / 2 ** 20;
 
 test("publishMany keeps nothing that is stored, neither in the heap nor outside", { timeout: 120_000 }, async () => {
@@ -38,4 +39,41 @@ test("publishMany keeps nothing that is stored, neither in the heap nor outside"
   const { stored, most } = JSON.parse(out) as { stored: number; most: number };
   expect(stored).toBe(ITEMS);
   expect(most).toBeLessThan(MIB / 2);
+});
+
+test("a key leaves nothing behind, nor does a message that failed", { timeout: 120_000 }, async () => {
+  const place = makePlace();
+  onTestFinished(() => rmSync(place, { recursive: true, force: true }));
+  const program = `
+    import { connect } from "nats-streaming-client";
+    const servers = process.argv[2];
+    const client = await connect({ clusterId: "test-cluster", clientId: "consumer", servers, onStatus() {} });
+    const heap = () => {
+      gc();
+      return process.memoryUsage().heapUsed / 2 ** 20;
+    };
+    let runs = 0;
+    let before;
+    const subscription = await client.subscribe("keys", () => {
+      if (++runs === ${KEYS / 10}) before = heap();
+      if (runs % 2 === 1) throw new Error("fails");
+    }, {
+      key: (message) => "the key of message " + message.sequence,
+      backoff: 0,
+      startAt: "first",
+      maxInFlight: 1_000,
+    });
+    while (subscription.stats().acknowledged < ${KEYS}) await new Promise((resolve) => setTimeout(resolve, 10));
+    console.log(JSON.stringify({ runs, growth: heap() - before, waitingBytes: client.stats().waitingBytes }));
+    await client.drain();`;
+  writeFileSync(join(place, "keys.mjs"), program);
+  const server = await embedded();
+  for (let i = 0; i < KEYS; i++) server.publish("keys", "x");
+  const { code, signal, out, err } = await start("--expose-gc", [join(place, "keys.mjs"), server.url]).ended;
+  expect({ code, signal }, err).toEqual({ code: 0, signal: null });
+  const { runs, growth, waitingBytes } = JSON.parse(out) as { runs: number; growth: number; waitingBytes: number };
+  expect(runs).toBeGreaterThan(1.5 * KEYS);
+  expect(waitingBytes).toBe(0);
+  // A key and its lane take 300 bytes: all of them 18 MiB.
+  expect(growth).toBeLessThan(6);
 });

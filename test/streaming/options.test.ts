@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { connect } from "../../src/index.ts";
-import type { ConnectOptions, StartAt, SubscribeOptions } from "../../src/index.ts";
+import type { BatchesOptions, ConnectOptions, StartAt, SubscribeOptions } from "../../src/index.ts";
 import { checkChannel } from "../../src/streaming/checks.ts";
 import { checkConnectOptions } from "../../src/streaming/connect-options.ts";
 import { checkDrainOptions } from "../../src/streaming/drain-options.ts";
 import { checkPublishOptions } from "../../src/streaming/publishing/publish-options.ts";
-import { checkMessagesOptions, checkSubscribeOptions } from "../../src/streaming/subscribing/subscribe-options.ts";
+import { checkBatchesOptions, checkMessagesOptions } from "../../src/streaming/subscribing/subscribe-options.ts";
+import { checkSubscribeOptions } from "../../src/streaming/subscribing/subscribe-options.ts";
 import { FakeServer } from "../support/raw.ts";
 
 const needed = { clusterId: "test-cluster", clientId: "me" };
@@ -326,6 +327,18 @@ const badSubscribeOptions: readonly (readonly [string, unknown, string, string])
   ["startAt", 5, "5", '"newOnly"'],
   ["startAt", null, "null", '"newOnly"'],
   ["startAt", {}, "an object", '"newOnly"'],
+  ["backoff", "5", '"5"', "must be a number of milliseconds, or a list of some that is not empty"],
+  ["backoff", [], "an array", "must be a number of milliseconds, or a list of some that is not empty"],
+  ...([[-1, "-1"], [NaN, "NaN"], [2 ** 31, "2147483648"], [[5, "5"], '"5"']] as const).map(
+    ([value, shown]) => ["backoff", value, shown, "must be a number of milliseconds from 0 to 2147483647"] as const,
+  ),
+  ...badBooleans.map(([value, shown]) => ["backoffJitter", value, shown, "must be true or false"] as const),
+  ...badCounts.map(([value, shown]) => ["maxDeliver", value, shown, "must be a whole number from 1"] as const),
+  ["maxDeliver", 5, "dropped", "needs deadLetter"],
+  ["deadLetter", 5, "5", "must be a channel or a function"],
+  ["deadLetter", "", '""', "must "],
+  ["deadLetter", "a b", '"a b"', "must "],
+  ["key", "customer", '"customer"', "must be a function"],
 ];
 
 describe("options of subscribe", () => {
@@ -412,6 +425,27 @@ describe("options of subscribe", () => {
     sequence.sequence = NaN;
     time.time.setTime(NaN);
     expect(checked).toEqual([{ sequence: 5 }, { time: new Date(7) }]);
+  });
+
+  test("a loop has neither concurrency nor key, and batches need a size and a wait", () => {
+    for (const option of ["concurrency", "key"]) {
+      const options = { size: 1, wait: 0, [option]: option === "key" ? String : 1 } as BatchesOptions;
+      expect(refusal(() => checkMessagesOptions({ [option]: 1 }))).toContain(`messages has no option "${option}"`);
+      expect(refusal(() => checkBatchesOptions(options))).toContain(`batches has no option "${option}"`);
+    }
+    const batches = (options: object): string => refusal(() => checkBatchesOptions(options as BatchesOptions));
+    for (const size of [undefined, 0, 1.5, "5", 2 ** 31]) {
+      expect(batches({ size, wait: 5 })).toMatch(/^size must be a whole number from 1 /);
+    }
+    for (const wait of [undefined, -1, NaN, "5", 2 ** 31]) {
+      expect(batches({ size: 5, wait })).toMatch(/^wait must be a number of milliseconds from 0 /);
+    }
+  });
+
+  test("batches have twice their size in flight by default", () => {
+    const checked = checkBatchesOptions({ size: 50, wait: 0 });
+    expect(checked).toMatchObject({ size: 50, wait: 0, settings: { maxInFlight: 100 } });
+    expect(checkBatchesOptions({ size: 50, wait: 0, maxInFlight: 7 }).settings.maxInFlight).toBe(7);
   });
 
   test("every start position is taken as it is", () => {

@@ -24,6 +24,7 @@ test("a client and a subscription count what they did, and what is under way", a
   await until("the second message waits", () => subscription.stats().waiting === 1);
   expect(subscription.stats()).toEqual({
     received: 2, redelivered: 0, handled: 0, failed: 0, acknowledged: 0, running: 1, waiting: 1, highest: 2,
+    retrying: 0, paused: false,
   });
   expect(client.stats()).toMatchObject({
     stored: 2, rejected: 1, unconfirmed: 0, inFlight: 0, inFlightBytes: 0, queued: 0, queuedBytes: 0,

@@ -32,6 +32,14 @@ const problems: readonly (readonly [Status, string])[] = [
     },
     "me: orders: the handler of message 7 failed:  [2J ]0;owned a 31mred ",
   ],
+  [
+    { type: "dead-lettered", subscription, message, error: new Error("no\nsuch"), deliveries: 3, replyKept: true },
+    "me: orders: message 7 is a dead letter after 3 deliveries: no such",
+  ],
+  [
+    { type: "dead-lettered", subscription, message, error: undefined, deliveries: 1, replyKept: false },
+    "me: orders: message 7 is a dead letter after 1 delivery, without its reply, which is too long",
+  ],
   [{ type: "subscribed", subscription, resumed: true, reason: "why" }, "me: orders: subscribed again: why"],
   [{ type: "redelivered-often", subscription, message }, "me: orders: message 7 is delivered for the 6th time"],
 ];
@@ -40,6 +48,7 @@ const news: readonly Status[] = [
   { type: "registered", resumed: false },
   { type: "registered", resumed: true },
   { type: "subscribed", subscription, resumed: true, from: 4 },
+  { type: "retrying", subscription, message, error, delay: 100, deliveries: 1 },
   { type: "closed" },
 ];
 

@@ -91,5 +91,6 @@ function memberOf([, docstring = "", getter, name, optional, parameters, type]: 
   const call = parameters !== undefined && getter === undefined;
   const named = call ? `(${[...parameters!.matchAll(/(\w+\??):/g)].map(([, parameter]) => parameter).join(", ")})` : "";
   const signature = `${name}${optional}${named}`;
-  return { name: name!, docstring, signature, type: type!.replace(/ \| undefined$/, ""), call };
+  const returned = optional === "" ? type! : type!.replace(/ \| undefined$/, "");
+  return { name: name!, docstring, signature, type: returned, call };
 }

@@ -54,13 +54,27 @@ declare const console: Record<"log" | "info" | "warn" | "error", (...values: unk
 declare const performance: { now(): number };
 declare const process: {
   readonly env: Record<string, string | undefined>;
+  readonly pid: number;
   exitCode: number | undefined;
   on(event: string, listener: () => unknown): void;
 };
 declare function setTimeout(callback: () => void, milliseconds: number): unknown;
 declare function fetch(url: string, options?: { signal?: AbortSignal }): Promise<unknown>;
 declare function structuredClone<T>(value: T): T;
-declare module "node:fs" { export function readFileSync(path: string, encoding: "utf8"): string; }
+declare module "node:fs" {
+  export function readFileSync(path: string, encoding: "utf8"): string;
+  export function appendFileSync(path: string, text: string): void;
+  export function rmSync(path: string): void;
+}
+declare module "node:os" { export function tmpdir(): string; }
+declare module "node:sqlite" {
+  interface Statement { run(...values: (number | bigint | string)[]): unknown; }
+  export class DatabaseSync {
+    constructor(path: string);
+    exec(sql: string): void;
+    prepare(sql: string): Statement;
+  }
+}
 declare module "node:http" {
   interface Request { readonly url?: string; }
   interface Response { writeHead(status: number): this; end(text: string): void; }

@@ -18,6 +18,8 @@ export interface ClientContext {
   readonly waitingBytes: WaitingBytes;
   readonly queueGroups: QueueGroups;
   readonly watchdog: Watchdog;
+  /** Publishes a dead letter. Resolves when the server has stored it. */
+  readonly publish: (channel: string, data: Uint8Array, reply: string) => Promise<void>;
   /** Aborts when the client ends. */
   readonly ending: AbortSignalLike;
   /** Called when the subscription has ended. */

@@ -5,15 +5,18 @@ import type { Session } from "../session/session.ts";
 import type { Signal } from "../signal.ts";
 import type { SubscriptionStats } from "../stats.ts";
 import type { ClientContext } from "./client-context.ts";
+import { FailedMessages } from "./failed-messages.ts";
+import type { FailureHost } from "./failed-messages.ts";
+import { Gaps } from "./gaps.ts";
 import type { GroupMember } from "./group-members.ts";
 import { Handlers } from "./handlers.ts";
-import type { HandlerEvents, MessageHandler } from "./handlers.ts";
+import type { HandlerEvents, MessageHandler, Outcome } from "./handlers.ts";
+import { sameKey } from "./lanes.ts";
 import { Message } from "./message.ts";
-import type { Acker, Subscription } from "./message.ts";
+import type { Acker, Subscription, Verdict } from "./message.ts";
 import type { EndpointEvents, Endpoint } from "./endpoint.ts";
 import { Progress, timeOf } from "./progress.ts";
 import type { ProgressEvents } from "./progress.ts";
-import { RecentAcks } from "./recent-acks.ts";
 import type { SubscriptionGroup } from "./subscription-group.ts";
 import type { SubscribeSettings } from "./subscribe-options.ts";
 import type { WatchedSubscription } from "./watchdog.ts";
@@ -38,10 +41,10 @@ const NO_MESSAGE = 0;
 /** All subscriptions use one view: a message is read, and its data copied, before another one comes. */
 const view = new MsgProtoView();
 
+type Roles = Acker & EndpointEvents & FailureHost & HandlerEvents & ProgressEvents & GroupMember & WatchedSubscription;
+
 /** Takes the messages that the server delivers to a subscription, hands them to the handlers, and sends the acks. */
-export class Deliveries
-  implements Acker, EndpointEvents, HandlerEvents, ProgressEvents, GroupMember, WatchedSubscription
-{
+export class Deliveries implements Roles {
   readonly subscription: Subscription;
   readonly subject: string;
   readonly handlers: Handlers;
@@ -53,21 +56,23 @@ export class Deliveries
   readonly #context: ClientContext;
   readonly #settings: SubscribeSettings;
   readonly #events: DeliveryEvents;
-  /** The acks since the subscription was last requested. Undefined before the first one. */
-  #recentAcks: RecentAcks | undefined;
   /** Some of the recent acks could not be sent yet, or may be lost. */
   #owesAcks = false;
   /**
    * The first message that the server had not sent before. An earlier process may have acknowledged messages that are
    * missing below it.
    */
-  #firstNew = 0;
-  #received = 0;
+  firstNew = 0;
+  received = 0;
   #redelivered = 0;
   #handled = 0;
   #failed = 0;
   #acknowledged = 0;
   #ended = false;
+  /** Created on first use: an idle subscription keeps none. */
+  #failures: FailedMessages | undefined;
+  /** Missing messages that later ones wait for. Undefined unless messages are handled in order. */
+  readonly #gaps: Gaps | undefined;
 
   constructor(
     context: ClientContext,
@@ -85,15 +90,16 @@ export class Deliveries
     this.#settings = settings;
     this.#events = events;
     // In a group the server may send a failed message to another member, so later messages do not wait for it.
-    const ordered = concurrency === 1 && queue === "";
-    this.handlers = new Handlers(handler, concurrency, ordered, waitingBytes, this);
+    const key = settings.key ?? (concurrency === 1 && queue === "" ? sameKey : undefined);
+    this.handlers = new Handlers(handler, concurrency, key, queue !== "", waitingBytes, this);
+    if (key !== undefined && queue === "") this.#gaps = new Gaps(this.handlers, (...gap) => events.searched(...gap));
     this.group = queueGroups.join(this, subject, queue, durable, () => this.#newProgress());
   }
 
   /** See `Subscription.stats`. */
   stats(): SubscriptionStats {
     return {
-      received: this.#received,
+      received: this.received,
       redelivered: this.#redelivered,
       handled: this.#handled,
       failed: this.#failed,
@@ -101,15 +107,15 @@ export class Deliveries
       running: this.handlers.running,
       waiting: this.handlers.waiting,
       highest: this.group.progress.highest,
+      retrying: this.#failures?.waiting ?? 0,
+      paused: this.handlers.paused,
     };
   }
 
-  get received(): number {
-    return this.#received;
-  }
-
-  get firstNew(): number {
-    return this.#firstNew;
+  /** True if messages are handled in order, and none has shown where the server began: missing ones are not seen. */
+  get mayBeOvertaken(): boolean {
+    const known = this.#settings.durable === "" ? this.group.progress.highest : this.firstNew;
+    return this.#gaps !== undefined && known === 0;
   }
 
   get idle(): boolean {
@@ -134,7 +140,7 @@ export class Deliveries
       this.report(this.error("REFUSED", "a message with an impossible sequence was dropped"));
       return;
     }
-    if (!view.redelivered && this.#firstNew === 0) this.#firstNew = sequence;
+    if (!view.redelivered && this.firstNew === 0) this.firstNew = sequence;
     this.take(view, delivery.bytes);
   }
 
@@ -142,29 +148,43 @@ export class Deliveries
   /** Takes a message that the server delivered, or that was read from the channel. */
   take(view: MsgProtoView, bytes: Uint8Array): void {
     const { sequence } = view;
-    this.#received++;
+    this.received++;
     if (view.redelivered) this.#redelivered++;
     if (!view.redelivered && this.group.isShared) this.group.members?.delivered();
     const { progress } = this.group;
+    const { highest } = progress;
     if (!progress.receive(sequence, timeOf(view))) {
       this.suspect();
-    } else if (progress.isFinished(sequence)) {
+      return;
+    }
+    if (highest > 0 && sequence > highest + 1) this.#findGap(highest + 1, sequence, progress.offset);
+    if (progress.isFinished(sequence)) {
       this.#sendAck(sequence);
     } else if (!progress.isActive(sequence)) {
-      this.handlers.take(Message.from(this, progress, view, bytes));
+      const message = Message.from(this, progress, view, bytes);
+      const isSpent = this.#settings.failure !== undefined && this.#failedMessages.take(message);
+      if (!isSpent) this.handlers.take(message);
     } else if (this.group.isShared) {
       progress.move(sequence);
     }
   }
 
-  /** The server denied the inbox, or a message contradicts earlier ones. */
+  /** The inbox was denied, or a message contradicts earlier ones. */
   suspect(): void {
     this.isSuspect = true;
     this.#events.suspected();
   }
 
-  mustWait(message: Message): boolean {
-    return this.group.progress.isBehind(message.sequence);
+  /** Messages are missing before this sequence. */
+  #findGap(from: number, sequence: number, offset: number): void {
+    // An earlier process of a durable may have acknowledged those below the first new one.
+    const first = this.#settings.durable === "" ? from : Math.max(from, this.firstNew || Infinity);
+    if (first < sequence) this.#gaps?.add(first, sequence - 1, offset);
+  }
+
+  /** The channel was searched for missing messages: see `Gaps`. */
+  wasSearched(from: number, to: number, known: boolean): void {
+    this.#gaps?.searched(from, to, known);
   }
 
   starting(message: Message): void {
@@ -172,15 +192,39 @@ export class Deliveries
     this.#context.notify({ type: "redelivered-often", subscription: this.subscription, message });
   }
 
-  handled(message: Message): void {
+  handled(message: Message): Outcome {
     this.#handled++;
-    if (this.#settings.manualAck || !message.ack()) message.awaitRedelivery(false);
+    const outcome = this.#failures?.handled(message);
+    if (outcome !== undefined) return outcome;
+    if (this.#settings.manualAck || !message.ack()) message.awaitRedelivery();
+    return "done";
   }
 
-  failed(message: Message, error: unknown): void {
+  failed(message: Message, error: unknown): Outcome {
     this.#failed++;
-    message.awaitRedelivery();
+    const failures = this.#settings.failure === undefined ? this.#failures : this.#failedMessages;
+    const result = failures?.failed(message, error);
+    if (result === undefined) message.awaitRedelivery();
     this.#context.notify({ type: "handler-failed", subscription: this.subscription, message, error });
+    failures?.notify(message, error, result?.decision);
+    return result?.outcome ?? (message.finished || !message.isCurrent ? "done" : "again");
+  }
+
+  get #failedMessages(): FailedMessages {
+    return (this.#failures ??= new FailedMessages(this.#context, this.#settings, this));
+  }
+
+  decide(message: Message, verdict: Verdict): boolean {
+    if (this.#ended || !message.isCurrent || message.finished) return false;
+    return this.#failedMessages.decide(message, verdict);
+  }
+
+  isDecided(message: Message): boolean {
+    return this.#failures?.isDecided(message) === true;
+  }
+
+  turnedAway(message: Message): void {
+    if (this.#settings.failure !== undefined) this.#failedMessages.turnedAway(message);
   }
 
   overflowed(): void {
@@ -197,8 +241,10 @@ export class Deliveries
     if (this.#ended || progress !== this.group.progress) return false;
     if (progress.finish(sequence)) this.#sendAck(sequence);
     if (progress.wasMoved(sequence)) this.group.members?.finished(sequence, this);
+    if (this.#failures?.finished(sequence) === true) return true;
     // Later messages may have waited for the redelivery of this one.
-    if (this.handlers.waiting > 0) this.handlers.startNext();
+    const order = progress.offset + sequence;
+    if (this.handlers.isAwaited(order)) this.handlers.leave(order);
     return true;
   }
 
@@ -215,13 +261,18 @@ export class Deliveries
     this.#acknowledged++;
     // The server waits for at most `maxInFlight` acks of each member, and may move messages from one member to another.
     const most = this.#settings.maxInFlight * (this.group.members?.count ?? 1);
-    (this.#recentAcks ??= new RecentAcks()).add(sequence, most);
+    this.endpoint?.noteAck(sequence, most);
     if (this.endpoint?.acknowledge(this.subject, sequence) !== true) this.#owesAcks = true;
   }
 
   /** True while the server may lack acks. */
   get owesAcks(): boolean {
     return this.#owesAcks;
+  }
+
+  /** Undefined while no message has failed. */
+  get failures(): FailedMessages | undefined {
+    return this.#failures;
   }
 
   // Why: docs/decisions.md#acks-go-to-the-current-ack-inbox
@@ -232,16 +283,13 @@ export class Deliveries
   established(): void {
     this.group.progress.established();
     this.#owesAcks = false;
-    for (const sequence of this.#recentAcks ?? []) this.endpoint?.acknowledge(this.subject, sequence);
+    this.endpoint?.repeatAcks(this.subject);
   }
 
-  /** Uses an endpoint, whose subscription is about to be requested. */
+  /** Uses an endpoint, whose subscription is about to be requested. Pending messages come again, and are acked then. */
   attach(endpoint: Endpoint): void {
     this.endpoint = endpoint;
     this.isSuspect = false;
-    // Earlier acks may belong to a channel before its reset. The server sends pending messages again, and they are
-    // acknowledged then.
-    this.#recentAcks = undefined;
   }
 
   /** The connection is gone. */
@@ -252,32 +300,46 @@ export class Deliveries
 
   /** No handler starts from now on. */
   stop(reason: string): void {
-    if (!this.handlers.stopped) this.handlers.stop(this.error("CLOSED", reason));
+    if (this.handlers.stopped) return;
+    this.handlers.stop(this.error("CLOSED", reason));
+    this.#failures?.stop();
   }
 
   /** The subscription has ended. */
   end(): void {
     this.#ended = true;
     this.stop("it is closed");
+    this.#forget();
     this.endpoint?.close();
     this.endpoint = undefined;
     this.#context.queueGroups.leave(this, this.group);
     this.#context.watchdog.unwatch(this);
   }
 
-  /** The channel was reset. Its sequences now name other messages, so the progress starts from nothing. */
+  /** The channel was reset. */
   reset(session: Session): void {
     const { group } = this;
     const old = group.progress;
-    old.stop();
-    group.progress = this.#newProgress();
-    group.resetIn = session;
-    this.handlers.abort(this.error("CLOSED", "the channel began anew"));
-    this.#firstNew = 1;
+    group.reset(this.#newProgress(), session);
+    this.forgetChannel();
+    group.members?.wasReset(this);
+    this.firstNew = 1;
     const from = old.next ?? 1;
     // There is a gap even if all received messages are finished: the channel may have had more.
     const reason = `the channel began anew: what it held from ${from} on and was not finished is lost`;
-    this.#notifyGap(from, Math.max(from, old.highest), reason);
+    this.notifyGap(from, Math.max(from, old.highest), reason);
+  }
+
+  forgetChannel(): void {
+    this.#forget();
+    this.handlers.abort(this.error("CLOSED", "the channel began anew"));
+    this.handlers.reset();
+  }
+
+  /** Forgets the messages that are to run again, and those that are missing. */
+  #forget(): void {
+    this.#gaps?.clear();
+    this.#failures?.clear();
   }
 
   silent(): void {
@@ -289,19 +351,22 @@ export class Deliveries
   }
 
   #newProgress(): Progress<Message> {
-    const { pingInterval, pingMaxOut } = this.#context.settings;
-    return new Progress(this.#settings.ackWait, this, this.#context.waitingBytes, pingInterval * (pingMaxOut + 1));
+    const { settings, waitingBytes } = this.#context;
+    const unnoticed = settings.pingInterval * (settings.pingMaxOut + 1);
+    const before = this.group?.progress;
+    const offset = before === undefined ? 0 : before.offset + before.highest;
+    return new Progress(this.#settings.ackWait, this, waitingBytes, unnoticed, offset);
   }
 
   // Why: docs/decisions.md#missing-messages-of-a-durable
   /** In a group, other members have the messages that are missing here. */
   skipped(from: number, to: number): boolean {
     if (this.#settings.queue !== "") return true;
-    if (this.#settings.durable !== "") from = Math.max(from, this.#firstNew || Infinity);
+    if (this.#settings.durable !== "") from = Math.max(from, this.firstNew || Infinity);
     if (from > to) return true;
     const searched = this.#events.searched(from, to);
     const reason = "the channel does not have these any more: they had expired, or were removed by a limit";
-    if (searched) this.#notifyGap(from, to, reason);
+    if (searched) this.notifyGap(from, to, reason);
     return searched;
   }
 
@@ -309,8 +374,8 @@ export class Deliveries
     return this.#settings.queue !== "" || this.#events.searched(sequence, sequence);
   }
 
-  unblocked(): void {
-    this.handlers.startNext();
+  unblocked(sequence: number): void {
+    this.handlers.leave(this.group.progress.offset + sequence);
   }
 
   forgotten(from: number, to: number): void {
@@ -319,22 +384,7 @@ export class Deliveries
     this.report(this.error("UNCONFIRMED", reason));
   }
 
-  /** Notifies of the messages that a queue group may miss after it was requested again from this sequence on. */
-  notifyGapOfGroup(from: number): void {
-    if (this.#settings.queue === "" || this.#settings.durable !== "") return;
-    const missing = "what members of the group in other processes had and did not finish";
-    const reason = `${missing} comes again only if the group outlived the outage`;
-    const { next = from, highest } = this.group.progress;
-    if (next <= highest) this.#notifyGap(next, highest, reason);
-  }
-
-  notifySubscribed(resumed: boolean, from: number | undefined, reason: string | undefined): void {
-    const { subscription } = this;
-    const details = { ...(from && { from }), ...(reason && { reason }) };
-    this.#context.notify({ type: "subscribed", subscription, resumed, ...details });
-  }
-
-  #notifyGap(from: number, to: number, reason: string): void {
+  notifyGap(from: number, to: number, reason: string): void {
     this.#context.notify({ type: "gap", subscription: this.subscription, from, to, reason });
   }
 

@@ -4,6 +4,7 @@ import type { NatsError } from "../../core-nats/errors.ts";
 import { encoder } from "../../core-nats/text.ts";
 import { Ack } from "../../pb/data.ts";
 import type { Session } from "../session/session.ts";
+import { RecentAcks } from "./recent-acks.ts";
 
 /** What an endpoint needs of a connection. */
 export type EndpointConnection = Pick<Connection, "subscribe" | "unsubscribe" | "outbox" | "pings" | "pongs">;
@@ -34,6 +35,8 @@ export class Endpoint implements Receiver {
   #sid = 0;
   /** The number of PINGs that the connection had sent before the last ack. */
   #pings = -1;
+  /** The acks that go to this endpoint. Undefined before the first one. */
+  #recentAcks: RecentAcks | undefined;
   /** The PUB line of an ack up to its size. Created for the first ack: an idle subscription keeps none. */
   #head: Uint8Array | undefined;
   /** The channel. Created for the first ack. */
@@ -77,6 +80,16 @@ export class Endpoint implements Receiver {
   denied(error: NatsError): void {
     this.denial = error;
     this.#events.suspect();
+  }
+
+  /** Notes an ack, to repeat it after an outage. The last `most` are kept. */
+  noteAck(sequence: number, most: number): void {
+    (this.#recentAcks ??= new RecentAcks()).add(sequence, most);
+  }
+
+  /** Sends the noted acks again. Repeated acks do no harm. */
+  repeatAcks(subject: string): void {
+    for (const sequence of this.#recentAcks ?? []) this.acknowledge(subject, sequence);
   }
 
   /** Sends an ack. Returns false if that is not possible now. */

@@ -12,6 +12,8 @@ export interface GroupMember {
   requestMore(): void;
   /** Requests the subscription again. */
   renew(reason: string): void;
+  /** Another member found that the channel was reset. */
+  forgetChannel(): void;
 }
 
 /** The time from an outage's end until the server has surely taken all acks, in milliseconds. */
@@ -43,6 +45,11 @@ export class GroupMembers {
   delete(member: GroupMember): void {
     this.#all.delete(member);
     this.#seen.delete(member);
+  }
+
+  /** A member found that the channel was reset. */
+  wasReset(by: GroupMember): void {
+    for (const member of this.#all) if (member !== by) member.forgetChannel();
   }
 
   // Why: docs/decisions.md#a-group-member-that-is-given-nothing

@@ -3,6 +3,7 @@ import type { Deferred } from "../../core-nats/async.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import type { StreamingError } from "../errors.ts";
 import type { Message } from "./message.ts";
+import { Lanes } from "./lanes.ts";
 import { Queue } from "./queue.ts";
 import type { WaitingBytes } from "./waiting-bytes.ts";
 
@@ -13,16 +14,22 @@ import type { WaitingBytes } from "./waiting-bytes.ts";
  */
 export type MessageHandler = (message: Message) => unknown;
 
+/**
+ * @internal What becomes of a message whose handler has ended. `done`: nothing follows. `kept`: the client runs it
+ * again, or stores it as a dead letter. `again`: the server sends it again.
+ */
+export type Outcome = "done" | "kept" | "again";
+
 /** @internal What happens to messages on their way through the handlers. */
 export interface HandlerEvents {
-  /** Returns true if an ordered message must wait for the redelivery of an earlier one. */
-  mustWait(message: Message): boolean;
   /** A handler is about to get the message. */
   starting(message: Message): void;
   /** The handler has ended well. */
-  handled(message: Message): void;
+  handled(message: Message): Outcome;
   /** The handler threw, or its promise rejected. */
-  failed(message: Message, error: unknown): void;
+  failed(message: Message, error: unknown): Outcome;
+  /** There is no room for the message. Its next delivery does not count as a run. */
+  turnedAway(message: Message): void;
   /** A message was dropped, since too many bytes wait. Called once until no message waits. */
   overflowed(): void;
 }
@@ -39,8 +46,9 @@ const controllers = new WeakMap<Message, AbortController>();
  */
 export class Handlers {
   readonly #handler: MessageHandler;
-  /** True if messages are handled one at a time, and later ones wait for the redelivery of a failed one. */
-  readonly #ordered: boolean;
+  readonly #key: ((message: Message) => string) | undefined;
+  /** Undefined unless messages are handled in order: all of them, or those with the same key. */
+  readonly #lanes: Lanes<Message> | undefined;
   #concurrency: number;
   readonly #waitingBytes: WaitingBytes;
   readonly #events: HandlerEvents;
@@ -54,16 +62,20 @@ export class Handlers {
   /** Why no handler starts any more. Undefined while handlers start. */
   #stopped: StreamingError | undefined;
   #overflowing = false;
+  #paused = false;
 
+  /** In a group, the server may send a message again to another member: then no other message waits for it. */
   constructor(
     handler: MessageHandler,
     concurrency: number,
-    ordered: boolean,
+    key: ((message: Message) => string) | undefined,
+    isGroup: boolean,
     waitingBytes: WaitingBytes,
     events: HandlerEvents,
   ) {
     this.#handler = handler;
-    this.#ordered = ordered;
+    this.#key = key;
+    this.#lanes = key && new Lanes((message) => (this.#waiting ??= new Queue()).push(message), !isGroup);
     this.#concurrency = concurrency;
     this.#waitingBytes = waitingBytes;
     this.#events = events;
@@ -76,7 +88,17 @@ export class Handlers {
 
   /** The number of messages that wait for a handler. */
   get waiting(): number {
-    return this.#waiting?.length ?? 0;
+    return (this.#waiting?.length ?? 0) + (this.#lanes?.waiting ?? 0);
+  }
+
+  /** The number of messages that wait for a handler. Those that are held back count up to this order. */
+  waitingUpTo(order: number): number {
+    return (this.#waiting?.length ?? 0) + (this.#lanes?.waitingUpTo(order) ?? 0);
+  }
+
+  /** True while the handler of the message runs. */
+  runs(message: Message): boolean {
+    return this.#called === message || this.#running?.has(message) === true;
   }
 
   /** True once `stop` was called. No message is taken any more. */
@@ -92,27 +114,94 @@ export class Handlers {
     this.startNext();
   }
 
-  /** Starts a handler for the message, or puts the message in the queue. */
+  /** True between `pause` and `resume` of the subscription. No handler starts. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  set paused(paused: boolean) {
+    this.#paused = paused;
+    this.startNext();
+  }
+
+  /** Starts a handler for the message, or makes the message wait. */
   take(message: Message): void {
+    const lanes = this.#lanes;
+    let key = "";
+    if (lanes !== undefined) {
+      try {
+        key = this.#key!(message);
+      } catch (error) {
+        message.activate();
+        this.#settle(message, this.#events.failed(message, error));
+        return;
+      }
+    }
     const first = this.#waiting === undefined || this.#waiting.length === 0;
-    if (first && this.#hasRoom && !(this.#ordered && this.#events.mustWait(message))) {
+    if (first && this.#hasRoom && (lanes === undefined || lanes.isFree(key, message.order))) {
+      lanes?.pass(key, message.order);
       this.#start(message);
+      // The end of the handler may have made another message free.
+      if (lanes !== undefined) this.startNext();
       return;
     }
+    // Before its bytes are added: those of its last delivery may count until now.
+    message.activate();
     if (!this.#waitingBytes.add(message.data)) {
+      this.#events.turnedAway(message);
       // The redelivery is handled like a first delivery. Until then the message is not missing.
+      lanes?.await(key, message.order);
       message.awaitRedelivery();
       if (!this.#overflowing) this.#events.overflowed();
       this.#overflowing = true;
       return;
     }
-    message.activate();
-    this.#waiting ??= new Queue();
-    if (!this.#ordered) this.#waiting.push(message);
+    if (lanes === undefined) (this.#waiting ??= new Queue()).push(message);
     else {
-      this.#waiting.insert(message, (other) => other.sequence > message.sequence);
+      lanes.add(key, message.order, message);
       this.startNext();
     }
+  }
+
+  /** Runs a kept message again. Its bytes are counted already. */
+  again(message: Message): void {
+    if (this.#lanes !== undefined && !this.#lanes.has(message.order)) {
+      // The key is unknown: its function has thrown.
+      this.#waitingBytes.remove(message.data);
+      this.take(message);
+      return;
+    }
+    (this.#waiting ??= new Queue()).push(message);
+    this.startNext();
+  }
+
+  /** A message that was kept, or was to come again, is finished or does not come: no other message waits for it. */
+  leave(order: number): void {
+    const message = this.#lanes?.leave(order);
+    if (message !== undefined) this.#waitingBytes.remove(message.data);
+    this.startNext();
+  }
+
+  /** True if other messages wait for the redelivery of this one. */
+  isAwaited(order: number): boolean {
+    return this.#lanes !== undefined && this.#lanes.isAwaited(order);
+  }
+
+  /** Messages are missing. Later ones wait until `found`. */
+  holdBehind(from: number, to: number): void {
+    this.#lanes?.holdBehind(from, to);
+  }
+
+  /** The missing messages came, or do not exist any more. */
+  found(from: number, to: number): void {
+    this.#lanes?.release(from, to);
+    this.startNext();
+  }
+
+  /** The channel was reset. */
+  reset(): void {
+    for (const message of this.#lanes?.reset() ?? []) this.#waitingBytes.remove(message.data);
+    this.startNext();
   }
 
   /**
@@ -138,7 +227,7 @@ export class Handlers {
   stop(reason: StreamingError): void {
     if (this.#stopped !== undefined) return;
     this.#stopped = reason;
-    for (const message of this.#waiting?.drain() ?? []) {
+    for (const message of [...(this.#waiting?.drain() ?? []), ...(this.#lanes?.drain() ?? [])]) {
       this.#waitingBytes.remove(message.data);
       message.awaitRedelivery();
     }
@@ -167,25 +256,28 @@ export class Handlers {
   }
 
   get #hasRoom(): boolean {
-    return this.running < this.#concurrency;
+    return this.running < this.#concurrency && !this.#paused;
   }
 
   #start(message: Message): void {
     this.#called = message;
-    const promise = this.#call(message);
+    const ended = this.#call(message);
     this.#called = undefined;
-    if (promise !== undefined) this.#await(message, promise);
-    // A drain that began in the handler waits for the handler's end.
-    else if (this.#idle !== undefined) this.startNext();
+    if (typeof ended !== "string") this.#await(message, ended);
+    else {
+      this.#settle(message, ended);
+      // A drain that began in the handler waits for the handler's end.
+      if (this.#idle !== undefined) this.startNext();
+    }
   }
 
-  /** Calls the handler. Returns its promise, or undefined if the handler has ended. */
-  #call(message: Message): Promise<unknown> | undefined {
+  /** Calls the handler. Returns its promise, or the outcome if the handler has ended. */
+  #call(message: Message): Promise<unknown> | Outcome {
     this.#events.starting(message);
     if (this.stopped) {
       // A status listener has closed the subscription.
       message.awaitRedelivery();
-      return undefined;
+      return "again";
     }
     try {
       // Called as a function, so that the handler does not get this object as `this`.
@@ -194,11 +286,9 @@ export class Handlers {
       // A promise of the host's: the `then` of another class may throw, or settle twice.
       if (isThenable(result)) return Promise.resolve(result);
     } catch (error) {
-      this.#events.failed(message, error);
-      return undefined;
+      return this.#events.failed(message, error);
     }
-    this.#events.handled(message);
-    return undefined;
+    return this.#events.handled(message);
   }
 
   #await(message: Message, promise: Promise<unknown>): void {
@@ -208,22 +298,28 @@ export class Handlers {
     promise.then(
       () => {
         running.delete(message);
-        this.#events.handled(message);
+        this.#settle(message, this.#events.handled(message));
         this.startNext();
       },
       (error: unknown) => {
         running.delete(message);
-        this.#events.failed(message, error);
+        this.#settle(message, this.#events.failed(message, error));
         this.startNext();
       },
     );
   }
 
-  /** Starts handlers for waiting messages. Called when a handler has ended, or an earlier message came again. */
+  /** The handler of the message has ended. */
+  #settle(message: Message, outcome: Outcome): void {
+    if (this.#lanes === undefined || outcome === "kept") return;
+    if (outcome === "done") this.#lanes.leave(message.order);
+    else this.#lanes.returns(message.order);
+  }
+
+  /** Starts handlers for waiting messages. Called when a handler has ended, or an awaited message came. */
   startNext(): void {
     const waiting = this.#waiting;
-    while (waiting !== undefined && waiting.length > 0 && this.#hasRoom) {
-      if (this.#ordered && this.#events.mustWait(waiting.first!)) break;
+    while (waiting !== undefined && waiting.length > 0 && this.#hasRoom && !this.stopped) {
       const message = waiting.shift()!;
       this.#waitingBytes.remove(message.data);
       this.#start(message);

@@ -1,20 +1,25 @@
 import type { MsgProtoView } from "../../pb/data.ts";
 import { textOf } from "../../pb/wire.ts";
+import { checkDelay } from "../checks.ts";
 import type { DrainOptions } from "../drain-options.ts";
 import type { StreamingError } from "../errors.ts";
 import { inspectable } from "../inspect.ts";
 import type { Signal } from "../signal.ts";
 import type { SubscriptionStats } from "../stats.ts";
 import type { Progress } from "./progress.ts";
-import { NANOSECONDS_PER_MILLISECOND } from "./start-position.ts";
 
 /** V8 keeps up to this many bytes among its own objects, at a tenth of the cost of other memory. */
 const MOST_ON_HEAP = 64;
 /** From this many bytes on, the host's pool allocates other memory for each buffer, too. */
 const TOO_LARGE_TO_POOL = 4 * 1024;
 
+/** The nanoseconds in a millisecond. */
+const NANOSECONDS = 1_000_000n;
 /** The most characters of a text that `console.log` shows. */
 const MOST_SHOWN = 200;
+
+/** @internal What a handler asked for. */
+export type Verdict = { readonly nak: number | undefined } | { readonly term: string | undefined };
 
 /** @internal Takes the acks of messages. */
 export interface Acker {
@@ -25,6 +30,10 @@ export interface Acker {
   acknowledge(sequence: number, progress: Progress<Message>): boolean;
   /** See `Message.signal`. */
   signalOf(message: Message): Signal;
+  /** See `Message.nak` and `Message.term`. */
+  decide(message: Message, verdict: Verdict): boolean;
+  /** Whether a verdict waits for the end of the handler. */
+  isDecided(message: Message): boolean;
 }
 
 /** A message of a channel, as the server has delivered it to a {@link Subscription}. */
@@ -102,7 +111,7 @@ export class Message {
 
   /** When the server stored it, to the millisecond. {@link Message.timestamp} is exact. */
   get time(): Date {
-    return new Date(Number(this.timestamp / NANOSECONDS_PER_MILLISECOND));
+    return new Date(Number(this.timestamp / NANOSECONDS));
   }
 
   /**
@@ -148,9 +157,68 @@ export class Message {
     return this.#acker.acknowledge(this.sequence, this.#progress);
   }
 
+  /**
+   * Has the message handled again in this process, whatever its handler returns or throws: `delay` milliseconds (from 0
+   * on) after the handler has ended, or the loop has come back; by default after the next delay of `backoff`. Without
+   * both the server sends it again after `ackWait`. The run counts for `maxDeliver`.
+   *
+   * Returns false, and does nothing, if the message is acknowledged already, waits for its next run, or can no longer
+   * be acknowledged. Throws a `TypeError` for a `delay` that is no number of milliseconds.
+   *
+   * @example
+   * ```ts
+   * await client.subscribe("orders", (message) => {
+   *   if (message.text() === "locked") message.nak(5_000);
+   * });
+   * ```
+   */
+  nak(delay?: number): boolean {
+    if (delay !== undefined) checkDelay("delay", delay);
+    return this.#acker.decide(this, { nak: delay });
+  }
+
+  /**
+   * Gives the message up, whatever its handler returns or throws: when the handler has ended, or the loop has come
+   * back, it goes to `deadLetter`, with `reason` as the error, and is not handled again. For what no retry can cure.
+   *
+   * Returns false, and does nothing, if the message is acknowledged already, waits for its next run, or can no longer
+   * be acknowledged. Throws a `TypeError` if the subscription has no `deadLetter`: nothing is dropped silently.
+   *
+   * @example
+   * ```ts
+   * const handler = (message: Message): void => {
+   *   if (message.text() === "") message.term("it is empty");
+   * };
+   * await client.subscribe("orders", handler, { deadLetter: "orders.dead" });
+   * ```
+   */
+  term(reason?: string): boolean {
+    return this.#acker.decide(this, { term: reason });
+  }
+
+  /** @internal Acknowledges the message, unless `nak` or `term` was called. */
+  ackUnlessDecided(): void {
+    if (!this.#acker.isDecided(this)) this.ack();
+  }
+
+  /** @internal Orders the messages of the subscription, those before and after a reset of the channel. */
+  get order(): number {
+    return this.#progress.offset + this.sequence;
+  }
+
+  /** @internal False once the channel was reset. */
+  get isCurrent(): boolean {
+    return this.#progress.isCurrent;
+  }
+
   /** @internal True once it was acknowledged. */
   get finished(): boolean {
     return this.#progress.isFinished(this.sequence);
+  }
+
+  /** @internal True while a handler has the message, or will have it. */
+  get isActive(): boolean {
+    return this.#progress.isActive(this.sequence);
   }
 
   /** @internal A handler has the message, or will have it. A redelivery starts no other. */
@@ -158,9 +226,9 @@ export class Message {
     if (!this.finished) this.#progress.activate(this.sequence);
   }
 
-  /** @internal No handler has the message. If it is unfinished, its redelivery is handled; `retry`: and waited for. */
-  awaitRedelivery(retry = true): void {
-    if (!this.finished) this.#progress.awaitRedelivery(this.sequence, this, retry);
+  /** @internal No handler has the message. If it is unfinished, its redelivery is handled. */
+  awaitRedelivery(): void {
+    if (!this.finished) this.#progress.awaitRedelivery(this.sequence, this);
   }
 }
 
@@ -204,6 +272,34 @@ export abstract class Subscription {
    * ```
    */
   abstract stats(): SubscriptionStats;
+
+  /**
+   * Starts no handler, and gives no loop a message, until {@link Subscription.resume}: for a circuit breaker. Handlers
+   * that run go on, and their acks count. Messages that come wait, within `maxInFlight` and `maxWaitingBytes`. The
+   * server sends those that wait longer than `ackWait` again, which starts no second run here; in a queue group it may
+   * send them to another member.
+   *
+   * The subscription stays in place, through outages, too. {@link Subscription.drain} works. A second call does
+   * nothing.
+   *
+   * @example
+   * ```ts
+   * subscription.pause();
+   * setTimeout(() => subscription.resume(), 10_000);
+   * ```
+   */
+  abstract pause(): void;
+
+  /**
+   * Goes on after {@link Subscription.pause}: handlers start for the messages that waited, in their order. Does nothing
+   * if the subscription is not paused.
+   *
+   * @example
+   * ```ts
+   * subscription.resume();
+   * ```
+   */
+  abstract resume(): void;
 
   /**
    * Ends the subscription now; {@link Subscription.drain} ends it gracefully. No more handlers start. Acks of handlers
@@ -257,8 +353,8 @@ export abstract class Subscription {
 export interface DrainReport {
   /**
    * Messages that were received, and neither handled to the end nor acknowledged by hand. They come again. A message
-   * whose handler failed is among them until it is delivered again. A message that was dropped because of
-   * `maxWaitingBytes` is not among them.
+   * whose handler failed is among them until it is handled again: also one that waits for that as `backoff` says. A
+   * message that was dropped because of `maxWaitingBytes` is not among them.
    */
   readonly unhandled: readonly Message[];
   /** How many publishes were rejected with `UNCONFIRMED` during the drain: it is unknown whether they are stored. */

@@ -117,7 +117,7 @@ export class Messages implements AsyncIterableIterator<Message> {
     const current = this.#current;
     if (current === undefined) return;
     this.#current = undefined;
-    if (ack) current.message.ack();
+    if (ack) current.message.ackUnlessDecided();
     current.done.resolve();
   }
 

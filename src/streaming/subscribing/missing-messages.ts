@@ -49,6 +49,11 @@ export class MissingMessages {
     this.#closing = closing;
   }
 
+  /** True if `find` has something to do. */
+  get isPending(): boolean {
+    return this.#silent || this.#search?.done === false;
+  }
+
   /** No message came for long. `find` checks why. */
   silent(): void {
     this.#silent = true;
@@ -56,7 +61,9 @@ export class MissingMessages {
 
   /** The link or the streaming server was lost. Messages that were not found may still come. */
   interrupted(): void {
+    const search = this.#search;
     this.#search = undefined;
+    if (search?.done === false) this.#deliveries.wasSearched(search.from, search.to, false);
   }
 
   /** Returns true if the channel was searched for these. Otherwise `find` searches it. */
@@ -85,8 +92,9 @@ export class MissingMessages {
     const { progress } = group;
     const { over } = registration;
     const most = Math.min(this.#settings.maxInFlight, READ_AT_ONCE);
+    const end = progress.offset + search.to;
     for (let next = search.from; next <= search.to; ) {
-      const { waiting } = handlers;
+      const waiting = handlers.waitingUpTo(end);
       const last = await this.#peek.read(registration, fromSequence(next), most, PEEK_TIMEOUT, (found, bytes) => {
         if (found.sequence > search.to || progress !== group.progress) return;
         found.redelivered = true;
@@ -95,16 +103,18 @@ export class MissingMessages {
       // A peek without a message proves nothing while the channel has a later message.
       const unclear = last === 0 && (await this.#mayHaveAny(registration, next));
       if (last === undefined || unclear || this.#deliveries.isSuspect || handlers.stopped) {
-        // The next check of the progress starts another search.
+        // The next check of the progress, or of the gaps, starts another search.
         this.#search = undefined;
+        this.#deliveries.wasSearched(search.from, search.to, false);
         return;
       }
       next = last === 0 ? Infinity : last + 1;
-      while (handlers.waiting > waiting && !over.aborted && !handlers.stopped) {
-        await sleep(RETRY_DELAY, over, this.#closing);
-      }
+      // Messages behind the missing ones may wait for the end of this search: it waits for none of them.
+      const isFull = (): boolean => next <= search.to && handlers.waitingUpTo(end) > waiting;
+      while (isFull() && !over.aborted && !handlers.stopped) await sleep(RETRY_DELAY, over, this.#closing);
     }
     search.done = true;
+    if (progress === group.progress) this.#deliveries.wasSearched(search.from, search.to, true);
     progress.checkMissing();
   }
 

@@ -23,8 +23,6 @@ export interface Redeliverable {
 /** A sequence that awaits its redelivery. */
 interface Awaiting<M> {
   readonly since: number;
-  /** True if its handler failed or never started. False if an ack by hand may still come. */
-  readonly retry: boolean;
   /** Undefined if `maxWaitingBytes` left no room for the message. */
   readonly message: M | undefined;
 }
@@ -38,8 +36,8 @@ export interface ProgressEvents {
   skipped(from: number, to: number): boolean;
   /** The server did not send this unfinished message again. Returns false if the channel is being searched for it. */
   notRedelivered(sequence: number): boolean;
-  /** Some messages that later ones waited for will not come again. */
-  unblocked(): void;
+  /** A message that later ones may wait for will not come again. */
+  unblocked(sequence: number): void;
   /** Too many intervals were finished out of order. These sequences are forgotten, and may be handled again. */
   forgotten(from: number, to: number): void;
 }
@@ -56,13 +54,15 @@ export interface ProgressEvents {
  * member of a queue group may give a message back so late (seen).
  */
 export class Progress<M extends Redeliverable = Redeliverable> {
+  /**
+   * The number of sequences before the channel was reset. It gives messages of the old and the new channel an order.
+   */
+  readonly offset: number;
   /** The channel showed no message after an outage, so it may be another one, whose clock may be behind. */
   unverified = false;
   #finished = new Intervals();
   /** The unfinished sequences. Created on first use: an idle subscription keeps none. */
   #unfinished: Map<number, typeof ACTIVE | Awaiting<M>> | undefined;
-  /** The number of unfinished sequences with `retry`. */
-  #retries = 0;
   /** Active messages that the server may count for another member than the one that handles them. */
   #moved: Set<number> | undefined;
   readonly #events: ProgressEvents;
@@ -91,7 +91,8 @@ export class Progress<M extends Redeliverable = Redeliverable> {
    * `unnoticed` is for how long an outage of the streaming server may go unnoticed. Both times are in milliseconds.
    * Messages that await their redelivery count in `waitingBytes`.
    */
-  constructor(ackWait: number, events: ProgressEvents, waitingBytes: WaitingBytes, unnoticed = 0) {
+  constructor(ackWait: number, events: ProgressEvents, waitingBytes: WaitingBytes, unnoticed = 0, offset = 0) {
+    this.offset = offset;
     this.#waitingBytes = waitingBytes;
     this.#ackWait = ackWait;
     this.#patience = 2 * ackWait + unnoticed;
@@ -101,6 +102,11 @@ export class Progress<M extends Redeliverable = Redeliverable> {
   /** For how long a missing message may still come, in milliseconds. */
   get patience(): number {
     return this.#patience;
+  }
+
+  /** False once the channel was reset, or the subscription has ended. */
+  get isCurrent(): boolean {
+    return !this.#stopped;
   }
 
   /** The highest sequence that was received, or 0. */
@@ -131,12 +137,12 @@ export class Progress<M extends Redeliverable = Redeliverable> {
   // Why: docs/decisions.md#an-empty-channel-and-a-plain-subscription
   /**
    * Notes a received message. Returns false, and notes nothing, if the message contradicts earlier ones: its sequence
-   * is not above the highest, and its time is later than all before, or the channel is unverified. Only the highest
-   * message itself verifies a channel. Times are in nanoseconds, as `timeOf` returns them.
+   * is not above the highest, and its time is later than all before. Also while the channel is unverified: only the
+   * highest message itself verifies a channel. Times are in nanoseconds, as `timeOf` returns them.
    */
   receive(sequence: number, time: number): boolean {
     if (sequence === this.#highest && time === this.#timeOfHighest) this.unverified = false;
-    else if (sequence <= this.#highest && (time > this.#latest || this.unverified)) {
+    else if (this.unverified || (sequence <= this.#highest && time > this.#latest)) {
       this.#suspectTime = Math.max(this.#suspectTime, time);
       return false;
     }
@@ -174,15 +180,6 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     }
   }
 
-  /** True if a lower sequence awaits its redelivery, and no ack by hand. */
-  isBehind(sequence: number): boolean {
-    if (this.#retries === 0) return false;
-    for (const [other, entry] of this.#unfinished ?? []) {
-      if (entry !== ACTIVE && entry.retry && other < sequence) return true;
-    }
-    return false;
-  }
-
   /** The message waits for a handler or is in one. */
   activate(sequence: number): void {
     this.#remove(sequence);
@@ -205,12 +202,11 @@ export class Progress<M extends Redeliverable = Redeliverable> {
   }
 
   /** The message is unfinished, and no handler has it or will have it. Its redelivery is handled. */
-  awaitRedelivery(sequence: number, message: M, retry: boolean): void {
+  awaitRedelivery(sequence: number, message: M): void {
     this.#moved?.delete(sequence);
     this.#remove(sequence);
     const kept = this.#stopped || this.#waitingBytes.add(message.data) ? message : undefined;
-    (this.#unfinished ??= new Map()).set(sequence, { since: elapsed(), retry, message: kept });
-    if (retry) this.#retries++;
+    (this.#unfinished ??= new Map()).set(sequence, { since: elapsed(), message: kept });
     this.#armTimer();
   }
 
@@ -250,7 +246,6 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     if (entry === undefined) return;
     this.#unfinished!.delete(sequence);
     if (entry === ACTIVE) return;
-    if (entry.retry) this.#retries--;
     if (entry.message !== undefined && !this.#stopped) this.#waitingBytes.remove(entry.message.data);
   }
 
@@ -286,12 +281,12 @@ export class Progress<M extends Redeliverable = Redeliverable> {
     const before = elapsed() - this.#patience;
     if (this.#established === undefined || this.#established > before) return;
     const unfinished = (this.#unfinished ??= new Map());
-    const { size } = unfinished;
     for (const [sequence, entry] of unfinished) {
       // The message has expired, another member of the group has it, or a new leader forgot it.
-      if (entry !== ACTIVE && entry.since < before && this.#events.notRedelivered(sequence)) this.#remove(sequence);
+      if (entry === ACTIVE || entry.since >= before || !this.#events.notRedelivered(sequence)) continue;
+      this.#remove(sequence);
+      this.#events.unblocked(sequence);
     }
-    if (unfinished.size < size) this.#events.unblocked();
     if (this.#base === undefined && this.#lowest !== undefined) this.#base = this.#lowest;
     const waitedFor = Float64Array.from(unfinished.keys()).sort();
     let i = 0;

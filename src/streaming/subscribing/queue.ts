@@ -11,17 +11,6 @@ export class Queue<T> {
     this.#items.push(item);
   }
 
-  get first(): T | undefined {
-    return this.#items[this.#head];
-  }
-
-  /** Inserts an item before the items at the end for which `after` returns true. */
-  insert(item: T, after: (other: T) => boolean): void {
-    let at = this.#items.length;
-    while (at > this.#head && after(this.#items[at - 1]!)) at--;
-    this.#items.splice(at, 0, item);
-  }
-
   shift(): T | undefined {
     if (this.#head === this.#items.length) return undefined;
     const item = this.#items[this.#head];

@@ -103,6 +103,9 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   lost(): void {
     this.#missing?.interrupted();
     this.deliveries.lost();
+    // Newer messages would overtake those that the server sent into the dead link, and nothing would show that.
+    const { mayBeOvertaken, endpoint } = this.deliveries;
+    if (mayBeOvertaken && endpoint?.ackInbox) this.#orphanEndpoint(false);
   }
 
   suspected(): void {
@@ -240,7 +243,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       if (failure === undefined) {
         // A subscription that is renewed in its session has no such gap: its group is still there.
         const renewed = this.#missing?.renewalReason !== undefined;
-        if (from !== undefined && !renewed) this.deliveries.notifyGapOfGroup(from);
+        if (from !== undefined && !renewed) this.#notifyGapOfGroup(from);
         return { name: "subscribed", registration, resumed: again, from };
       }
       if (over.aborted || connection.ended.aborted || ending.aborted) continue;
@@ -307,6 +310,8 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     this.#notifySubscribed(resumed, from);
     const { over } = registration;
     const { ending } = this.#context;
+    // What was to be looked for before the server was asked.
+    if (this.#missing?.isPending === true) this.#wake.abort();
     for (;;) {
       await aborted(over, ending, this.#wake);
       if (ending.aborted) return CLOSED;
@@ -373,10 +378,21 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     this.#orphaned.add(endpoint.session, endpoint.inbox, endpoint.ackInbox, unsubscribe);
   }
 
+  /** The group was requested again from this sequence on. Members in other processes may have had more. */
+  #notifyGapOfGroup(from: number): void {
+    if (this.#settings.queue === "" || this.#settings.durable !== "") return;
+    const missing = "what members of the group in other processes had and did not finish";
+    const reason = `${missing} comes again only if the group outlived the outage`;
+    const { next = from, highest } = this.deliveries.group.progress;
+    if (next <= highest) this.deliveries.notifyGap(next, highest, reason);
+  }
+
   #notifySubscribed(resumed: boolean, from: number | undefined): void {
     const reason = this.#missing?.renewalReason;
     if (this.#missing !== undefined) this.#missing.renewalReason = undefined;
-    if (!this.closing.aborted) this.deliveries.notifySubscribed(resumed, from, reason);
+    const { subscription } = this.deliveries;
+    const details = { ...(from && { from }), ...(reason && { reason }) };
+    if (!this.closing.aborted) this.#context.notify({ type: "subscribed", subscription, resumed, ...details });
     this.#ready?.resolve();
     this.#ready = undefined;
   }

@@ -7,4 +7,20 @@ export type SubscriptionStatus =
   | { type: "gap"; subscription: Subscription; from: number; to: number; reason: string }
   | { type: "handler-failed"; subscription: Subscription; message: Message; error: unknown }
   | { type: "redelivered-often"; subscription: Subscription; message: Message }
+  | {
+      type: "retrying";
+      subscription: Subscription;
+      message: Message;
+      error: unknown;
+      delay: number;
+      deliveries: number;
+    }
+  | {
+      type: "dead-lettered";
+      subscription: Subscription;
+      message: Message;
+      error: unknown;
+      deliveries: number;
+      replyKept: boolean;
+    }
   | { type: "error"; subscription: Subscription; error: StreamingError };

@@ -1,4 +1,5 @@
 import { settledWithin } from "../../core-nats/async.ts";
+import { elapsed } from "../../core-nats/clock.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { checkDrainOptions } from "../drain-options.ts";
 import type { DrainOptions } from "../drain-options.ts";
@@ -55,6 +56,14 @@ export class SubscriptionImpl extends Subscription {
     return this.#resubscriber.deliveries.stats();
   }
 
+  pause(): void {
+    this.#resubscriber.deliveries.handlers.paused = true;
+  }
+
+  resume(): void {
+    this.#resubscriber.deliveries.handlers.paused = false;
+  }
+
   async close(): Promise<void> {
     this.#resubscriber.close("close");
     await this.closed;
@@ -86,10 +95,14 @@ export class SubscriptionImpl extends Subscription {
     // The server sends nothing again to a subscription that has ended.
     const ended = this.state === "closed";
     deliveries.stop("it is drained");
+    const before = elapsed();
     const running = await deliveries.handlers.finish(timeout, this.closed, ...endings);
+    const left = Math.max(1, before + timeout - elapsed());
+    const unstored = (await deliveries.failures?.finishStoring(left, ...endings)) ?? [];
     const ofGroup = ended ? [] : [...deliveries.group.progress.awaitingRedelivery()];
     const awaiting = ofGroup.filter((message) => message.subscription === this);
-    return [...running.filter((message) => !message.finished), ...awaiting].sort((a, b) => a.sequence - b.sequence);
+    const unfinished = [...running, ...unstored].filter((message) => !message.finished);
+    return [...unfinished, ...awaiting].sort((a, b) => a.sequence - b.sequence);
   }
 
   get durable(): string {

@@ -19,6 +19,11 @@ export class WaitingBytes {
     return true;
   }
 
+  /** Adds a message even if that is too much. */
+  addAnyway({ length }: Uint8Array): void {
+    this.bytes += length + MESSAGE_OVERHEAD;
+  }
+
   /** Removes a message. */
   remove({ length }: Uint8Array): void {
     this.bytes -= length + MESSAGE_OVERHEAD;

@@ -5,7 +5,7 @@
  *
  * `library` is what the two entries of the package export; `pass` lets an hour go by on the fake clock.
  */
-module.exports = async function exercise({ connect, StreamingServer }, pass) {
+module.exports = async function exercise({ connect, readDeadLetter, StreamingServer }, pass) {
   const server = await StreamingServer.start();
   const statuses = [];
   const client = await connect({
@@ -59,12 +59,41 @@ module.exports = async function exercise({ connect, StreamingServer }, pass) {
   same(seen.slice(7), ["seven"]);
 
   // What nobody answers ends by its timeout.
-  const options = { clusterId: "test-cluster", clientId: "impatient", servers: server.url, publishTimeout: 50 };
-  const impatient = await connect(options);
+  const hurry = { clusterId: "test-cluster", clientId: "impatient", servers: server.url, publishTimeout: 50 };
+  const impatient = await connect(hurry);
   server.swallow("PubAck");
   const failed = await impatient.publish("orders", "eight").then(() => "stored", ({ code }) => code);
   same(failed, "UNCONFIRMED");
   await impatient.close();
+
+  // A retry, a dead letter and the order by key take their own, real delays, whatever the fake clock says.
+  const options = { backoff: 20, backoffJitter: false, maxDeliver: 3, deadLetter: "dead", startAt: "first" };
+  const tried = [];
+  let failedOnce = () => {};
+  const firstFailure = new Promise((resolve) => (failedOnce = resolve));
+  let all = () => {};
+  const done = new Promise((resolve) => (all = resolve));
+  const trying = (message) => {
+    tried.push(message.text());
+    if (message.text() === "ann good") all();
+    if (message.text() !== "ann bad") return;
+    failedOnce();
+    throw new Error("no");
+  };
+  for (const order of ["ann bad", "ann good", "bob good"]) server.publish("keys", order);
+  await client.subscribe("keys", trying, { ...options, key: (message) => message.text().slice(0, 3) });
+  await firstFailure;
+  pass();
+  same(tried.filter((text) => text === "ann bad").length, 1);
+  await done;
+  same(tried, ["ann bad", "bob good", "ann bad", "ann bad", "ann good"]);
+  const { channel, deliveries, error } = readDeadLetter(server.messages("dead")[0]);
+  same([channel, deliveries, error], ["keys", 3, "no"]);
+
+  // So do batches that are not full.
+  const batches = await client.batches("keys", { size: 10, wait: 20, startAt: "first" });
+  same((await batches.next()).value.length, 3);
+  await batches.return();
 
   same((await subscription.drain({ timeout: 10_000 })).unhandled, []);
   await client.drain();

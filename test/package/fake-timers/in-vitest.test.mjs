@@ -1,4 +1,4 @@
-import { connect } from "nats-streaming-client";
+import { connect, readDeadLetter } from "nats-streaming-client";
 import { StreamingServer } from "nats-streaming-client/testing";
 import exercise from "./exercise.cjs";
 
@@ -14,5 +14,5 @@ const kinds = [["the defaults", undefined], ...APIS.map((api) => [api, { toFake:
 
 test.each(kinds)("fake timers: %s", async (_, options) => {
   vi.useFakeTimers(options);
-  await exercise({ connect, StreamingServer }, () => vi.advanceTimersByTime(3_600_000));
+  await exercise({ connect, readDeadLetter, StreamingServer }, () => vi.advanceTimersByTime(3_600_000));
 });

@@ -232,6 +232,32 @@ describe("an old number in a channel that showed nothing", () => {
   });
 });
 
+describe("a new number in a channel that showed nothing", () => {
+  test.each([
+    ["of another one, if that is what it shows then", laterProto(3n), [{ from: 4 }]],
+    ["of the same one else", msgProto({ sequence: 3n }), []],
+  ])("is %s", async (_, third, gaps) => {
+    const statuses = new Statuses();
+    const client = await open(fake, { onStatus: statuses.onStatus });
+    const received = new Received();
+    await client.subscribe("fake", received.handler, { startAt: "first" });
+    for (const sequence of [1n, 2n, 3n]) fake.deliver(msgProto({ sequence }));
+    await received.until(3);
+    fake.loseSession();
+    await statuses.until("subscribed", 2);
+    const fourth = laterProto(4n);
+    fake.onSubscribe = (ask) => {
+      const { startPosition, maxInFlight } = ask.message;
+      const fromThird = startPosition === StartPosition.SequenceStart ? [third, fourth] : [fourth];
+      void fake.accept(ask, ...fromThird.slice(0, maxInFlight));
+    };
+    fake.deliver(fourth, fake.held.at(-1));
+    await received.until(4);
+    await statuses.until("subscribed", 3);
+    expect(statuses.of("gap")).toMatchObject(gaps);
+  });
+});
+
 describe("an old number with a time later than all before", () => {
   /** A durable that has received 1 to 3 and 5, whose time is the earliest; then comes 4, with the latest. */
   async function contradict(

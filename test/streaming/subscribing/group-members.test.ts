@@ -26,6 +26,10 @@ class Member implements GroupMember {
   renew(reason: string): void {
     this.log.push(reason);
   }
+
+  forgetChannel(): void {
+    this.log.push("reset");
+  }
 }
 
 function start(count: number): { members: GroupMembers; all: Member[] } {

@@ -102,7 +102,7 @@ describe("the cursor", () => {
           received.push(next++);
         } else {
           const [sequence] = received.splice(random.int(0, received.length - 1), 1);
-          if (random.bool(0.1)) progress.awaitRedelivery(sequence, message, true);
+          if (random.bool(0.1)) progress.awaitRedelivery(sequence, message);
           else finished.add(sequence);
           if (finished.has(sequence)) progress.finish(sequence);
         }
@@ -135,7 +135,7 @@ describe("a message", () => {
     expect(progress.isActive(1)).toBe(false);
     progress.activate(1);
     expect(progress.isActive(1)).toBe(true);
-    progress.awaitRedelivery(1, message, true);
+    progress.awaitRedelivery(1, message);
     expect(progress.isActive(1)).toBe(false);
     expect(progress.finish(1)).toBe(true);
     expect(progress.finish(1)).toBe(false);
@@ -199,12 +199,12 @@ describe("what is missing", () => {
     const { progress, told } = start();
     handle(progress, 1);
     progress.receive(2, 2);
-    progress.awaitRedelivery(2, message, true);
+    progress.awaitRedelivery(2, message);
     handle(progress, 3);
     for (let i = 0; i < 50; i++) {
       vi.advanceTimersByTime(ackWait);
       progress.receive(2, 2);
-      progress.awaitRedelivery(2, message, true);
+      progress.awaitRedelivery(2, message);
     }
     expect(told.skipped).toEqual([]);
     expect(progress.isFinished(2)).toBe(false);
@@ -269,7 +269,7 @@ describe("what is missing", () => {
     progress.receive(2, 2);
     progress.activate(2);
     handle(progress, 3);
-    progress.awaitRedelivery(2, message, true);
+    progress.awaitRedelivery(2, message);
     vi.advanceTimersByTime(10 * ackWait);
     expect(told.skipped).toEqual([[2, 2]]);
     expect(progress.cursor).toBe(3);

@@ -13,7 +13,8 @@ function progress(): Progress<Message> {
 
 function member(): GroupMember {
   const nothing = (): undefined => undefined;
-  return { received: 0, idle: true, acknowledgeMoved: nothing, requestMore: nothing, renew: nothing };
+  const calls = { acknowledgeMoved: nothing, requestMore: nothing, renew: nothing, forgetChannel: nothing };
+  return { received: 0, idle: true, ...calls };
 }
 
 test("members of the same channel, queue and durable share a group, and no others do", () => {

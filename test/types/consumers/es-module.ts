@@ -1,13 +1,17 @@
 // A consumer that uses every public name, as an ES module, where the compiler knows no host at all.
-import { Client, connect, Message, Messages, NatsError } from "nats-streaming-client";
+import { Batches, Client, connect, Message, Messages, NatsError, readDeadLetter } from "nats-streaming-client";
 import { PublishManyError, StreamingError, Subscription } from "nats-streaming-client";
 import type {
+  BatchesOptions,
   ClientStats,
   ConnectOptions,
   Credentials,
+  DeadLetter,
+  DeadLetterTarget,
   DrainOptions,
   DrainReport,
   MessageHandler,
+  MessagesOptions,
   NatsErrorCode,
   PublishFailure,
   PublishItem,
@@ -57,6 +61,10 @@ function name(status: Status): string {
       return `${status.subscription.subject} ${status.from} ${status.to} ${status.reason}`;
     case "handler-failed":
       return `${status.message.sequence} ${String(status.error)}`;
+    case "retrying":
+      return `${status.message.sequence} ${status.delay} ${status.deliveries} ${String(status.error)}`;
+    case "dead-lettered":
+      return `${status.subscription.subject} ${status.deliveries} ${status.replyKept} ${String(status.error)}`;
     case "redelivered-often":
       return `${status.message.redeliveryCount}`;
     case "error":
@@ -101,6 +109,27 @@ const starts: readonly StartAt[] = [
   { ago: 1_000 },
 ];
 
+const targets: readonly DeadLetterTarget[] = [
+  "orders.dead",
+  async (message, error, deliveries) => `${message.sequence} ${String(error)} ${deliveries + 1}`,
+];
+
+const loop: Required<MessagesOptions> = {
+  startAt: "first",
+  durable: "durable",
+  queue: "queue",
+  maxInFlight: 10,
+  ackWait: 30_000,
+  manualAck: true,
+  backoff: 100,
+  backoffJitter: false,
+  maxDeliver: 5,
+  deadLetter: targets[1],
+  signal,
+};
+
+const batching: Required<BatchesOptions> = { ...loop, size: 100, wait: 50 };
+
 const everything: Required<SubscribeOptions> = {
   startAt: starts[0],
   durable: "durable",
@@ -109,6 +138,11 @@ const everything: Required<SubscribeOptions> = {
   concurrency: 10,
   ackWait: 30_000,
   manualAck: true,
+  backoff: [100, 1_000] as const,
+  backoffJitter: true,
+  maxDeliver: 5,
+  deadLetter: "orders.dead",
+  key: (message) => message.subject,
   signal,
 };
 
@@ -121,6 +155,10 @@ const handler: MessageHandler = async (message: Message): Promise<boolean> => {
   const line = [message.subject, message.reply, message.sequence, message.time.getTime(), message.text(), order.id];
   if (!message.redelivered || message.redeliveryCount < 2 || message.signal.aborted) return false;
   if (message.subscription.subject === "") return false;
+  const letter: DeadLetter | undefined = readDeadLetter(message);
+  if (letter?.reply === undefined) {
+    return message.nak() || message.nak(100) || message.term() || message.term(letter?.error);
+  }
   return line.length > data.length + Number(timestamp) && message.ack();
 };
 
@@ -144,6 +182,14 @@ export async function main(): Promise<number> {
   const messages: Messages = await client.messages("orders", { startAt: { sequence: 7 }, manualAck: true });
   for await (const message of messages) if (!message.ack()) break;
   await messages.subscription.close();
+  await client.messages("orders", loop);
+  const batches: Batches = await client.batches("orders", batching);
+  for await (const batch of batches) if (batch.every((message) => message.ack())) break;
+  await client.batches("orders", { size: 1, wait: 0 });
+  batches.subscription.pause();
+  batches.subscription.resume();
+  const { paused, retrying }: { paused: boolean; retrying: number } = batches.subscription.stats();
+  stored += paused ? retrying : 0;
   const report: DrainReport = await client.drain();
   await client.close();
   await client.closed;
@@ -185,5 +231,6 @@ export function explain(error: unknown): string {
     const code: NatsErrorCode = error.code;
     return code;
   }
-  return error instanceof Message || error instanceof Messages || error instanceof Client ? "a value" : String(error);
+  if (error instanceof Messages || error instanceof Batches) return "a loop";
+  return error instanceof Message || error instanceof Client ? "a value" : String(error);
 }
