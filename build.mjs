@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path/posix";
 
 const DIST = process.argv[2] ?? "dist";
-const ENTRIES = ["index.js", "testing/server.js"];
+const ENTRIES = ["index.js", "testing/server.js", "node-nats-streaming/index.js"];
 
 const IMPORT = /^import \{ (.*) \} from "(.*)";\n/gm;
 const DECLARATION = /^((?:import|export) .* from "\..*)\.ts";$/gm;
@@ -56,12 +56,15 @@ function read(path) {
   const module = { path, imports: [], exports: [], code: "" };
   modules.set(path, module);
   const add = (names, from) => {
-    if (/ as /.test(names)) throw new Error(`${path} gives another name to what it imports: ${names}`);
     // Loaded with the library, it would be; and a bundler cannot carry every `require` into an ES module.
     if (!from.startsWith(".")) {
       throw new Error(`${path} imports ${from}: what is the host's comes from core-nats/builtin.ts`);
     }
     const target = join(dirname(path), from);
+    // Within a layer there is but one name for a thing. From another layer it is taken by `require`, under any name.
+    if (/ as /.test(names) && layerOf(target) === layerOf(path)) {
+      throw new Error(`${path} gives another name to what it imports: ${names}`);
+    }
     read(target);
     module.imports.push({ names: listed(names), from: target });
     return "";
@@ -100,7 +103,8 @@ function importsOf(layer) {
 function exportsOf(layer) {
   const entry = layers.get(layer).find(({ path }) => ENTRIES.includes(path));
   if (entry !== undefined) return entry.exports;
-  return [...new Set([...layers.keys()].flatMap((other) => [...(importsOf(other).get(layer) ?? [])]))];
+  const taken = [...layers.keys()].flatMap((other) => [...(importsOf(other).get(layer) ?? [])]);
+  return [...new Set(taken.map((name) => name.replace(/ as .*/, "")))];
 }
 
 function textOf(layer) {
@@ -112,8 +116,8 @@ function textOf(layer) {
   };
   for (const [source, names] of importsOf(layer)) {
     const target = `./${source}.js`;
-    lines.push(`const { ${[...names].join(", ")} } = require("${target}");`);
-    for (const name of names) declare(name, target);
+    lines.push(`const { ${[...names].join(", ").replaceAll(" as ", ": ")} } = require("${target}");`);
+    for (const name of names) declare(name.replace(/.* as /, ""), target);
   }
   for (const { path, code } of layers.get(layer)) {
     for (const [, name] of code.matchAll(DECLARED)) declare(name, path);

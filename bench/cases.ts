@@ -43,6 +43,7 @@ const no = {
   subscriptions: "stan-bench makes a connection for each subscription",
   consuming: "the bytes of acks depend on what is received",
   curve: "the curve is drawn for the two that run in Node",
+  otherProgram: "takes no program of node-nats-streaming",
 } as const;
 
 const atLeast = (against: ClientName, atLeast: number): Target => ({ measure: "rate", against, atLeast });
@@ -118,6 +119,20 @@ const others: readonly Case[] = [
   },
 ];
 
+/** The layer for programs of node-nats-streaming, beside it: callbacks, and automatic acks. */
+function dropIn(workload: "publish" | "consume"): Case {
+  const what = workload === "publish" ? "publish with callbacks" : "consume with automatic acks";
+  return {
+    name: `drop-in-${workload}`,
+    title: `a program of node-nats-streaming: ${what}`,
+    limit: "the server",
+    task: { workload, messages: MANY, size: SIZE, window: 1_024, manualAcks: false },
+    clients: ["drop-in", "node-nats-streaming"],
+    absent: { ours: "is measured by the other cases", "stan.go": no.otherProgram, "bare socket": no.otherProgram },
+    targets: [atLeast("node-nats-streaming", 2.5)],
+  };
+}
+
 function fanOut(subscriptions: number): Case {
   const single = subscriptions === 1;
   const messages = single ? 100_000 : MANY;
@@ -173,6 +188,8 @@ export const cases: readonly Case[] = [
   consume(false),
   consume(true),
   ...others,
+  dropIn("publish"),
+  dropIn("consume"),
   ...SIZES.map((size) => payload("publish", size)),
   ...SIZES.map((size) => payload("consume", size)),
   ...[1, 100, 1_000].map(fanOut),

@@ -9,7 +9,7 @@ import { StanBench } from "./stan-bench.ts";
 import type { ClientOptions } from "./task.ts";
 
 /** The clients that take part, by their names in tables and results. */
-export type ClientName = "ours" | "node-nats-streaming" | "stan.go" | "bare socket";
+export type ClientName = "ours" | "drop-in" | "node-nats-streaming" | "stan.go" | "bare socket";
 
 interface Entry {
   readonly title: string;
@@ -28,6 +28,7 @@ const nothing = (): undefined => undefined;
 /** All clients that may take part. */
 export const clients: Record<ClientName, Entry> = {
   ours: { title: `nats-streaming-client ${version}`, start: worker("ours"), prepare: nothing },
+  "drop-in": { title: "its node-nats-streaming layer", start: worker("drop-in"), prepare: nothing },
   "node-nats-streaming": {
     title: `node-nats-streaming ${peers["node-nats-streaming"]}`,
     start: worker("node-nats-streaming"),

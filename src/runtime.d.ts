@@ -33,6 +33,8 @@ declare var process: Process;
 declare function require(module: "node:net"): typeof import("node:net");
 declare function require(module: "node:tls"): typeof import("node:tls");
 declare function require(module: "node:crypto"): typeof import("node:crypto");
+declare function require(module: "node:events"): typeof import("node:events");
+declare function require(module: "node:fs"): typeof import("node:fs");
 declare function require(module: "node:util"): Pick<typeof globalThis, "TextEncoder" | "TextDecoder">;
 
 interface AbortSignal {
@@ -49,8 +51,13 @@ interface AbortController {
 }
 declare var AbortController: { prototype: AbortController; new (): AbortController };
 
+type BufferEncoding = string;
+interface Buffer extends Uint8Array {
+  toString(encoding?: BufferEncoding): string;
+}
 interface BufferConstructor {
   allocUnsafe(length: number): Uint8Array;
+  from(buffer: ArrayBufferLike, byteOffset: number, length: number): Buffer;
 }
 declare const Buffer: BufferConstructor;
 
@@ -117,6 +124,20 @@ declare module "node:net" {
   export function createServer(options: { noDelay?: boolean }): Server;
 }
 
+/** For programs of node-nats-streaming alone. */
+declare module "node:events" {
+  export class EventEmitter {
+    emit(event: string, ...args: unknown[]): boolean;
+    listenerCount(event: string): number;
+    rawListeners(event: string): Function[];
+  }
+}
+
+/** For `userCreds` of such programs alone. */
+declare module "node:fs" {
+  export function readFileSync(path: string, encoding: "utf8"): string;
+}
+
 declare module "node:timers" {
   export const setTimeout: typeof globalThis.setTimeout;
   export const clearTimeout: typeof globalThis.clearTimeout;
@@ -134,6 +155,14 @@ declare module "node:tls" {
   }
   export function checkServerIdentity(host: string, certificate: object): Error | undefined;
   export function connect(options: SecureOptions & ({ socket: Socket } | { host: string; port: number })): Socket;
+  /** For programs of node-nats-streaming alone. */
+  export interface TlsOptions {
+    ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+    cert?: string | Uint8Array | undefined;
+    key?: string | Uint8Array | undefined;
+    passphrase?: string | undefined;
+    rejectUnauthorized?: boolean | undefined;
+  }
   export function createSecureContext(options: {
     ca?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
     cert?: string | Uint8Array | undefined;

@@ -4,7 +4,10 @@ declare const __dirname: string;
 declare const __filename: string;
 
 interface BufferConstructor {
-  from(text: string): Uint8Array;
+  from(text: string, encoding?: string): Buffer;
+  from(bytes: Uint8Array | readonly number[]): Buffer;
+  alloc(length: number, fill?: string): Buffer;
+  isBuffer(value: unknown): boolean;
   allocUnsafe(size: number): Uint8Array;
   allocUnsafeSlow(size: number): Uint8Array;
   readonly poolSize: number;
@@ -326,4 +329,16 @@ declare module "node:async_hooks" {
     disable(): void;
   }
   export function createHook(hooks: Hooks): AsyncHook;
+}
+
+declare module "node:events" {
+  type Listener = (...args: never[]) => unknown;
+  interface EventEmitter {
+    on(event: string, listener: Listener): this;
+    once(event: string, listener: Listener): this;
+    off(event: string, listener: Listener): this;
+    prependListener(event: string, listener: Listener): this;
+    removeListener(event: string, listener: Listener): this;
+    removeAllListeners(event?: string): this;
+  }
 }

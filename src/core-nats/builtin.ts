@@ -21,6 +21,13 @@ export const builtin = {
   get performance(): Performance {
     return (globalThis.process?.getBuiltinModule?.("node:perf_hooks") ?? globalThis).performance;
   },
+  /** For programs of node-nats-streaming: their classes extend `EventEmitter`, and `userCreds` is a path. */
+  get events(): typeof import("node:events") {
+    return globalThis.process?.getBuiltinModule?.("node:events") ?? require("node:events");
+  },
+  get fs(): typeof import("node:fs") {
+    return globalThis.process?.getBuiltinModule?.("node:fs") ?? require("node:fs");
+  },
   get crypto(): typeof import("node:crypto") {
     return globalThis.process?.getBuiltinModule?.("node:crypto") ?? require("node:crypto");
   },

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { root } from "../support/tarball.ts";
 
-const LAYERS = ["core-nats", "pb", "streaming", "testing"];
+const LAYERS = ["core-nats", "pb", "streaming", "testing", "node-nats-streaming"];
 let place = "";
 
 beforeEach(() => {
@@ -67,7 +67,13 @@ test("what cannot be joined line by line fails the build", () => {
   expect(output).toContain("core-nats/headers.js has a line that cannot be joined");
 });
 
-test("what is imported by another name fails the build, since it keeps its own", () => {
+test("what is imported from another layer may have another name there", () => {
+  expect(build()).toEqual({ status: 0, output: "" });
+  const text = readFileSync(join(place, "dist", "node-nats-streaming.js"), "utf8");
+  expect(text).toMatch(/^const \{ .*\bconnect: connectClient\b.* \} = require\("\.\/index\.js"\);$/m);
+});
+
+test("what is imported by another name from the same layer fails the build, since it keeps its own", () => {
   append('\nimport { nuid as other } from "./nuid.ts";\nexport const id = other();\n');
   const { status, output } = build();
   expect(status).not.toBe(0);

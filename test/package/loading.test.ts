@@ -42,8 +42,10 @@ function run(file: string, text: string): unknown {
 test("the package is loaded by require, with exactly the public names", () => {
   const program = `
     const names = (path) => Object.keys(require(path)).sort();
-    console.log(JSON.stringify([names("nats-streaming-client"), names("nats-streaming-client/testing")]));`;
-  expect(run("names.cjs", program)).toEqual([NAMES, ["StreamingServer"]]);
+    const entries = ["", "/testing", "/node-nats-streaming"].map((path) => names("nats-streaming-client" + path));
+    console.log(JSON.stringify(entries));`;
+  const dropIn = ["Message", "NewSubscriptionOptions", "Stan", "StartPosition", "Subscription", "connect", "version"];
+  expect(run("names.cjs", program)).toEqual([NAMES, ["StreamingServer"], dropIn]);
 });
 
 test("the package is loaded by import, with the same names, and is the same thing", () => {
@@ -84,9 +86,13 @@ test("loading the package loads nothing of the host but what it has, and neither
     require("nats-streaming-client");
     const client = ofHost();
     require("nats-streaming-client/testing");
-    console.log(JSON.stringify([client, ofHost()]));`;
-  // Node itself has loaded it before any program.
-  expect(run("loaded.cjs", program)).toEqual([["node:timers"], ["node:timers"]]);
+    const testing = ofHost();
+    const loaded = Object.keys(require.cache).some((path) => path.endsWith("node-nats-streaming.js"));
+    require("nats-streaming-client/node-nats-streaming");
+    console.log(JSON.stringify([client, testing, loaded, ofHost()]));`;
+  // Node itself has loaded both before any program.
+  const both = ["node:timers", "node:events"];
+  expect(run("loaded.cjs", program)).toEqual([["node:timers"], ["node:timers"], false, both]);
 });
 
 test("loading the package has no side effects, as its manifest says: no object, listener or timer is new", () => {
@@ -114,6 +120,7 @@ test("loading the package has no side effects, as its manifest says: no object, 
     const before = look();
     require("nats-streaming-client");
     require("nats-streaming-client/testing");
+    require("nats-streaming-client/node-nats-streaming");
     const after = look();
     const changed = [...before.keys()].filter((name) => !same(before.get(name), after.get(name)));
     console.log(JSON.stringify({ looked: before.size > 100, changed }));`;

@@ -75,6 +75,9 @@ declare module "node:sqlite" {
     prepare(sql: string): Statement;
   }
 }
+declare module "node:events" {
+  export class EventEmitter { on(event: string, listener: (...args: any[]) => void): this; }
+}
 declare module "node:http" {
   interface Request { readonly url?: string; }
   interface Response { writeHead(status: number): this; end(text: string): void; }

@@ -8,10 +8,12 @@ export type Resolution = "node10" | "node16" | "nodenext" | "bundler";
 
 /** A consumer: a file of test/types/consumers, and the libraries that its compiler knows. */
 export interface Consumer {
-  readonly name: "es-module" | "common-js" | "testing" | "host" | "disposal" | "wrong";
+  readonly name: "es-module" | "common-js" | "testing" | "host" | "disposal" | "drop-in" | "drop-in-require" | "wrong";
   readonly lib: readonly string[];
   /** Packages of types to know, from node_modules. */
   readonly types?: readonly string[];
+  /** Default false. */
+  readonly esModuleInterop?: boolean;
 }
 
 /** The consumers that must compile. The first three know no host. */
@@ -21,6 +23,12 @@ export const consumers: readonly Consumer[] = [
   { name: "testing", lib: ["es2022"] },
   { name: "host", lib: ["es2022", "dom"] },
   { name: "disposal", lib: ["es2022", "esnext.disposable"] },
+];
+
+/** Programs of node-nats-streaming, which must compile as well. They know Node, as they did. */
+export const dropIns: readonly Consumer[] = [
+  { name: "drop-in", lib: ["es2022"], types: ["node"], esModuleInterop: true },
+  { name: "drop-in-require", lib: ["es2022"], types: ["node"] },
 ];
 
 /** The consumer that must not compile. */
@@ -36,7 +44,11 @@ const modules: Record<Resolution, string> = {
 
 /** Whether there is such a thing as this consumer under this resolution: a bundler is given ES modules. */
 export function applies(consumer: Consumer, resolution: Resolution): boolean {
-  return consumer.name !== "common-js" || resolution !== "bundler";
+  return !isCommonJs(consumer) || resolution !== "bundler";
+}
+
+function isCommonJs({ name }: Consumer): boolean {
+  return name === "common-js" || name === "drop-in-require";
 }
 
 /**
@@ -55,7 +67,7 @@ export function compile(
   mkdirSync(project, { recursive: true });
   // Only under these two the ending says which kind of module it is.
   const byEnding = resolution === "node16" || resolution === "nodenext";
-  const file = `consumer.${byEnding ? (consumer.name === "common-js" ? "cts" : "mts") : "ts"}`;
+  const file = `consumer.${byEnding ? (isCommonJs(consumer) ? "cts" : "mts") : "ts"}`;
   copyFileSync(join(consumersFolder, `${consumer.name}.ts`), join(project, file));
   const options = {
     target: "es2022",
@@ -65,6 +77,8 @@ export function compile(
     // Before 5.0 that was its only name.
     moduleResolution: resolution === "node10" ? "node" : resolution,
     strict: true,
+    // TypeScript 7 knows no other way than true, and takes no false.
+    ...(consumer.esModuleInterop === true ? { esModuleInterop: true } : {}),
     exactOptionalPropertyTypes: true,
     skipLibCheck,
     noEmit: true,

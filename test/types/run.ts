@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { installPackage } from "../support/packages.ts";
 import { install, pack } from "../support/tarball.ts";
-import { applies, compile, consumers, refusedLines, wrong, wrongLines } from "./compile.ts";
+import { applies, compile, consumers, dropIns, refusedLines, wrong, wrongLines } from "./compile.ts";
 import type { Consumer, Resolution } from "./compile.ts";
 import { type Compiler, compilers } from "./compilers.ts";
 
@@ -38,7 +38,7 @@ function main(versions: readonly string[]): void {
 /** Compiles all consumers, prints what came of it, and returns how many failed. */
 function tryOut(tsc: string, { version, disposal }: Compiler, resolution: Resolution, project: string): number {
   let failures = 0;
-  const trials = [...consumers, withNodeTypes].filter((consumer) => applies(consumer, resolution));
+  const trials = [...consumers, ...dropIns, withNodeTypes].filter((consumer) => applies(consumer, resolution));
   for (const consumer of trials) {
     if (consumer.name === "disposal" && !disposal) continue;
     const problem = compile(tsc, consumer, resolution, project);

@@ -1,10 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { installPackage } from "../support/packages.ts";
 import { install, pack, root } from "../support/tarball.ts";
-import { applies, compile, consumers, refusedLines, wrong, wrongLines } from "./compile.ts";
+import { applies, compile, consumers, dropIns, refusedLines, wrong, wrongLines } from "./compile.ts";
 import { compilers } from "./compilers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-types-"));
@@ -54,5 +54,24 @@ test(`TypeScript ${least!.version}, the least, takes the types and refuses what 
       const refused = refusedLines(compile(old, wrong, resolution, folder, skipLibCheck));
       expect(refused, `${resolution} ${skipLibCheck}`).toEqual(wrongLines);
     }
+  }
+});
+
+test("programs of node-nats-streaming compile, by the least TypeScript and this one", long, ({ skip }) => {
+  const found = installPackage(`typescript@${least!.version}`);
+  const newest = compilers.at(-1)!;
+  const typesOf = [least!, newest].map(({ nodeTypes }) => installPackage(`@types/node@${nodeTypes}`));
+  const missing = [found, ...typesOf].flatMap((each) => ("missing" in each ? [each.missing] : []));
+  if ("missing" in found || missing.length > 0) {
+    if (process.env["CI"] === "true") throw new Error(missing.join());
+    skip(missing.join());
+    return;
+  }
+  const old = join(found.path, "node_modules", "typescript", "bin", "tsc");
+  for (const [i, [compiler, resolution]] of ([[old, "node10"], [tsc, "nodenext"]] as const).entries()) {
+    const types = join(folder, "node_modules", "@types");
+    rmSync(types, { force: true });
+    symlinkSync(join((typesOf[i] as { path: string }).path, "node_modules", "@types"), types);
+    for (const consumer of dropIns) expect(compile(compiler, consumer, resolution, folder), consumer.name).toBe("");
   }
 });

@@ -1,0 +1,142 @@
+import { Proxy } from "../support/proxy.ts";
+import { RealServer } from "../support/server.ts";
+import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { type Run, type Stan, suite } from "./transcript.ts";
+
+/** Several dials of one outage count as one: how many there are depends on the time. */
+function dialsOnce(run: Run): void {
+  const lines = run.lines.filter((line, i) => line !== "stan reconnecting" || run.lines[i - 1] !== line);
+  run.lines.splice(0, run.lines.length, ...lines);
+}
+
+async function proxied(run: Run, options: object = {}): Promise<{ proxy: Proxy; stan: Stan }> {
+  const proxy = run.stopping(await Proxy.start(run.server.port));
+  const stan = await run.open({ url: proxy.url, reconnectTimeWait: 50, ...options });
+  return { proxy, stan };
+}
+
+describeWithServer("as 0.3.2, closing", () => {
+  const { same } = suite(serverForSuite());
+
+  same("emits close with null, once the server knows", async (run) => {
+    const stan = await run.open();
+    stan.close();
+    run.log("closed", stan.isClosed());
+    await run.seen("stan close");
+    run.log("closed", stan.isClosed(), stan.nc);
+    const page = await run.server.monitor<object>(`streaming/clientsz?client=${run.clientId}`);
+    run.log("server", page);
+  });
+
+  same("does nothing the second time", async (run) => {
+    const stan = await run.open();
+    stan.close();
+    await run.seen("stan close");
+    stan.close();
+    const other = await run.open({}, "other");
+    await run.publish(other, run.channel());
+  });
+
+  same("may come before connect", async (run) => {
+    const stan = run.connect();
+    stan.close();
+    await run.seen("stan close");
+    run.log("closed", stan.isClosed());
+  });
+
+  same("works in a listener", async (run) => {
+    const stan = await run.open();
+    run.follow(stan.subscribe(run.channel())).on("message", () => stan.close());
+    await run.seen("sub ready");
+    stan.publish(run.channel(), "one");
+    await run.seen("stan close");
+  });
+});
+
+describeWithServer("as 0.3.2, while the link is cut", () => {
+  const { same } = suite(serverForSuite());
+
+  same("emits disconnect, reconnecting and reconnect, and goes on", async (run) => {
+    const { proxy, stan } = await proxied(run);
+    run.follow(stan.subscribe(run.channel()));
+    await run.seen("sub ready");
+    proxy.cut();
+    await run.seen("stan reconnect");
+    run.log("nc", stan.nc!.connected);
+    await run.publish(stan, run.channel(), "one");
+    await run.seen("sub message");
+    dialsOnce(run);
+  });
+
+  same("emits connection_lost and close when a live client has taken over the client ID", async (run) => {
+    const { proxy } = await proxied(run, { stanPingInterval: 1_000 });
+    proxy.stall();
+    await run.open({}, "successor");
+    proxy.go();
+    await run.seen("stan close", 1, 25_000);
+    run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line !== "stan reconnecting"));
+  }, 40_000);
+
+  same("emits disconnect and close with reconnect: false", async (run) => {
+    const { proxy } = await proxied(run, { reconnect: false });
+    proxy.cut();
+    await run.seen("stan close");
+  });
+
+  same("emits close after maxReconnectAttempts", async (run) => {
+    const { proxy } = await proxied(run, { maxReconnectAttempts: 2, reconnectTimeWait: 20 });
+    proxy.refuse();
+    proxy.cut();
+    await run.seen("stan close");
+    run.lines.splice(0, run.lines.length, ...new Set(run.lines));
+    run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line !== "stan reconnecting"));
+  });
+});
+
+describeWithServer("as 0.3.2, without a server at first", () => {
+  const { same } = suite(serverForSuite());
+
+  same("connects with waitOnFirstConnect as soon as there is one", async (run) => {
+    const proxy = run.stopping(await Proxy.start(run.server.port));
+    proxy.refuse();
+    run.connect({ url: proxy.url, waitOnFirstConnect: true, reconnectTimeWait: 50 });
+    await run.seen("stan reconnecting").catch(() => undefined);
+    proxy.accept();
+    await run.seen("stan connect");
+    run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line === "stan connect <stan>"));
+  });
+});
+
+describeWithServer("as 0.3.2, while a server with a file store restarts", () => {
+  const { same } = suite(serverForSuite());
+
+  same("keeps the session and the subscriptions", async (run) => {
+    const server = run.stopping(await RealServer.start({ store: "file" }));
+    const stan = await run.open({ url: server.url, reconnectTimeWait: 50 });
+    run.follow(stan.subscribe(run.channel(), stan.subscriptionOptions().setDurableName("d")));
+    await run.seen("sub ready");
+    await run.publish(stan, run.channel(), "one");
+    await run.seen("sub message");
+    await server.restart();
+    await run.seen("stan reconnect");
+    await run.publish(stan, run.channel(), "two");
+    await run.seen("sub message", 2);
+    dialsOnce(run);
+  });
+
+  same("sends afterwards what was published meanwhile", async (run) => {
+    const server = run.stopping(await RealServer.start({ store: "file" }));
+    const stan = await run.open({ url: server.url, reconnectTimeWait: 50 });
+    run.follow(stan.subscribe(run.channel(), stan.subscriptionOptions().setDurableName("d")));
+    await run.seen("sub ready");
+    await server.down();
+    await run.seen("stan disconnect");
+    stan.publish(run.channel(), "in the outage", (error) => run.log("callback", error));
+    run.log("nc", stan.nc!.connected);
+    await server.restart();
+    await run.seen("stan reconnect");
+    await run.seen("callback");
+    await run.seen("sub message");
+    run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line !== "stan reconnecting").sort());
+  });
+});

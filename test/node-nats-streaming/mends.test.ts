@@ -1,0 +1,475 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { connect } from "../../src/node-nats-streaming/index.ts";
+import { makePlace } from "../support/documents.ts";
+import { installPackage } from "../support/packages.ts";
+import { start } from "../support/program.ts";
+import { Proxy } from "../support/proxy.ts";
+import { RawClient } from "../support/raw.ts";
+import { RealServer } from "../support/server.ts";
+import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { REFERENCE, type Run, type StanMessage, suite, thrown } from "./transcript.ts";
+
+const later = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const notDials = (run: Run): void => {
+  const lines = run.lines.filter((line) => line !== "stan reconnecting");
+  run.lines.splice(0, run.lines.length, ...lines);
+};
+
+describeWithServer("mended beside 0.3.2", () => {
+  const server = serverForSuite();
+  const { differs } = suite(server);
+
+  differs(
+    "a session that a restart forgets is lost for ever: it is repaired",
+    async (run) => {
+      const own = run.stopping(await RealServer.start());
+      const stan = await run.open({ url: own.url, stanPingInterval: 1_000, reconnectTimeWait: 50 });
+      run.follow(stan.subscribe(run.channel()));
+      await run.seen("sub ready");
+      await own.restart();
+      await run.seen("stan reconnect");
+      await later(1_500);
+      try {
+        stan.publish(run.channel(), "after", (error) => run.log("callback", error));
+      } catch (error) {
+        run.log("publish throws", error);
+      }
+      await later(1_000);
+      notDials(run);
+      run.lines.sort();
+    },
+    [
+      "publish throws error(Connection closed, CONN_CLOSED)",
+      "stan close",
+      "stan connect <stan>",
+      "stan connection_lost error(client has been replaced or is no longer registered)",
+      "stan disconnect",
+      "stan reconnect <stan>",
+      "sub ready",
+    ],
+    [
+      "callback undefined",
+      "stan connect <stan>",
+      "stan disconnect",
+      "stan reconnect <stan>",
+      "sub message after",
+      "sub ready",
+    ],
+  );
+
+  differs(
+    "a publish before connect goes to nowhere: it waits",
+    async (run) => {
+      const stan = run.connect({ ackTimeout: 500 });
+      const returned = stan.publish(run.channel(), "early", (error, guid) =>
+        run.log("callback", error, guid === returned),
+      );
+      stan.on("connect", () => stan.publish(run.channel(), "later"));
+      await run.seen("callback");
+      await run.publish(stan, run.channel(), "last");
+      await run.stored(run.channel());
+    },
+    ["stan connect <stan>", "callback error(stan: publish ack timeout) true", "stored later last"],
+    ["stan connect <stan>", "callback undefined true", "stored early later last"],
+  );
+
+  differs(
+    "a subscribe before connect throws: it waits",
+    async (run) => {
+      const stan = run.connect();
+      thrown(run, "subscribe", () => run.follow(stan.subscribe(run.channel())));
+      await run.seen("stan connect");
+      await run.publish(stan, run.channel());
+      if (run.count("subscribe throws nothing") > 0) await run.seen("sub ready");
+      run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => !line.startsWith("sub message")));
+    },
+    ["subscribe throws error(Subject must be supplied, BAD_SUBJECT)", "stan connect <stan>"],
+    ["subscribe throws nothing", "stan connect <stan>", "sub ready"],
+  );
+
+  differs(
+    "maxPubAcksInflight calls back twice, and publishes all the same: it makes publishes wait",
+    async (run) => {
+      const stan = await run.open({ maxPubAcksInflight: 1 });
+      for (let i = 0; i < 4; i++) stan.publish(run.channel(), `${i}`, (error) => run.log("callback", i, error));
+      await run.seen("callback 3 undefined");
+      run.lines.sort();
+      await run.stored(run.channel());
+    },
+    [
+      "callback 0 undefined",
+      "callback 1 undefined",
+      "callback 2 error(stan: max in flight reached.)",
+      "callback 2 undefined",
+      "callback 3 error(stan: max in flight reached.)",
+      "callback 3 undefined",
+      "stan connect <stan>",
+      "stored 0 1 2 3",
+    ],
+    [...[0, 1, 2, 3].map((i) => `callback ${i} undefined`), "stan connect <stan>", "stored 0 1 2 3"],
+  );
+
+  differs(
+    "an async listener is acknowledged before it ends: it is awaited",
+    async (run) => {
+      const stan = await run.open();
+      for (const text of ["one", "two"]) await run.publish(stan, run.channel(), text);
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setMaxInFlight(1);
+      stan.subscribe(run.channel(), options).on("message", async (message: StanMessage) => {
+        run.log("begins", message.getData());
+        await later(200);
+        run.log("ends", message.getData());
+      });
+      await run.seen("ends", 2);
+    },
+    ["stan connect <stan>", "begins one", "begins two", "ends one", "ends two"],
+    ["stan connect <stan>", "begins one", "ends one", "begins two", "ends two"],
+  );
+
+  differs(
+    "a message has several runs at once if the listener is slow: it has one",
+    async (run) => {
+      const stan = await run.open();
+      await run.publish(stan, run.channel(), "one");
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000).setManualAckMode(true);
+      let running = 0;
+      stan.subscribe(run.channel(), options).on("message", async (message: StanMessage) => {
+        run.log("runs", ++running);
+        await later(2_400);
+        if (!stan.isClosed()) message.ack();
+        running--;
+      });
+      await later(2_800);
+    },
+    ["stan connect <stan>", "runs 1", "runs 2", "runs 3"],
+    ["stan connect <stan>", "runs 1"],
+  );
+
+  differs(
+    "a subject with a line break sends commands of its own: it is refused",
+    async (run) => {
+      const stan = await run.open({ ackTimeout: 500 });
+      const spy = await RawClient.connect(run.server.port);
+      const inbox = `spy.${run.clientId}`;
+      spy.subscribe(inbox);
+      await spy.flush();
+      stan.publish(`a 0\r\n\r\nPUB ${inbox} 3\r\nbad\r\nPUB x`, "", (error) => run.log("callback", error));
+      await later(300);
+      run.log("sent", spy.collect().filter(({ text }) => text.includes(inbox)).length);
+      spy.destroy();
+    },
+    ["stan connect <stan>", "sent 1"],
+    ["stan connect <stan>", "callback error(stan: invalid publish request)", "sent 0"],
+  );
+
+  differs(
+    "unsubscribe before ready leaves the subscription on the server: it ends it",
+    async (run) => {
+      const stan = await run.open();
+      run.follow(stan.subscribe(run.channel(), stan.subscriptionOptions())).unsubscribe();
+      await Promise.race([run.seen("sub unsubscribed"), run.seen("sub error")]);
+      const page = await run.server.monitor<{ subs_count: number }>(`streaming/channelsz?channel=${run.channel()}`);
+      run.log("subscriptions", page?.subs_count);
+    },
+    ["stan connect <stan>", "sub ready", "sub error error(stan: invalid subscription)", "subscriptions 1"],
+    ["stan connect <stan>", "sub ready", "sub unsubscribed", "subscriptions 0"],
+  );
+
+  differs(
+    "an ackWait of 1 500 throws: it is rounded up",
+    async (run) => {
+      const stan = await run.open();
+      thrown(run, "subscribe", () =>
+        run.follow(stan.subscribe(run.channel(), stan.subscriptionOptions().setAckWait(1_500))),
+      );
+      if (!run.lines.some((line) => line.includes("Assertion failed"))) await run.seen("sub ready");
+    },
+    ["stan connect <stan>", "subscribe throws error(Assertion failed)"],
+    ["stan connect <stan>", "subscribe throws nothing", "sub ready"],
+  );
+
+  differs(
+    "a start time of long ago does not fit: it is the first message",
+    async (run) => {
+      const stan = await run.open();
+      await run.publish(stan, run.channel(), "one");
+      const options = stan.subscriptionOptions().setStartAtTimeDelta(1e13);
+      thrown(run, "subscribe", () => run.follow(stan.subscribe(run.channel(), options)));
+      if (run.lines.some((line) => line.includes("Assertion failed"))) return;
+      await run.publish(stan, run.channel(), "two");
+      await run.seen("sub message two");
+    },
+    ["stan connect <stan>", "subscribe throws error(Assertion failed)"],
+    ["stan connect <stan>", "subscribe throws nothing", "sub ready", "sub message one", "sub message two"],
+  );
+
+  differs(
+    "the answers of the server are no errors: they are, with the same text",
+    async (run) => {
+      await run.open();
+      const second = run.library.connect("test-cluster", run.clientId, { url: run.server.url });
+      second.on("error", (error: Error) => {
+        run.log("error", error instanceof Error, error.message, String(error));
+        run.log(
+          "texts",
+          (error as unknown as string).includes("already"),
+          (error as unknown as string) == "stan: clientID already registered",
+        );
+      });
+      await run.seen("texts");
+    },
+    ["stan connect <stan>", "error false undefined stan: clientID already registered", "texts true true"],
+    [
+      "stan connect <stan>",
+      "error true stan: clientID already registered stan: clientID already registered",
+      "texts true true",
+    ],
+  );
+
+  differs(
+    "another cluster ID is found out after connectTimeout: it is at once",
+    async (run) => {
+      const begin = Date.now();
+      run.watch(run.library.connect("other-cluster", run.clientId, { url: run.server.url, connectTimeout: 1_500 }));
+      await run.seen("stan close");
+      run.log("soon", Date.now() - begin < 1_400);
+    },
+    ["stan error error(stan: connect request timeout, stan: connect request timeout)", "stan close", "soon false"],
+    ["stan error error(stan: connect request timeout, stan: connect request timeout)", "stan close", "soon true"],
+  );
+
+  differs(
+    "data that is none has its callback at close: it throws, and there is no callback",
+    async (run) => {
+      const stan = await run.open();
+      thrown(run, "publish", () => stan.publish(run.channel(), 7 as never, (error) => run.log("callback", error)));
+      stan.close();
+      await run.seen("stan close");
+    },
+    [
+      "stan connect <stan>",
+      "publish throws error(Failure: Cannot coerce to Uint8Array: number)",
+      "callback error(stan: Connection closed)",
+      "stan close null",
+    ],
+    [
+      "stan connect <stan>",
+      "publish throws error(stan: data must be a string, a Buffer or a Uint8Array)",
+      "stan close null",
+    ],
+  );
+
+  differs(
+    "a message without data is text with stanEncoding binary: it is bytes",
+    async (run) => {
+      const stan = await run.open({ stanEncoding: "binary" });
+      await run.publish(stan, run.channel(), "");
+      const options = stan.subscriptionOptions().setDeliverAllAvailable();
+      stan
+        .subscribe(run.channel(), options)
+        .on("message", (message: StanMessage) => run.log("data", typeof message.getData()));
+      await run.seen("data");
+    },
+    ["stan connect <stan>", "data string"],
+    ["stan connect <stan>", "data object"],
+  );
+
+  differs(
+    "an ack after close throws: it does nothing",
+    async (run) => {
+      const stan = await run.open();
+      await run.publish(stan, run.channel(), "one");
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setManualAckMode(true);
+      let message: StanMessage | undefined;
+      stan.subscribe(run.channel(), options).on("message", (given: StanMessage) => {
+        message = given;
+        run.log("message");
+      });
+      await run.seen("message");
+      stan.close();
+      await run.seen("stan close");
+      thrown(run, "ack", () => message!.ack());
+    },
+    [
+      "stan connect <stan>",
+      "message",
+      "stan close null",
+      "ack throws error(Cannot read properties of undefined (reading 'publish'))",
+    ],
+    ["stan connect <stan>", "message", "stan close null", "ack throws nothing"],
+  );
+
+  differs(
+    "what a cut link had under way is told after ackTimeout: it is told at once, and that it is uncertain",
+    async (run) => {
+      const proxy = run.stopping(await Proxy.start(run.server.port));
+      const stan = await run.open({ url: proxy.url, ackTimeout: 1_500, reconnectTimeWait: 50 });
+      void proxy.eat((frame) => frame.text.includes("PUB _STAN.pub"), "up");
+      const begin = Date.now();
+      stan.publish(run.channel(), "one", (error) => {
+        run.log("callback", error, (error as { code?: string }).code, Date.now() - begin < 1_400);
+      });
+      await later(100);
+      proxy.cut();
+      await run.seen("callback");
+      notDials(run);
+      run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line.startsWith("callback")));
+    },
+    ["callback error(stan: publish ack timeout) undefined false"],
+    ["callback error(stan: publish ack timeout) UNCONFIRMED true"],
+  );
+
+  differs(
+    "getRedeliveryCount, and timestamps: the exact one is there as well",
+    async (run) => {
+      const stan = await run.open();
+      await run.publish(stan, run.channel(), "one");
+      const options = stan.subscriptionOptions().setDeliverAllAvailable();
+      stan.subscribe(run.channel(), options).on("message", (message: StanMessage) => {
+        const exact: unknown = message.msg.timestamp;
+        const raw = message.getTimestampRaw();
+        run.log(
+          "raw",
+          typeof raw,
+          Number.isSafeInteger(raw),
+          typeof exact,
+          exact === undefined ? undefined : Number(exact) === raw,
+        );
+        run.log(
+          "date",
+          exact === undefined ? undefined : message.getTimestamp().getTime() === Number((exact as bigint) / 1_000_000n),
+        );
+      });
+      await run.seen("date");
+    },
+    ["stan connect <stan>", "raw number false undefined undefined", "date undefined"],
+    ["stan connect <stan>", "raw number false bigint true", "date true"],
+  );
+});
+
+describeWithServer("mended beside 0.3.2, with permissions", () => {
+  const config = `authorization { users = [
+    { user: stan, password: s }
+    { user: app, password: a, permissions: { publish: { deny: "_STAN.pub.test-cluster.denied.>" } } }
+  ] }
+  streaming { username: stan, password: s }`;
+  const { differs } = suite(serverForSuite({ config }));
+
+  differs(
+    "a publish that is denied is told after ackTimeout: it is told at once",
+    async (run) => {
+      const stan = await run.open({ user: "app", pass: "a", ackTimeout: 1_500 });
+      const begin = Date.now();
+      await new Promise<void>((resolve) => {
+        stan.publish(`denied.${run.channel()}`, "one", (error) => {
+          resolve(run.log("callback", (error as { code?: string }).code, Date.now() - begin < 1_400));
+        });
+      });
+    },
+    ["stan connect <stan>", "callback undefined false"],
+    ["stan connect <stan>", "callback NOT_PERMITTED true"],
+  );
+});
+
+describeWithServer("mended beside 0.3.2, in a process of its own", () => {
+  const server = serverForSuite();
+  let place = "";
+  beforeAll(() => {
+    place = makePlace();
+  });
+  afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+  /** Runs a program with both. It has `stan`, `channel` and `later`. Returns how each has ended, and its output. */
+  async function both(name: string, text: string, options: object, restart?: () => Promise<void>): Promise<string[]> {
+    const found = installPackage(REFERENCE);
+    if ("missing" in found) throw new Error(found.missing);
+    const libraries = [
+      join(found.path, "node_modules", "node-nats-streaming"),
+      "nats-streaming-client/node-nats-streaming",
+    ];
+    const endings: string[] = [];
+    for (const [i, library] of libraries.entries()) {
+      const file = join(place, `${name}-${i}.cjs`);
+      writeFileSync(
+        file,
+        `
+        const library = require(${JSON.stringify(library)});
+        const channel = "channel-${name}-${i}";
+        const later = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+        const stan = library.connect("test-cluster", "client-${name}-${i}", ${JSON.stringify(options)});
+        stan.once("connect", async () => { ${text} });`,
+      );
+      const program = start(file);
+      if (restart !== undefined) {
+        await program.printed(/ready/);
+        await restart();
+      }
+      const { code, out } = await program.ended;
+      endings.push(`${code} ${out.trim().replaceAll("\n", " ")}`);
+    }
+    return endings;
+  }
+
+  test("a timer throws after the connection was closed: it does not", { timeout: 30_000 }, async () => {
+    const text = "stan.nc.close(); await later(1_500); console.log('alive'); process.exit(0);";
+    expect(await both("timer", text, { url: server().url, stanPingInterval: 1_000 })).toEqual(["1 ", "0 alive"]);
+  });
+
+  test(
+    "a listener that rejects kills the process: it is an error of the subscription",
+    { timeout: 30_000 },
+    async () => {
+      const text = `
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000);
+      const subscription = stan.subscribe(channel, options);
+      subscription.on("error", (error) => console.log("error", error.message));
+      subscription.on("message", async (message) => {
+        if (!message.isRedelivered()) throw new Error("of the listener");
+        console.log("again");
+        setTimeout(() => process.exit(0), 10);
+      });
+      stan.publish(channel, "one");`;
+      expect(await both("rejection", text, { url: server().url })).toEqual(["1 ", "0 error of the listener again"]);
+    },
+  );
+
+  test("an outage kills a process that listens to no error: it is repaired", { timeout: 60_000 }, async () => {
+    const config = (password: string): string =>
+      `authorization { user: app, password: ${password} }\nstreaming { username: app, password: ${password} }`;
+    const own = await RealServer.start({ config: config("right"), store: "file" });
+    onTestFinished(() => own.stop());
+    const restart = async (): Promise<void> => {
+      for (const password of ["wrong", "right"]) {
+        await own.down();
+        writeFileSync(join(own.folder, "server.conf"), config(password));
+        await own.restart();
+        await later(1_000);
+      }
+    };
+    const text = `
+      console.log("ready");
+      stan.on("reconnect", () => stan.publish(channel, "one", (error) => {
+        console.log(error ?? "stored");
+        process.exit(0);
+      }));`;
+    const options = { url: own.url, user: "app", pass: "right", reconnectTimeWait: 50 };
+    expect(await both("outage", text, options, restart)).toEqual(["1 ready", "0 ready stored"]);
+  });
+});
+
+test("what is not offered is refused, with what to do instead", () => {
+  const attempt = (options: object): unknown => connect("test-cluster", "one", options);
+  expect(() => attempt({ nc: {} })).toThrow("stan: nc is not offered: give url instead");
+  expect(() => attempt({ tls: { rejectUnauthorized: false } })).toThrow('tls: { ca: fs.readFileSync("ca.pem") }');
+  expect(() => attempt({ tls: { pfx: "" } })).toThrow("stan: tls.pfx is not offered: tls takes ca, cert, key");
+  for (const option of ["nkey", "nkeys", "nonceSigner", "sigCB", "userJWT", "jwt"]) {
+    expect(() => attempt({ [option]: "x" })).toThrow("give nkeySeed, or userCreds");
+  }
+  const stan = connect("test-cluster", "one", { url: "nats://127.0.0.1:1" });
+  stan.on("error", () => undefined);
+  const nc = stan.nc as unknown as Record<string, () => void>;
+  expect(() => nc["publish"]!()).toThrow("stan.nc.publish is not offered: connect with the package nats as well");
+  stan.close();
+});
