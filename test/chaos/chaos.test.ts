@@ -16,6 +16,7 @@ const chosen: readonly (readonly [name: string, seconds: number])[] = [
   ["black hole, then replaced by another", 1],
   ["memory store, SIGKILL and restart", 2],
   ["file store, SIGKILL and restart", 2],
+  ["backoff, dead letters and keys, file store restarted", 2],
   ["answers eaten", 2],
   ["answers to the end of a subscription eaten", 1],
   ["raft cluster, leader SIGKILL", 1],

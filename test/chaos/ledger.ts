@@ -25,6 +25,7 @@ export type Entry =
   | readonly ["begin", view: number, key: string, id: string]
   | readonly ["end", view: number, key: string, id: string, well: boolean]
   | readonly ["anew", view: number]
+  | readonly ["buried", view: number, id: string]
   | readonly ["received", view: number, deliveries: number];
 
 /** What the oracle found. */
@@ -41,6 +42,8 @@ export interface Verdict {
   readonly unknown: number;
   /** Handled to the end more than once by one that should have handled it once. */
   readonly duplicates: number;
+  /** What was put into dead letters instead of being handled well. */
+  readonly deadLetters: number;
   /**
    * Deliveries of what had been delivered before: to a subscription that went on, or because an ack did not come in
    * time.
@@ -60,6 +63,13 @@ export class View {
   readonly begun = new Set<string>();
   /** The ids that a handler was started for since the leader was changed last. */
   readonly begunSince = new Set<string>();
+  /** What is in the dead letters, and where: once told, it is done, as what was handled well is. */
+  readonly buried = new Set<string>();
+  /** The key of an id, where messages with one key are handled one at a time and in order; else undefined. */
+  readonly #keyOf: ((id: string) => string) | undefined;
+  readonly #runningKeys = new Set<string>();
+  /** When the last message of each key was stored that was handled well. */
+  readonly #lastWell = new Map<string, bigint>();
   /** Whose handler failed last time, by id. Whether it was acknowledged all the same is known there. */
   readonly failed = new Map<string, { readonly finished: boolean }>();
   readonly #running = new Set<string>();
@@ -69,8 +79,9 @@ export class View {
   #deliveries = 0;
   #toldAnew = false;
 
-  constructor(name: string, number: number, ledger: Ledger) {
+  constructor(name: string, number: number, ledger: Ledger, keyOf?: (id: string) => string) {
     this.name = name;
+    this.#keyOf = keyOf;
     this.#number = number;
     this.#ledger = ledger;
   }
@@ -95,6 +106,11 @@ export class View {
     if (this.#finished.has(key)) {
       this.#ledger.violation(`${this.name}: ${id} (${key}) is handled again, though it is finished`);
     }
+    const lane = this.#keyOf?.(id);
+    if (lane !== undefined && this.#runningKeys.has(lane)) {
+      this.#ledger.violation(`${this.name}: two handlers at once for ${lane}, ${id} (${key}) is the second`);
+    }
+    if (lane !== undefined) this.#runningKeys.add(lane);
     this.begun.add(key);
     this.begunSince.add(id);
     this.#running.add(key);
@@ -103,9 +119,27 @@ export class View {
   end(key: string, id: string, well: boolean): void {
     this.#ledger.copy?.(["end", this.#number, key, id, well]);
     this.#running.delete(key);
+    const lane = this.#keyOf?.(id);
+    if (lane !== undefined) this.#runningKeys.delete(lane);
     if (!well) return;
     this.#finished.add(key);
     this.handled.set(id, (this.handled.get(id) ?? 0) + 1);
+    if (lane !== undefined) this.#inOrder(lane, BigInt(key.split("@")[1]!), id);
+  }
+
+  /** Its dead letter is stored. */
+  bury(id: string): void {
+    this.#ledger.copy?.(["buried", this.#number, id]);
+    if (this.handled.has(id)) this.#ledger.violation(`${this.name}: ${id} is in the dead letters, and was handled`);
+    if (this.buried.has(id)) this.#ledger.violation(`${this.name}: ${id} is told to be in the dead letters twice`);
+    this.buried.add(id);
+  }
+
+  /** By the time at which messages were stored: numbers begin again with their channel. */
+  #inOrder(lane: string, time: bigint, id: string): void {
+    const last = this.#lastWell.get(lane) ?? 0n;
+    if (time < last) this.#ledger.violation(`${this.name}: ${id} is handled after a later one of ${lane}`);
+    else this.#lastWell.set(lane, time);
   }
 
   anew(): void {
@@ -149,6 +183,8 @@ export class Ledger {
         return this.views[entry[1]]!.begin(entry[2], entry[3]);
       case "end":
         return this.views[entry[1]]!.end(entry[2], entry[3], entry[4]);
+      case "buried":
+        return this.views[entry[1]]!.bury(entry[2]);
       case "anew":
         return this.views[entry[1]]!.anew();
       case "received":
@@ -160,9 +196,10 @@ export class Ledger {
     if (this.violations.length < 50) this.violations.push(text);
   }
 
-  view(name: string): View {
+  /** `keyOf`: the key of an id, where messages with one key are to be handled one at a time and in order. */
+  view(name: string, keyOf?: (id: string) => string): View {
     this.copy?.(["view", name]);
-    const view = new View(name, this.views.length, this);
+    const view = new View(name, this.views.length, this, keyOf);
     this.views.push(view);
     return view;
   }
@@ -175,6 +212,24 @@ export class Ledger {
   /** The store has lost what it held, as a memory store does with its process: that is nobody's fault. */
   storeLost(): void {
     for (const [id, outcome] of this.#outcomes) if (outcome !== "refused") this.#excusable.add(id);
+  }
+
+  /**
+   * Takes down what the channel of dead letters of a view holds: all that were told, but for those that the store has
+   * lost. `doubled`: how many may be there twice, since their publish was unconfirmed.
+   */
+  deadLetters(view: View, ids: readonly string[], doubled: number): void {
+    const stored = new Set(ids);
+    for (const id of view.buried) {
+      if (!stored.has(id) && !this.#excusable.has(id)) {
+        this.violation(`${view.name}: the dead letter of ${id} was told to be stored, and is not`);
+      }
+    }
+    for (const id of stored) {
+      if (!view.buried.has(id)) this.violation(`${view.name}: ${id} is in the dead letters, and that was not told`);
+    }
+    const more = ids.length - stored.size;
+    if (more > doubled) this.violation(`${view.name}: ${more} dead letters are doubles, and ${doubled} may be`);
   }
 
   /** A leader is about to die. The next one may not know all that this one has sent. */
@@ -259,6 +314,7 @@ export class Ledger {
       forgotten: this.#forgotten.size,
       unknown,
       duplicates,
+      deadLetters: this.views.reduce((sum, view) => sum + view.buried.size, 0),
       replayed: this.#replayed(),
     };
   }
@@ -273,6 +329,7 @@ export class Ledger {
     for (const view of this.views) {
       const handled = byName.get(view.name) ?? new Map<string, number>();
       for (const [id, times] of view.handled) handled.set(id, (handled.get(id) ?? 0) + times);
+      for (const id of view.buried) handled.set(id, handled.get(id) ?? 1);
       byName.set(view.name, handled);
     }
     return byName;

@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly servers: readonly [string | readonly string[], string | readonly string[]];
   readonly connect?: Partial<ConnectOptions>;
   readonly ackWait?: number;
+  /** Adds a plain subscription and a durable with `backoff`, `maxDeliver`, `deadLetter` and `key`. */
+  readonly policies?: boolean;
 }
 
 /** What a load has been through. */
@@ -39,6 +41,14 @@ export interface Result extends Verdict, Omit<Course, "dump"> {
   readonly violations: readonly string[];
 }
 
+/** What policies are about: how many keys there are, which messages fail for ever, and which at first. */
+const KEYS = 8;
+const numberOf = (id: string): number => Number(id.replace(/\D/g, ""));
+const keyOf = (id: string): string => `key ${numberOf(id) % KEYS}`;
+const isPoison = (id: string): boolean => numberOf(id) % 37 === 0;
+const isLame = (id: string): boolean => numberOf(id) % 11 === 0;
+const idOf = (message: Message): string => message.text().split(" ", 1)[0]!;
+
 let loads = 0;
 
 /**
@@ -53,6 +63,8 @@ export class Load {
   readonly #random: Random;
   readonly #options: LoadOptions;
   readonly #subscriptions = new Map<Subscription, View>();
+  /** Of the dead letters of each view that has some: how many may be stored twice. */
+  readonly #doubled = new Map<View, number>();
   readonly #recent: string[] = [];
   readonly #statuses: Record<string, number> = {};
   readonly #recoveries: number[] = [];
@@ -110,6 +122,10 @@ export class Load {
     const shared: SubscribeOptions = { startAt: "first", queue: "group", durable: "shared" };
     await this.#subscribe(first, this.ledger.view("durable group"), shared);
     await this.#subscribe(second, this.ledger.view("durable group"), shared);
+    if (this.#options.policies === true) {
+      await this.#subscribeWithPolicy(first, "plain with policy", {});
+      await this.#subscribeWithPolicy(first, "durable with policy", { durable: "policy" });
+    }
     for (let i = 0; i < 4; i++) this.#lanes.push(this.#publishOneByOne(first));
     this.#lanes.push(this.#publishBatches(first), this.#publishOneByOne(second));
     const views = (): View[] => this.ledger.views;
@@ -123,7 +139,7 @@ export class Load {
   async #subscribe(client: Client, view: View, options: SubscribeOptions): Promise<void> {
     const handler = async (message: Message): Promise<void> => {
       const key = `${message.sequence}@${message.timestamp}`;
-      const id = message.text().split(" ", 1)[0]!;
+      const id = idOf(message);
       view.begin(key, id);
       let well = false;
       try {
@@ -137,6 +153,35 @@ export class Load {
     };
     const settings = { maxInFlight: 128, concurrency: 64, ackWait: this.#options.ackWait ?? 2_000, ...options };
     this.#subscriptions.set(await client.subscribe(this.channel, handler, settings), view);
+  }
+
+  async #subscribeWithPolicy(client: Client, name: string, options: SubscribeOptions): Promise<void> {
+    const view = this.ledger.view(name, keyOf);
+    this.#doubled.set(view, 0);
+    const failed = new Set<string>();
+    const handler = async (message: Message): Promise<void> => {
+      const key = `${message.sequence}@${message.timestamp}`;
+      const id = idOf(message);
+      view.begin(key, id);
+      if (this.#random.bool(0.3)) await pause(this.#random.int(0, 4));
+      const fails = isPoison(id) || (isLame(id) && !failed.has(key));
+      failed.add(key);
+      view.end(key, id, !fails);
+      if (!fails) return;
+      if (this.#random.bool()) throw new Error("fails on purpose");
+      if (isPoison(id) && this.#random.bool(0.3)) message.term("given up on purpose");
+      else message.nak(this.#random.bool() ? this.#random.int(0, 50) : undefined);
+    };
+    const subscription = await client.subscribe(this.channel, handler, {
+      ...{ startAt: "first", maxInFlight: 128, concurrency: 64, ackWait: this.#options.ackWait ?? 2_000 },
+      ...{ key: (message) => keyOf(idOf(message)), backoff: [5, 100, 400], maxDeliver: 4 },
+      ...{ deadLetter: this.#deadChannel(view), ...options },
+    });
+    this.#subscriptions.set(subscription, view);
+  }
+
+  #deadChannel(view: View): string {
+    return `${this.channel}-dead-${view.name.split(" ", 1)[0]}`;
   }
 
   async #publishOneByOne(client: Client): Promise<void> {
@@ -244,6 +289,13 @@ export class Load {
     await this.ready();
   }
 
+  /** Takes down what all channels of dead letters hold. */
+  async readDeadLetters(read: (channel: string) => Promise<readonly Logged[]>): Promise<void> {
+    for (const [view, doubled] of this.#doubled) {
+      this.ledger.deadLetters(view, (await read(this.#deadChannel(view))).map(({ id }) => id), doubled);
+    }
+  }
+
   /** Ends both clients, in the two ways in which that is done. */
   async leave(): Promise<Course> {
     for (const [subscription, view] of this.#subscriptions) view.received(subscription.stats().received);
@@ -265,6 +317,16 @@ export class Load {
     if (status.type === "gap" && status.reason.includes("began anew")) {
       const view = this.#subscriptions.get(status.subscription);
       view?.anew();
+    }
+    if (status.type === "dead-lettered") {
+      const id = idOf(status.message);
+      if (!isPoison(id)) this.ledger.violation(`${id} is in the dead letters, and would have been handled well`);
+      this.#subscriptions.get(status.subscription)!.bury(id);
+    }
+    if (status.type === "error" && status.error.code === "UNCONFIRMED" && status.subscription !== undefined) {
+      const view = this.#subscriptions.get(status.subscription);
+      const doubled = view && this.#doubled.get(view);
+      if (doubled !== undefined) this.#doubled.set(view!, doubled + 1);
     }
     if ("message" in status) return;
     const reason = "reason" in status ? status.reason! : "";
@@ -324,6 +386,8 @@ export interface Judged {
   readonly channel: string;
   /** Resolves when no publish is under way any more, and none begins. */
   settle(): Promise<void>;
+  /** Takes down what the channels of dead letters hold, if there are some. */
+  readDeadLetters?(read: (channel: string) => Promise<readonly Logged[]>): Promise<void>;
   /** Ends the clients. */
   leave(): Promise<Course>;
 }
@@ -345,6 +409,8 @@ export async function judge(load: Judged, server: InCharge, port?: number): Prom
   } else if (!handled) {
     ledger.forgive(log);
   }
+  const portNow = port ?? (await inCharge()).port;
+  await load.readDeadLetters?.((dead) => readLog(portNow, dead));
   const { dump, ...course } = await load.leave();
   const verdict = ledger.judge(log);
   if (course.recoveries.length < course.outages) ledger.violation("publishing did not go on after an outage");

@@ -80,11 +80,12 @@ async function proxied(
   random: Random,
   cleanup: Cleanup,
   options: RealServerOptions = {},
+  more: { readonly policies?: boolean } = {},
 ): Promise<{ server: RealServer; first: Proxy; second: Proxy; load: Load }> {
   const server = cleanup.add(await RealServer.start(options));
   const first = cleanup.add(await Proxy.start(server.port));
   const second = cleanup.add(await Proxy.start(server.port));
-  const load = await cleanup.load(random, { servers: [first.url, second.url] });
+  const load = await cleanup.load(random, { servers: [first.url, second.url], ...more });
   return { server, first, second, load };
 }
 
@@ -202,6 +203,35 @@ function restarted(store: "memory" | "file", signal: "SIGTERM" | "SIGKILL", bina
     },
     [binary ?? "streaming"],
   );
+}
+
+/** Backoff, dead letters and keys, through restarts, cuts and lost sessions. */
+function policies(store: "memory" | "file"): Scenario {
+  return scenario(`backoff, dead letters and keys, ${store} store restarted`, async (random, seconds, cleanup) => {
+    const { server, first, load } = await proxied(random, cleanup, { store }, { policies: true });
+    await repeat(seconds, async () => {
+      await pause(random.int(300, 1_000));
+      const what = random.pick(["SIGKILL", "SIGTERM", "cut", "replaced"]);
+      load.log(what);
+      if (what === "cut") first.cut();
+      else if (what === "replaced") {
+        first.blackHole();
+        const peer = await Peer.registerSoon(server.port, load.clientIds[0]);
+        await peer.leave();
+        first.cut();
+        first.heal();
+      } else {
+        await server.down(what);
+        if (store === "memory") load.ledger.storeLost();
+        await pause(random.int(0, 1_500));
+        await server.restart();
+      }
+      load.healed(what);
+      await load.recovered();
+      await load.ready();
+    });
+    return load.finish(server);
+  });
 }
 
 /** How long a freeze lasts, compared with what passes for life: the client's pings, and the server's heartbeats. */
@@ -566,6 +596,8 @@ export const scenarios: readonly Scenario[] = [
   restarted("memory", "SIGKILL"),
   restarted("file", "SIGTERM"),
   restarted("file", "SIGKILL"),
+  policies("memory"),
+  policies("file"),
   frozenServer("less"),
   frozenServer("more"),
   frozenClient("less"),
