@@ -89,6 +89,28 @@ function consume(manualAcks: boolean): Case {
   };
 }
 
+/** With options for messages that fail, of which none does. */
+const policies: readonly Case[] = [
+  {
+    name: "consume-key",
+    title: "consume what is stored, with 10,000 keys, 1,024 in flight",
+    limit: "the server, which looks each message up and waits for acks",
+    task: { workload: "consume", messages: MANY, size: SIZE, window: 1_024 },
+    rounds: 9,
+    clients: ["ours with key", "ours"],
+    targets: [{ measure: "rate", atLeast: 300_000 }],
+  },
+  {
+    name: "consume-backoff",
+    title: "consume what is stored, with backoff and dead letters, 1,024 in flight",
+    limit: "the server, which looks each message up and waits for acks",
+    task: { workload: "consume", messages: MANY, size: SIZE, window: 1_024 },
+    rounds: 15,
+    clients: ["ours with backoff", "ours"],
+    targets: [atLeast("ours", 0.95)],
+  },
+];
+
 const others: readonly Case[] = [
   {
     name: "publish-one-at-a-time",
@@ -187,6 +209,7 @@ export const cases: readonly Case[] = [
   publishMany(16_384),
   consume(false),
   consume(true),
+  ...policies,
   ...others,
   dropIn("publish"),
   dropIn("consume"),

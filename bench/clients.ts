@@ -9,7 +9,9 @@ import { StanBench } from "./stan-bench.ts";
 import type { ClientOptions } from "./task.ts";
 
 /** The clients that take part, by their names in tables and results. */
-export type ClientName = "ours" | "drop-in" | "node-nats-streaming" | "stan.go" | "bare socket";
+export type ClientName =
+  | ("ours" | "ours with key" | "ours with backoff" | "drop-in")
+  | ("node-nats-streaming" | "stan.go" | "bare socket");
 
 interface Entry {
   readonly title: string;
@@ -28,6 +30,12 @@ const nothing = (): undefined => undefined;
 /** All clients that may take part. */
 export const clients: Record<ClientName, Entry> = {
   ours: { title: `nats-streaming-client ${version}`, start: worker("ours"), prepare: nothing },
+  "ours with key": { title: "the same, with key", start: worker("ours-with-key"), prepare: nothing },
+  "ours with backoff": {
+    title: "the same, with backoff, maxDeliver and deadLetter",
+    start: worker("ours-with-backoff"),
+    prepare: nothing,
+  },
   "drop-in": { title: "its node-nats-streaming layer", start: worker("drop-in"), prepare: nothing },
   "node-nats-streaming": {
     title: `node-nats-streaming ${peers["node-nats-streaming"]}`,

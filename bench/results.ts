@@ -118,13 +118,14 @@ const names = { rate: "rate", cpu: "CPU", peak: "peak memory", growth: "memory o
 
 function unitOf({ measure, against }: Target): string {
   if (against !== undefined) return ` times that of ${against}`;
+  if (measure === "rate") return " messages/s";
   return measure === "growth" ? " times the bytes in flight" : " µs per message";
 }
 
 function valueOf(target: Target, ours: Figures, other: Figures | undefined, inFlight: number): number {
   switch (target.measure) {
     case "rate":
-      return spread(ratios(ours.rates, other!.rates)).median;
+      return spread(other === undefined ? ours.rates : ratios(ours.rates, other.rates)).median;
     case "cpu":
       return spread(other === undefined ? ours.cpu : ratios(ours.cpu, other.cpu)).median;
     case "peak":

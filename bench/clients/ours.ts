@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Client, Message } from "../../src/index.ts";
+import type { Client, Message, SubscribeOptions } from "../../src/index.ts";
 import type { ConsumeOptions, StreamingClient } from "../streaming-client.ts";
 import type { ClientOptions, TaskRunner } from "../task.ts";
 import { runnerOf } from "../workloads.ts";
@@ -9,10 +9,18 @@ const { connect } = require(join(process.cwd(), "dist", "index.js")) as typeof i
 
 /** Uses this client by its public API. */
 class Ours implements StreamingClient {
+  readonly #clientId: string;
+  readonly #options: SubscribeOptions;
   #client!: Client;
 
+  /** Subscribes with these options. */
+  constructor(clientId: string, options: SubscribeOptions) {
+    this.#clientId = clientId;
+    this.#options = options;
+  }
+
   async open({ url, clusterId, window }: ClientOptions): Promise<void> {
-    this.#client = await connect({ clusterId, clientId: "ours", servers: url, maxPubAcksInFlight: window });
+    this.#client = await connect({ clusterId, clientId: this.#clientId, servers: url, maxPubAcksInFlight: window });
   }
 
   publisher(channel: string, stored: () => void, failed: (error: unknown) => void): (payload: Uint8Array) => void {
@@ -39,6 +47,7 @@ class Ours implements StreamingClient {
       startAt: stored ? "first" : "newOnly",
       maxInFlight,
       manualAck: manualAcks,
+      ...this.#options,
     });
     return () => subscription.close();
   }
@@ -49,7 +58,8 @@ class Ours implements StreamingClient {
 }
 
 /** For the measurement of an idle client. */
-export const createClient = (): StreamingClient => new Ours();
+export const createClient = (clientId = "ours", options: SubscribeOptions = {}): StreamingClient =>
+  new Ours(clientId, options);
 
 /** For the worker. */
 export const create = (): TaskRunner => runnerOf(createClient());
