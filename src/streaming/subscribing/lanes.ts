@@ -33,6 +33,9 @@ export class Lanes<T> {
   /** Where each one is that was let go and has not left, or is to come again. */
   readonly #places = new Map<number, Lane<T>>();
   #gaps: Gap[] = [];
+  /** The order of the one that was let go last, which has no lane yet, or 0; and its key. Most have left before the next comes. */
+  #passing = 0;
+  #passingKey = "";
   readonly #ready: (item: T) => void;
   readonly #keepsTurns: boolean;
 
@@ -59,12 +62,14 @@ export class Lanes<T> {
 
   /** How many keys have a message here. */
   get size(): number {
-    return this.#lanes.size;
+    return this.#lanes.size + (this.#passing === 0 ? 0 : 1);
   }
 
   /** Whether nothing holds back a message with that key: `pass` lets it go at once. */
   isFree(key: string, order: number): boolean {
+    this.#enter();
     if (order > this.#open) return false;
+    if (this.#lanes.size === 0) return true;
     const lane = this.#places.get(order) ?? this.#lanes.get(key);
     if (lane === undefined) return true;
     // The one that all others wait for: to wait with them it would need room, which they may have taken.
@@ -74,14 +79,14 @@ export class Lanes<T> {
 
   /** Lets a message go that nothing holds back. */
   pass(key: string, order: number): void {
-    const lane = this.#places.get(order) ?? this.#laneOf(key);
-    if (lane.entries[0]?.order === order) lane.entries.shift();
-    lane.busy = order;
-    this.#places.set(order, lane);
+    this.#enter();
+    this.#passing = order;
+    this.#passingKey = key;
   }
 
   /** A message has come, for the first time or again. */
   add(key: string, order: number, item: T): void {
+    this.#enter();
     const lane = this.#places.get(order) ?? this.#laneOf(key);
     const entry = this.#entryOf(lane, order);
     if (entry.item === undefined) this.waiting++;
@@ -92,6 +97,7 @@ export class Lanes<T> {
   /** A message could not be kept, and is to come again: it keeps its turn. */
   await(key: string, order: number): void {
     if (!this.#keepsTurns) return;
+    this.#enter();
     const lane = this.#places.get(order) ?? this.#laneOf(key);
     this.#entryOf(lane, order).item = undefined;
     this.#places.set(order, lane);
@@ -99,6 +105,7 @@ export class Lanes<T> {
 
   /** The one that was let go is to come again: it keeps its turn. */
   returns(order: number): void {
+    this.#enter();
     const lane = this.#places.get(order);
     if (lane === undefined) return;
     if (!this.#keepsTurns) {
@@ -111,6 +118,11 @@ export class Lanes<T> {
 
   /** The message has left: it is done, or it will not come again. Returns it if it had come again, and was waiting. */
   leave(order: number): T | undefined {
+    if (order === this.#passing && !this.#hasLane(order)) {
+      this.#passing = 0;
+      return undefined;
+    }
+    this.#enter();
     const lane = this.#places.get(order);
     if (lane === undefined) return undefined;
     this.#places.delete(order);
@@ -127,11 +139,12 @@ export class Lanes<T> {
 
   /** Whether the message was let go and has not left, or is to come again. */
   has(order: number): boolean {
-    return this.#places.has(order);
+    return this.#passing === order || this.#places.has(order);
   }
 
   /** Whether the message is to come again, and holds back others until then. */
   isAwaited(order: number): boolean {
+    if (this.#passing === order) return false;
     const lane = this.#places.get(order);
     return lane !== undefined && lane.busy !== order;
   }
@@ -143,6 +156,7 @@ export class Lanes<T> {
 
   /** It is known what became of the messages from `from` to `to`: they have come, or will not. */
   release(from: number, to: number): void {
+    this.#enter();
     this.#gaps = this.#gaps.filter((gap) => gap.from < from || gap.to > to);
     for (const lane of this.#lanes.values()) this.#next(lane);
   }
@@ -152,6 +166,7 @@ export class Lanes<T> {
    * that had come again, and was waiting.
    */
   reset(): T[] {
+    this.#enter();
     this.#gaps = [];
     const items: T[] = [];
     for (const [order, lane] of [...this.#places]) {
@@ -166,6 +181,7 @@ export class Lanes<T> {
   /** Takes out all messages that were not let go, in their order. Nothing is held back any more. */
   drain(): T[] {
     const entries = [...this.#lanes.values()].flatMap((lane) => lane.entries);
+    this.#passing = 0;
     this.#lanes.clear();
     this.#places.clear();
     this.#gaps = [];
@@ -177,6 +193,22 @@ export class Lanes<T> {
   /** Up to which order messages may be let go. */
   get #open(): number {
     return this.#gaps.length === 0 ? Infinity : Math.min(...this.#gaps.map(({ to }) => to));
+  }
+
+  /** Gives the one that was let go last a lane. */
+  #enter(): void {
+    const order = this.#passing;
+    if (order === 0) return;
+    this.#passing = 0;
+    const lane = this.#places.get(order) ?? this.#laneOf(this.#passingKey);
+    if (lane.entries[0]?.order === order) lane.entries.shift();
+    lane.busy = order;
+    this.#places.set(order, lane);
+  }
+
+  /** Whether others wait with its key, or it has come before. */
+  #hasLane(order: number): boolean {
+    return this.#lanes.size > 0 && (this.#places.has(order) || this.#lanes.has(this.#passingKey));
   }
 
   #laneOf(key: string): Lane<T> {
