@@ -33,7 +33,10 @@ export class Lanes<T> {
   /** Where each one is that was let go and has not left, or is to come again. */
   readonly #places = new Map<number, Lane<T>>();
   #gaps: Gap[] = [];
-  /** The order of the one that was let go last, which has no lane yet, or 0; and its key. Most have left before the next comes. */
+  /**
+   * The order of the one that was let go last, which has no lane yet, or 0; and its key. Most have left before the next
+   * comes.
+   */
   #passing = 0;
   #passingKey = "";
   readonly #ready: (item: T) => void;
