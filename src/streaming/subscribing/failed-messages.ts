@@ -3,7 +3,7 @@ import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
 import { StreamingError } from "../errors.ts";
 import type { ClientContext } from "./client-context.ts";
 import { FailurePolicy } from "./failure-policy.ts";
-import type { Decision, FailureEvents, FailureSettings } from "./failure-policy.ts";
+import type { Decision, FailureEvents, FailureSettings, History } from "./failure-policy.ts";
 import type { Handlers, Outcome } from "./handlers.ts";
 import type { Message, Subscription, Verdict } from "./message.ts";
 import type { SubscriptionGroup } from "./subscription-group.ts";
@@ -30,13 +30,16 @@ export class FailedMessages implements FailureEvents {
   readonly #host: FailureHost;
   readonly #policy: FailurePolicy;
   readonly #verdicts = new Map<Message, Verdict>();
+  /** The members of a queue group in this client share it. */
+  readonly #histories: Map<number, History>;
   #warned = false;
 
   constructor(context: ClientContext, settings: SubscribeSettings, host: FailureHost) {
     this.#context = context;
     this.#settings = settings;
     this.#host = host;
-    this.#policy = new FailurePolicy(settings.failure ?? NO_SETTINGS, host.group.histories, context.publish, this);
+    this.#histories = host.group.members?.histories ?? new Map<number, History>();
+    this.#policy = new FailurePolicy(settings.failure ?? NO_SETTINGS, this.#histories, context.publish, this);
   }
 
   /** The number of messages that wait to be run again, or to be stored as a dead letter. */
@@ -145,6 +148,7 @@ export class FailedMessages implements FailureEvents {
   /** Forgets all messages: the channel was reset, or the subscription has ended. */
   clear(): void {
     this.#verdicts.clear();
+    if (this.#host.group.members === undefined) this.#histories.clear();
     for (const message of this.#policy.clear()) {
       this.#context.waitingBytes.remove(message.data);
       this.#host.handlers.leave(message.order);

@@ -1,4 +1,5 @@
 import { elapsed, setTimeout } from "../../core-nats/clock.ts";
+import type { History } from "./failure-policy.ts";
 
 /** A subscription, as its queue group sees it. */
 export interface GroupMember {
@@ -28,6 +29,8 @@ const SHORTEST_ROUND = 1_000;
 /** The members of a queue group in one client. */
 export class GroupMembers {
   readonly #all = new Set<GroupMember>();
+  /** How often messages that failed were run, by sequence: the members count together. */
+  readonly histories = new Map<number, History>();
   #timer: Timer | undefined;
   #delivered = 0;
   #roundBegan = 0;
@@ -49,6 +52,7 @@ export class GroupMembers {
 
   /** A member found that the channel was reset. */
   wasReset(by: GroupMember): void {
+    this.histories.clear();
     for (const member of this.#all) if (member !== by) member.forgetChannel();
   }
 

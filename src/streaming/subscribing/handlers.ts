@@ -46,7 +46,6 @@ const controllers = new WeakMap<Message, AbortController>();
  */
 export class Handlers {
   readonly #handler: MessageHandler;
-  readonly #key: ((message: Message) => string) | undefined;
   /** Undefined unless messages are handled in order: all of them, or those with the same key. */
   readonly #lanes: Lanes<Message> | undefined;
   #concurrency: number;
@@ -74,8 +73,7 @@ export class Handlers {
     events: HandlerEvents,
   ) {
     this.#handler = handler;
-    this.#key = key;
-    this.#lanes = key && new Lanes((message) => (this.#waiting ??= new Queue()).push(message), !isGroup);
+    this.#lanes = key && new Lanes((message) => (this.#waiting ??= new Queue()).push(message), !isGroup, key);
     this.#concurrency = concurrency;
     this.#waitingBytes = waitingBytes;
     this.#events = events;
@@ -130,7 +128,7 @@ export class Handlers {
     let key = "";
     if (lanes !== undefined) {
       try {
-        key = this.#key!(message);
+        key = lanes.keyOf(message);
       } catch (error) {
         message.activate();
         this.#settle(message, this.#events.failed(message, error));

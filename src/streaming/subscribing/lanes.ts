@@ -41,12 +41,15 @@ export class Lanes<T> {
   #passingKey = "";
   readonly #ready: (item: T) => void;
   readonly #keepsTurns: boolean;
+  /** The key of a message. May throw. */
+  readonly keyOf: (item: T) => string;
 
   /**
    * `ready` gets each message whose turn it is. `keepsTurns` is false where what is to come again may go elsewhere:
    * then it holds back none.
    */
-  constructor(ready: (item: T) => void, keepsTurns = true) {
+  constructor(ready: (item: T) => void, keepsTurns = true, keyOf: (item: T) => string = sameKey) {
+    this.keyOf = keyOf;
     this.#ready = ready;
     this.#keepsTurns = keepsTurns;
   }

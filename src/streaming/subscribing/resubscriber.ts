@@ -33,8 +33,8 @@ const DUPLICATE_TRIES = 5;
 export class Resubscriber implements SessionListener, DeliveryEvents {
   readonly deliveries: Deliveries;
   readonly closing = new Closing();
-  readonly #context: ClientContext;
-  readonly #settings: SubscribeSettings;
+  readonly context: ClientContext;
+  readonly settings: SubscribeSettings;
   #state = DISCONNECTED;
   /** Undefined once the server has accepted the subscription. */
   #ready: Deferred<void> | undefined;
@@ -55,8 +55,8 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     handler: MessageHandler,
     settings: SubscribeSettings,
   ) {
-    this.#context = context;
-    this.#settings = settings;
+    this.context = context;
+    this.settings = settings;
     this.deliveries = new Deliveries(context, subscription, subject, handler, settings, this);
   }
 
@@ -91,7 +91,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     if (endpoint?.session !== registration.session) return;
     this.deliveries.established();
     group.members?.resumed();
-    this.#context.watchdog.watch(this.deliveries);
+    this.context.watchdog.watch(this.deliveries);
   }
 
   /** The streaming server may be gone, and with it the messages that were on their way. */
@@ -130,12 +130,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   /** Created for each use: an idle subscription keeps none. */
   get #requests(): Requests {
-    return new Requests(this.#context, this.deliveries.subject, this.#settings);
+    return new Requests(this.context, this.deliveries.subject, this.settings);
   }
 
   get #missingMessages(): MissingMessages {
     const { closing, deliveries } = this;
-    return (this.#missing ??= new MissingMessages(this.#context, this.#settings, deliveries, this.#peek, closing));
+    return (this.#missing ??= new MissingMessages(this.context, this.settings, deliveries, this.#peek, closing));
   }
 
   get #orphaned(): Orphans {
@@ -155,7 +155,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
       } catch (error) {
         // Nothing here is expected to throw, and a failure is no reason to end.
         this.deliveries.report(this.deliveries.error("UNCONFIRMED", "an unexpected failure", error));
-        await sleep(REFUSED_DELAY, this.#context.ending);
+        await sleep(REFUSED_DELAY, this.context.ending);
         this.#state = DISCONNECTED;
       }
     }
@@ -176,7 +176,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   async #disconnected(): Promise<SubscriptionState> {
-    const { ending, registrar } = this.#context;
+    const { ending, registrar } = this.context;
     const atServer = this.deliveries.endpoint !== undefined || this.#orphans?.hasOpen === true || this.#mustUnsubscribe;
     const waiting = atServer ? anySignal(ending) : anySignal(ending, this.closing);
     const registration = await registrar.registered(waiting.lifetime);
@@ -188,7 +188,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   async #connected({ registration }: SubscriptionState & { name: "connected" }): Promise<SubscriptionState> {
     const { session, over } = registration;
-    const { ending, semaphore } = this.#context;
+    const { ending, semaphore } = this.context;
     const { endpoint } = this.deliveries;
     if (endpoint !== undefined && endpoint.session === session && endpoint.ackInbox !== "") {
       return { name: "subscribed", registration, resumed: true, from: undefined };
@@ -207,8 +207,8 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   async #subscribe(registration: Registration): Promise<SubscriptionState> {
     const { connection, session, over } = registration;
-    const { ending, settings } = this.#context;
-    const { durable, queue, startAt } = this.#settings;
+    const { ending, settings } = this.context;
+    const { durable, queue, startAt } = this.settings;
     const { group } = this.deliveries;
     const connected: SubscriptionState = { name: "connected", registration };
     for (let duplicates = 0; ; ) {
@@ -255,7 +255,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   }
 
   async #refused(registration: Registration, failure: Failure): Promise<SubscriptionState> {
-    const { ending, registrar } = this.#context;
+    const { ending, registrar } = this.context;
     const error = this.deliveries.error(failure.code, failure.text, failure.cause);
     switch (failure.class) {
       case "permanent":
@@ -277,9 +277,9 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   #start(session: Session, from: number | undefined): Start {
     if (this.deliveries.group.resetIn === session) return fromFirst;
     if (from !== undefined) return fromSequence(from);
-    const { settings, registrar } = this.#context;
+    const { settings, registrar } = this.context;
     const elapsed = this.#firstAskedAt === undefined ? undefined : registrar.stopwatch.now - this.#firstAskedAt;
-    return fromStart(this.#settings.startAt, elapsed, settings.requestTimeout);
+    return fromStart(this.settings.startAt, elapsed, settings.requestTimeout);
   }
 
   /** Requests the subscription. Resolves with undefined when it is in place, else with the failure. */
@@ -290,14 +290,14 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     if (!this.closing.aborted) this.#wake = new Lifetime();
     deliveries.attach(endpoint);
     endpoint.open(connection);
-    const { stopwatch } = this.#context.registrar;
+    const { stopwatch } = this.context.registrar;
     // A whole number: a fraction takes 16 bytes more in each of thousands of subscriptions.
     const askedAt = Math.trunc(stopwatch.now);
     const start = this.#start(session, from);
     const failure = await this.#requests.subscribe(registration, endpoint.inbox, start, (ackInbox) => {
       // This runs before the next bytes are read: messages may follow the answer in the same chunk.
       endpoint.ackInbox = ackInbox;
-      if (this.#firstAskedAt !== undefined) this.#context.watchdog.watch(deliveries);
+      if (this.#firstAskedAt !== undefined) this.context.watchdog.watch(deliveries);
       this.#firstAskedAt ??= askedAt;
       deliveries.established();
     });
@@ -309,7 +309,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   async #subscribed({ registration, resumed, from }: InPlace): Promise<SubscriptionState> {
     this.#notifySubscribed(resumed, from);
     const { over } = registration;
-    const { ending } = this.#context;
+    const { ending } = this.context;
     // What was to be looked for before the server was asked.
     if (this.#missing?.isPending === true) this.#wake.abort();
     for (;;) {
@@ -343,14 +343,14 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     const finding = await verifyChannel(registration, this.#peek, deliveries);
     if (finding === undefined) return undefined;
     // After a reset the server's durable has its position in the old channel.
-    this.#orphanEndpoint(finding === "reset" && this.#settings.durable !== "");
+    this.#orphanEndpoint(finding === "reset" && this.settings.durable !== "");
     return { name: "connected", registration };
   }
 
   async #close(registration: Registration): Promise<SubscriptionState> {
     const { endpoint } = this.deliveries;
     if (endpoint === undefined) throw new Error("a subscription in place has no endpoint");
-    const end = await this.closing.request(this.#requests, registration, endpoint.ackInbox, this.#context.ending);
+    const end = await this.closing.request(this.#requests, registration, endpoint.ackInbox, this.context.ending);
     if (end === "disconnected") return DISCONNECTED;
     if (end === "closed") return CLOSED;
     // `unsubscribe` rejects with the error.
@@ -361,12 +361,12 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
   #end(error: StreamingError | undefined): void {
     this.deliveries.end();
     this.#ready?.reject(error ?? new StreamingError("CLOSED", `subscribe ${this.deliveries.subject}: closed`));
-    this.#context.ended(this.deliveries.subscription);
+    this.context.ended(this.deliveries.subscription);
     this.closing.end(error);
   }
 
   get #mustUnsubscribe(): boolean {
-    return this.closing.mustUnsubscribe(this.#settings.durable);
+    return this.closing.mustUnsubscribe(this.settings.durable);
   }
 
   /** Gives up the endpoint. The server's subscription is closed, or unsubscribed, before the next request. */
@@ -380,7 +380,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
 
   /** The group was requested again from this sequence on. Members in other processes may have had more. */
   #notifyGapOfGroup(from: number): void {
-    if (this.#settings.queue === "" || this.#settings.durable !== "") return;
+    if (this.settings.queue === "" || this.settings.durable !== "") return;
     const missing = "what members of the group in other processes had and did not finish";
     const reason = `${missing} comes again only if the group outlived the outage`;
     const { next = from, highest } = this.deliveries.group.progress;
@@ -392,7 +392,7 @@ export class Resubscriber implements SessionListener, DeliveryEvents {
     if (this.#missing !== undefined) this.#missing.renewalReason = undefined;
     const { subscription } = this.deliveries;
     const details = { ...(from && { from }), ...(reason && { reason }) };
-    if (!this.closing.aborted) this.#context.notify({ type: "subscribed", subscription, resumed, ...details });
+    if (!this.closing.aborted) this.context.notify({ type: "subscribed", subscription, resumed, ...details });
     this.#ready?.resolve();
     this.#ready = undefined;
   }

@@ -1,5 +1,4 @@
 import type { Session } from "../session/session.ts";
-import type { History } from "./failure-policy.ts";
 import { GroupMembers } from "./group-members.ts";
 import type { GroupMember } from "./group-members.ts";
 import type { Message } from "./message.ts";
@@ -10,8 +9,6 @@ export class SubscriptionGroup {
   progress: Progress<Message>;
   /** The session in which the channel was found to be reset. In it, subscriptions start at the first message. */
   resetIn: Session | undefined;
-  /** Created on first use: an idle subscription keeps none. */
-  #histories: Map<number, History> | undefined;
   /** Undefined for a subscription without a queue group. */
   readonly members: GroupMembers | undefined;
 
@@ -20,17 +17,11 @@ export class SubscriptionGroup {
     this.members = members;
   }
 
-  /** How often messages that failed were run, by sequence. */
-  get histories(): Map<number, History> {
-    return (this.#histories ??= new Map());
-  }
-
   /** The channel was reset. Its sequences now name other messages, so the progress starts from nothing. */
   reset(progress: Progress<Message>, session: Session): void {
     this.progress.stop();
     this.progress = progress;
     this.resetIn = session;
-    this.#histories?.clear();
   }
 
   /** True while there are several members. The server may then move messages from one to another. */

@@ -18,14 +18,10 @@ import type { WatchedSubscription } from "./watchdog.ts";
 
 /** The subscription that a client returns. */
 export class SubscriptionImpl extends Subscription {
-  readonly #settings: SubscribeSettings;
-  readonly #requestTimeout: number;
   readonly #resubscriber: Resubscriber;
 
   private constructor(context: ClientContext, subject: string, handler: MessageHandler, settings: SubscribeSettings) {
     super();
-    this.#settings = settings;
-    this.#requestTimeout = context.settings.requestTimeout;
     this.#resubscriber = new Resubscriber(context, this, subject, handler, settings);
   }
 
@@ -85,7 +81,7 @@ export class SubscriptionImpl extends Subscription {
     const { lifetime, release } = follow(signal);
     const unhandled = await this.finishHandlers(timeout, lifetime);
     release();
-    await settledWithin(this.#requestTimeout, this.close());
+    await settledWithin(this.#resubscriber.context.settings.requestTimeout, this.close());
     return { unhandled };
   }
 
@@ -106,11 +102,11 @@ export class SubscriptionImpl extends Subscription {
   }
 
   get durable(): string {
-    return this.#settings.durable;
+    return this.#resubscriber.settings.durable;
   }
 
   get queue(): string {
-    return this.#settings.queue;
+    return this.#resubscriber.settings.queue;
   }
 
   /** True once the subscription was asked to close, or has ended. */
