@@ -14,6 +14,7 @@ import { optionsFor, fresh } from "./clients.ts";
 import type { Frame } from "./frames.ts";
 import { Proxy } from "./proxy.ts";
 import type { Random } from "./random.ts";
+import { until } from "./until.ts";
 
 /** What a handler does with a message. */
 type Run = "well" | "throw" | "nak" | "term";
@@ -148,6 +149,7 @@ export class World {
       await pause(random.int(0, 6));
     }
     for (const subscription of this.#subscriptions) subscription.resume();
+    await until("all are in place", () => this.#alive.every(({ client }) => client.ready));
     // After a reset it is a message that tells.
     this.#publish(1);
     await this.#settle();

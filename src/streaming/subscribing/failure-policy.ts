@@ -99,6 +99,8 @@ export class FailurePolicy {
    * again.
    */
   isSpent(message: Message): boolean {
+    // As most are.
+    if (message.redeliveryCount === 0 && this.#histories.size === 0) return false;
     return this.#deliveriesOf(message) >= this.#settings.maxDeliver;
   }
 
