@@ -188,7 +188,7 @@ export class World {
   /** Loses a message on a link that lives; but not the first one, nor one that shows what the channel holds. */
   async #lose(): Promise<void> {
     await this.#server.idle();
-    if (this.#resetUnnoticed || this.#subscriptions.some((subscription) => subscription.stats().highest === 0)) return;
+    if (this.#resetUnnoticed || this.#subscriptions.some(hasNothingNew)) return;
     this.#server.swallow("MsgProto");
     this.#publish(1);
     this.#server.swallow("MsgProto", 0);
@@ -404,6 +404,12 @@ export class World {
     );
     return [options, ...this.#course].join("\n");
   }
+}
+
+/** It has received nothing that was not sent before: what is lost then, nothing tells. */
+function hasNothingNew(subscription: Subscription): boolean {
+  const { received, redelivered } = subscription.stats();
+  return received === redelivered;
 }
 
 function idOf(text: string): string {
