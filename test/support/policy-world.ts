@@ -149,7 +149,8 @@ export class World {
       await pause(random.int(0, 6));
     }
     for (const subscription of this.#subscriptions) subscription.resume();
-    await until("all are in place", () => this.#alive.every(({ client }) => client.ready));
+    const ready = (): boolean => this.#alive.every(({ client }) => client.ready);
+    await until("all are in place", ready, PATIENCE).catch((error: Error) => this.#violation(error.message));
     // After a reset it is a message that tells.
     this.#publish(1);
     await this.#settle();
