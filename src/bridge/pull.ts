@@ -1,0 +1,83 @@
+import { onAbort } from "../core-nats/async.ts";
+import type { Connection } from "../core-nats/connection.ts";
+import type { Delivery } from "../core-nats/delivery.ts";
+import { NatsError } from "../core-nats/errors.ts";
+import { clearTimeout, setTimeout } from "../core-nats/clock.ts";
+import { nuid } from "../core-nats/nuid.ts";
+import { encoder } from "../core-nats/text.ts";
+import type { StoredMessage } from "./target.ts";
+
+/** @internal A message that a consumer delivered. */
+export interface Pulled extends StoredMessage {
+  /** Where its ack goes. */
+  readonly reply: string;
+  /** How often it was delivered, with this time. */
+  readonly deliveries: number;
+  /** How many more the consumer has behind it. */
+  readonly pending: number;
+}
+
+/** @internal What to pull: up to `batch` messages, for at most `expires` milliseconds. */
+export interface Pull {
+  readonly stream: string;
+  readonly consumer: string;
+  /** The subject of the request: `Target.subject`. */
+  readonly request: string;
+  readonly batch: number;
+  /** 0: only what is there now. */
+  readonly expires: number;
+}
+
+/**
+ * @internal
+ * Gives `take` the messages of one pull, in the order of the consumer. Resolves with how many came when the server has
+ * ended the pull, or all came. Rejects with the reason for which the connection ended, with `TIMEOUT` if the server
+ * says nothing, and with what `take` throws.
+ */
+export async function pull(connection: Connection, what: Pull, take: (message: Pulled) => void): Promise<number> {
+  const { batch, expires } = what;
+  const inbox = `_INBOX.${nuid()}`;
+  let count = 0;
+  return new Promise<number>((resolve, reject) => {
+    let timer: Timer | undefined;
+    const finish = (settle: () => void): void => {
+      release();
+      clearTimeout(timer);
+      connection.unsubscribe(sid);
+      settle();
+    };
+    const release = onAbort(() => finish(() => reject(connection.ended.reason)), connection.ended);
+    const deliver = (delivery: Delivery): void => {
+      // 404: none is there. 408: the time is over. 409: the consumer is gone, among others.
+      if (delivery.status !== 0 && delivery.reply() === "") return finish(() => resolve(count));
+      try {
+        take(read(delivery));
+      } catch (error) {
+        return finish(() => reject(error));
+      }
+      if (++count === batch) finish(() => resolve(count));
+    };
+    const sid = connection.subscribe(inbox, { deliver, denied: (error) => finish(() => reject(error)) });
+    const silence = new NatsError("TIMEOUT", `${what.stream}: the consumer ${what.consumer} does not answer`);
+    timer = setTimeout(() => finish(() => reject(silence)), expires + 5_000);
+    const ask = expires === 0 ? { batch, no_wait: true } : { batch, expires: expires * 1_000_000 };
+    connection.publish(what.request, encoder.encode(JSON.stringify(ask)), inbox);
+  });
+}
+
+function read(delivery: Delivery): Pulled {
+  const { bytes, headerStart, start, end } = delivery;
+  const reply = delivery.reply();
+  // $JS.ACK.[domain.account.]stream.consumer.deliveries.sequence.consumer sequence.time.pending[.token]
+  const tokens = reply.split(".");
+  const at = tokens.length > 9 ? 6 : 4;
+  return {
+    subject: delivery.subject(),
+    sequence: Number(tokens[at + 1]),
+    headers: headerStart === start ? undefined : bytes.slice(headerStart, start),
+    data: bytes.slice(start, end),
+    reply,
+    deliveries: Number(tokens[at]),
+    pending: Number(tokens[at + 4]),
+  };
+}

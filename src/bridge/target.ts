@@ -1,0 +1,286 @@
+import { RETRY_DELAY, sleep } from "../core-nats/async.ts";
+import { now } from "../core-nats/clock.ts";
+import type { Connection } from "../core-nats/connection.ts";
+import { NatsError } from "../core-nats/errors.ts";
+import type { AbortSignalLike } from "../core-nats/lifetime.ts";
+import type { Link } from "../core-nats/link.ts";
+import { decodeText, encoder } from "../core-nats/text.ts";
+import { BridgeError } from "./errors.ts";
+
+/** How long one request may take, in milliseconds. */
+const REQUEST_TIMEOUT = 5_000;
+/** How long a request is tried again while nobody answers it, in milliseconds: a cluster elects a leader meanwhile. */
+const PATIENCE = 30_000;
+
+/** @internal What JetStream says in place of a result. The codes: nats-server's errors.json, each seen on 2.10.29. */
+export class ApiError extends Error {
+  /** What exactly: 10059, say, is "stream not found". */
+  readonly errCode: number;
+
+  constructor(errCode: number, description: string) {
+    super(`${description} (${errCode})`);
+    this.errCode = errCode;
+  }
+
+  override get name(): string {
+    return "ApiError";
+  }
+}
+
+/** @internal The codes of errors that the bridge tells apart. */
+export const API_ERRORS = {
+  insufficientResources: 10_002,
+  startSequence: 10_012,
+  consumerNotFound: 10_014,
+  noMessage: 10_037,
+  notEnabled: 10_039,
+  storageExceeded: 10_047,
+  nameInUse: 10_058,
+  streamNotFound: 10_059,
+  overlap: 10_065,
+  wrongLastSequence: 10_071,
+  maximumReached: 10_077,
+  consumerExists: 10_148,
+} as const;
+
+/** @internal A stream's configuration, as far as the bridge sets or reads it. Durations are in nanoseconds. */
+export interface StreamConfig {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly storage?: "file" | "memory";
+  readonly retention?: "limits" | "interest" | "workqueue";
+  readonly num_replicas?: number;
+  readonly max_age?: number;
+  readonly max_msgs?: number;
+  readonly max_bytes?: number;
+  readonly max_msg_size?: number;
+  readonly duplicate_window?: number;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly subject_transform?: { readonly src: string; readonly dest: string };
+  readonly [field: string]: unknown;
+}
+
+/** @internal */
+export interface StreamInfo {
+  readonly config: StreamConfig;
+  readonly state: {
+    readonly messages: number;
+    readonly bytes: number;
+    readonly first_seq: number;
+    readonly last_seq: number;
+    readonly num_deleted?: number;
+  };
+}
+
+/** @internal A consumer's configuration, as far as the bridge sets or reads it. Durations are in nanoseconds. */
+export interface ConsumerConfig {
+  readonly name?: string;
+  readonly durable_name?: string;
+  readonly ack_policy?: "none" | "explicit" | "all";
+  readonly ack_wait?: number;
+  readonly max_deliver?: number;
+  readonly max_ack_pending?: number;
+  readonly deliver_policy?: "all" | "last" | "new" | "by_start_sequence";
+  readonly opt_start_seq?: number;
+  readonly filter_subject?: string;
+  readonly headers_only?: boolean;
+  readonly mem_storage?: boolean;
+  readonly inactive_threshold?: number;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** @internal */
+export interface ConsumerInfo {
+  readonly name: string;
+  readonly config: ConsumerConfig;
+  readonly delivered: { readonly stream_seq: number; readonly consumer_seq: number };
+  readonly ack_floor: { readonly stream_seq: number; readonly consumer_seq: number };
+  readonly num_ack_pending: number;
+  readonly num_redelivered: number;
+  readonly num_pending: number;
+}
+
+/** @internal A message as the stream has it. */
+export interface StoredMessage {
+  readonly subject: string;
+  readonly sequence: number;
+  /** The header block, or undefined. */
+  readonly headers: Uint8Array | undefined;
+  readonly data: Uint8Array;
+}
+
+/** @internal What `$JS.API.INFO` says. A limit of -1 is none. */
+export interface AccountInfo {
+  readonly memory: number;
+  readonly storage: number;
+  readonly streams: number;
+  readonly consumers: number;
+  readonly limits: {
+    readonly max_memory: number;
+    readonly max_storage: number;
+    readonly max_streams: number;
+    readonly max_consumers: number;
+  };
+}
+
+/**
+ * @internal
+ * The JetStream of the target: its API as requests. A request that nobody answers is asked again: all of them may be
+ * repeated. What JetStream refuses is an `ApiError`; everything else is a `BridgeError`.
+ */
+export class Target {
+  readonly link: Link;
+  readonly #prefix: string;
+  readonly #signal: AbortSignalLike;
+
+  /** The signal ends each wait. */
+  constructor(link: Link, domain: string | undefined, signal: AbortSignalLike) {
+    this.link = link;
+    this.#prefix = domain === undefined ? "$JS.API." : `$JS.${domain}.API.`;
+    this.#signal = signal;
+  }
+
+  /** The open connection, dialled if need be. */
+  async connection(): Promise<Connection> {
+    try {
+      return await this.link.connection(this.#signal);
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  account(): Promise<AccountInfo> {
+    return this.ask("INFO");
+  }
+
+  /** Undefined if there is no such stream. */
+  stream(name: string): Promise<StreamInfo | undefined> {
+    return this.#unless(API_ERRORS.streamNotFound, this.ask<StreamInfo>(`STREAM.INFO.${name}`));
+  }
+
+  createStream(config: StreamConfig): Promise<StreamInfo> {
+    return this.ask(`STREAM.CREATE.${config.name}`, config);
+  }
+
+  /** Takes the whole configuration: what is missing becomes the default. */
+  updateStream(config: StreamConfig): Promise<StreamInfo> {
+    return this.ask(`STREAM.UPDATE.${config.name}`, config);
+  }
+
+  /** The names of the streams that capture the subject, or of all. */
+  async streamNames(subject?: string): Promise<string[]> {
+    const names: string[] = [];
+    for (;;) {
+      const page = { ...(subject === undefined ? {} : { subject }), offset: names.length };
+      const { total, streams } = await this.ask<{ total: number; streams: string[] | null }>("STREAM.NAMES", page);
+      names.push(...(streams ?? []));
+      if (names.length >= total || !streams?.length) return names;
+    }
+  }
+
+  purge(stream: string, what: { readonly seq: number } | { readonly filter: string }): Promise<unknown> {
+    return this.ask(`STREAM.PURGE.${stream}`, what);
+  }
+
+  /** Undefined if the stream has no such message. */
+  async message(
+    stream: string,
+    which: { readonly seq: number } | { readonly last_by_subj: string },
+  ): Promise<StoredMessage | undefined> {
+    interface Answer {
+      readonly message: { subject: string; seq: number; hdrs?: string; data?: string };
+    }
+    const answer = await this.#unless(API_ERRORS.noMessage, this.ask<Answer>(`STREAM.MSG.GET.${stream}`, which));
+    if (answer === undefined) return undefined;
+    const { subject, seq, hdrs, data } = answer.message;
+    const headers = hdrs === undefined ? undefined : fromBase64(hdrs);
+    return { subject, sequence: seq, headers, data: fromBase64(data ?? "") };
+  }
+
+  /** Makes a consumer, and refuses if there is one of this name with another configuration. */
+  createConsumer(stream: string, config: ConsumerConfig): Promise<ConsumerInfo> {
+    return this.ask(consumerSubject(stream, config), { stream_name: stream, action: "create", config });
+  }
+
+  updateConsumer(stream: string, config: ConsumerConfig): Promise<ConsumerInfo> {
+    return this.ask(consumerSubject(stream, config), { stream_name: stream, action: "update", config });
+  }
+
+  /** Undefined if there is no such consumer. */
+  consumer(stream: string, name: string): Promise<ConsumerInfo | undefined> {
+    return this.#unless(API_ERRORS.consumerNotFound, this.ask<ConsumerInfo>(`CONSUMER.INFO.${stream}.${name}`));
+  }
+
+  async deleteConsumer(stream: string, name: string): Promise<void> {
+    await this.#unless(API_ERRORS.consumerNotFound, this.ask(`CONSUMER.DELETE.${stream}.${name}`));
+  }
+
+  /** The subject of an API request. */
+  subject(name: string): string {
+    return this.#prefix + name;
+  }
+
+  /** Asks until somebody answers, for `patience` milliseconds. */
+  async ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
+    const payload = encoder.encode(body === undefined ? "" : JSON.stringify(body));
+    const deadline = now() + patience;
+    for (let delay = RETRY_DELAY; ; delay = Math.min(2 * delay, 2_000)) {
+      const connection = await this.connection();
+      try {
+        const answer = await connection.request(this.subject(name), payload, REQUEST_TIMEOUT, readAnswer<T>);
+        if (answer.error === undefined) return answer;
+        throw new ApiError(answer.error.err_code, answer.error.description);
+      } catch (error) {
+        if (!(error instanceof NatsError)) throw error;
+        if (error.code === "PERMISSIONS") throw this.#denied(error);
+        if (now() >= deadline) throw this.#unreachable(error);
+      }
+      await sleep(delay, this.#signal);
+    }
+  }
+
+  async #unless<T>(code: number, answer: Promise<T>): Promise<T | undefined> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof ApiError && error.errCode === code) return undefined;
+      throw error;
+    }
+  }
+
+  #denied(error: NatsError): BridgeError {
+    const remedy = "Let the bridge's user publish to it: docs/leaving.md lists all that it needs.";
+    return new BridgeError("NOT_PERMITTED", undefined, error.reason, remedy, error);
+  }
+
+  #unreachable(error: unknown): BridgeError {
+    if (this.#signal.aborted) return aborted(this.#signal.reason);
+    if (error instanceof NatsError && error.code === "NO_RESPONDERS") {
+      const remedy = "Start the target with -js, and let the bridge's account use JetStream.";
+      return new BridgeError("NO_JETSTREAM", undefined, `no JetStream answers: ${error.reason}`, remedy, error);
+    }
+    const reason = error instanceof NatsError ? error.reason : String(error);
+    const remedy = "Check the target's address, credentials and TLS; the same command goes on where this one ended.";
+    return new BridgeError("TARGET_UNREACHABLE", undefined, `the target does not answer: ${reason}`, remedy, error);
+  }
+}
+
+/** @internal The error of a call whose caller has aborted its signal. */
+export function aborted(reason: unknown): BridgeError {
+  const remedy = "The same call goes on where this one ended.";
+  return new BridgeError("ABORTED", undefined, "ended by the caller's signal", remedy, reason);
+}
+
+function consumerSubject(stream: string, { name }: ConsumerConfig): string {
+  return `CONSUMER.CREATE.${stream}${name === undefined ? "" : `.${name}`}`;
+}
+
+type Answer<T> = T & { readonly error?: { readonly err_code: number; readonly description: string } };
+
+function readAnswer<T>(bytes: Uint8Array, start: number, end: number): Answer<T> {
+  return JSON.parse(decodeText(bytes, start, end)) as Answer<T>;
+}
+
+function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
