@@ -2,9 +2,8 @@ import { ByteCollector } from "./byte-collector.ts";
 import { Delivery } from "./delivery.ts";
 import { NatsError } from "./errors.ts";
 import { readStatus } from "./headers.ts";
-import { CR, decodeText, LF, NO_BYTES, SPACE, ZERO } from "./text.ts";
+import { CR, decodeText, LF, NO_BYTES, SPACE, TAB, ZERO } from "./text.ts";
 
-const TAB = 0x09;
 const QUOTE = 0x27;
 const MINUS = 0x2d;
 const UPPER_M = 0x4d;
@@ -172,6 +171,7 @@ export class Parser {
     const delivery = this.#delivery;
     delivery.sid = sid;
     delivery.bytes = chunk;
+    delivery.headerStart = start;
     delivery.start = start;
     delivery.end = end;
     delivery.status = 0;
@@ -341,6 +341,7 @@ export class Parser {
       throw new NatsError("PROTOCOL", `a payload of ${this.#totalSize} bytes without CRLF after it`);
     }
     delivery.bytes = bytes;
+    delivery.headerStart = start;
     delivery.start = bodyStart;
     delivery.end = end;
     delivery.status = bodyStart === start ? 0 : readStatus(bytes, start, bodyStart);
