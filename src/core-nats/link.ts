@@ -29,7 +29,7 @@ export interface LinkOptions
   readonly problem?: ((error: NatsError) => void) | undefined;
 }
 
-/** Dials wait again, and longer and longer, unless the last connection was opened this long ago, in milliseconds. */
+/** When the last connection was opened this long ago, the next dial does not wait. In milliseconds. */
 const STABLE_TIME = 1_000;
 
 /** A way to a cluster: one connection at a time, and another one when it has ended and somebody asks for it. */
@@ -40,7 +40,7 @@ export class Link {
   readonly #closing = new Lifetime();
   /** The latest connection, which may have ended. */
   #latest: Connection | undefined;
-  #openedAt = 0;
+  #openedAt = Infinity;
   #dialling: Promise<Connection> | undefined;
   /** Counts the dials in a row, so that a server that drops its clients at once is dialled with pauses. */
   #attempt = 0;
