@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path/posix";
 
 const DIST = process.argv[2] ?? "dist";
-const ENTRIES = ["index.js", "testing/server.js", "node-nats-streaming/index.js"];
+const ENTRIES = ["index.js", "testing/server.js", "node-nats-streaming/index.js", "bridge/index.js"];
 
 const IMPORT = /^import \{ (.*) \} from "(.*)";\n/gm;
 const DECLARATION = /^((?:import|export) .* from "\..*)\.ts";$/gm;

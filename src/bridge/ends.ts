@@ -34,7 +34,7 @@ export class Ends {
       pingMaxOut: 3,
       inboxPrefix: to.inboxPrefix ?? "_INBOX",
     });
-    this.target = new Target(this.#link, to.domain, this.ending);
+    this.target = new Target(this.#link, to, this.ending);
     this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal);
     this.#unlisten = signal === undefined ? () => {} : onAbort(() => this.ending.abort(signal.reason), signal);
   }

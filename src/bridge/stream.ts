@@ -1,4 +1,4 @@
-import { VERSION } from "../core-nats/connection.ts";
+import { VERSION } from "../core-nats/connect-fields.ts";
 import { BridgeError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { StreamConfig } from "./target.ts";
@@ -24,6 +24,11 @@ export interface Route {
   readonly subject: string;
   /** The subject that the bridge publishes to. The stream turns it into `subject`: nobody writes by mistake. */
   readonly door: string;
+  /**
+   * In the merge phase it publishes to this one: what a bridge that does not know of the new phase still has under way
+   * to the other door is not stored.
+   */
+  readonly mergeDoor: string;
   /** The subject of what stands for messages that the channel does not have. */
   readonly hole: string;
 }
@@ -31,7 +36,11 @@ export interface Route {
 /** @internal The route of a channel. */
 export function routeOf(channel: string, settings: Settings): Route {
   const { stream = nameOf(channel), subject = channel } = settings.map[channel] ?? {};
-  return { channel, stream, subject, door: `_stan.in.${stream}`, hole: `_stan.hole.${stream}` };
+  return { channel, stream, subject, ...doorsOf(stream) };
+}
+
+function doorsOf(stream: string): Pick<Route, "door" | "mergeDoor" | "hole"> {
+  return { door: `_stan.in.${stream}`, mergeDoor: `_stan.merge.${stream}`, hole: `_stan.hole.${stream}` };
 }
 
 /** @internal A name that JetStream takes, with _ for each character that it does not. */
@@ -46,10 +55,10 @@ export function nameOf(text: string): string {
  * not read yet.
  */
 export function configOf(route: Route, phase: Phase, settings: Settings): StreamConfig {
-  const { channel, stream, subject, door, hole } = route;
+  const { channel, stream, subject, door, mergeDoor, hole } = route;
   const { replicas, maxAge, maxMessages, maxBytes } = settings.map[channel] ?? {};
   const limits = phase === "done" ? { max_msgs: maxMessages ?? -1, max_bytes: maxBytes ?? -1 } : {};
-  const subjects = { mirror: [door, hole], merge: [door, hole, subject], done: [subject] };
+  const subjects = { mirror: [door, hole], merge: [mergeDoor, hole, subject], done: [subject] };
   return {
     name: stream,
     subjects: subjects[phase],
@@ -67,7 +76,7 @@ export function configOf(route: Route, phase: Phase, settings: Settings): Stream
       "stan.tool": `nats-streaming-client ${VERSION}`,
     },
     ...limits,
-    ...(phase === "done" ? {} : { subject_transform: { src: door, dest: subject } }),
+    ...(phase === "done" ? {} : { subject_transform: { src: phase === "mirror" ? door : mergeDoor, dest: subject } }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { RETRY_DELAY, sleep } from "../core-nats/async.ts";
+import { noop, RETRY_DELAY, sleep } from "../core-nats/async.ts";
 import { now } from "../core-nats/clock.ts";
 import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
@@ -6,6 +6,7 @@ import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import type { Link } from "../core-nats/link.ts";
 import { decodeText, encoder } from "../core-nats/text.ts";
 import { BridgeError } from "./errors.ts";
+import type { TargetServer } from "./options.ts";
 
 /** How long one request may take, in milliseconds. */
 const REQUEST_TIMEOUT = 5_000;
@@ -130,12 +131,16 @@ export interface AccountInfo {
  */
 export class Target {
   readonly link: Link;
+  readonly inboxPrefix: string;
+  /** Is called with each connection that `connection` gives. */
+  opened: (connection: Connection) => void = noop;
   readonly #prefix: string;
   readonly #signal: AbortSignalLike;
 
   /** The signal ends each wait. */
-  constructor(link: Link, domain: string | undefined, signal: AbortSignalLike) {
+  constructor(link: Link, { domain, inboxPrefix = "_INBOX" }: TargetServer, signal: AbortSignalLike) {
     this.link = link;
+    this.inboxPrefix = inboxPrefix;
     this.#prefix = domain === undefined ? "$JS.API." : `$JS.${domain}.API.`;
     this.#signal = signal;
   }
@@ -143,7 +148,9 @@ export class Target {
   /** The open connection, dialled if need be. */
   async connection(): Promise<Connection> {
     try {
-      return await this.link.connection(this.#signal);
+      const connection = await this.link.connection(this.#signal);
+      this.opened(connection);
+      return connection;
     } catch (error) {
       throw this.#unreachable(error);
     }

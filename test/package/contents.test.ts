@@ -65,7 +65,7 @@ function reached(files: readonly string[]): Set<string> {
 }
 
 test("the package is one file for each layer, the declarations of what is public, and the documents for users", () => {
-  const layers = ["pb", "core-nats", "streaming", "index", "testing", "node-nats-streaming"];
+  const layers = ["pb", "core-nats", "streaming", "index", "testing", "node-nats-streaming", "bridge"];
   const compiled = layers.map((layer) => `dist/${layer}.js`);
   const entries = Object.values(manifest.exports).flatMap((target) =>
     typeof target === "string" ? [] : [target.types.replace("./", "")],
