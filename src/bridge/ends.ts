@@ -5,7 +5,7 @@ import { connect, StreamingError } from "../index.ts";
 import type { Client, Status } from "../index.ts";
 import { BridgeError } from "./errors.ts";
 import { Monitor } from "./monitor.ts";
-import type { Settings } from "./options.ts";
+import type { Settings, Source, TargetServer } from "./options.ts";
 import { aborted, Target } from "./target.ts";
 
 /** @internal Both ends of the bridge, for one call: the target, the source's monitoring page, and clients of the source. */
@@ -24,16 +24,7 @@ export class Ends {
   constructor(settings: Settings) {
     const { to, from, signal } = settings;
     this.settings = settings;
-    this.#link = new Link({
-      servers: to.servers,
-      auth: to.auth,
-      tls: to.tls,
-      name: from.clientId,
-      connectTimeout: 5_000,
-      pingInterval: 5_000,
-      pingMaxOut: 3,
-      inboxPrefix: to.inboxPrefix ?? "_INBOX",
-    });
+    this.#link = linkTo(to, from.clientId);
     this.target = new Target(this.#link, to, this.ending);
     this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal);
     this.#unlisten = signal === undefined ? () => {} : onAbort(() => this.ending.abort(signal.reason), signal);
@@ -61,6 +52,12 @@ export class Ends {
     this.#link.close();
     await Promise.all(this.#clients.map((client) => client.close()));
   }
+}
+
+/** @internal A link to the NATS servers of one end. It rejects if none of them is there at its first dial. */
+export function linkTo({ servers, auth, tls, inboxPrefix = "_INBOX" }: Source | TargetServer, name: string): Link {
+  const times = { connectTimeout: 5_000, pingInterval: 5_000, pingMaxOut: 3 };
+  return new Link({ servers, auth, tls, inboxPrefix, name, ...times, waitOnFirstConnect: false });
 }
 
 function sourceError(error: StreamingError, clientId: string): BridgeError {

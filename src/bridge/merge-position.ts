@@ -69,7 +69,8 @@ async function numbersFrom(
     inactive_threshold: INACTIVE,
   });
   const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${name}`);
-  const what = { stream, consumer: name, request, batch: PULL_BATCH, expires: PULL_EXPIRES };
+  const { inboxPrefix } = target;
+  const what = { stream, consumer: name, request, inboxPrefix, batch: PULL_BATCH, expires: PULL_EXPIRES };
   let more = true;
   while (more) {
     const count = await pull(connection, what, ({ headers, sequence, pending }) => {

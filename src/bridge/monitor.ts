@@ -51,7 +51,8 @@ export class Monitor {
   }
 
   async server(): Promise<MonitoredServer> {
-    return (await this.#page<MonitoredServer>("serverz"))!;
+    const page = await this.#page<MonitoredServer>("serverz");
+    return page ?? failed(new Error("this is not the monitoring port of a streaming server"));
   }
 
   /** The names of all channels. */
@@ -81,13 +82,17 @@ export class Monitor {
       if (!response.ok) throw new Error(`status ${response.status}`);
       return JSON.parse(await response.text()) as T;
     } catch (error) {
-      throw new BridgeError(
-        "NO_MONITOR",
-        undefined,
-        `the monitoring page of the streaming server does not answer: ${String(error)}`,
-        "Start the streaming server with -m 8222, and give that port's URL as from.monitor.",
-        error,
-      );
+      return failed(error);
     }
   }
+}
+
+function failed(error: unknown): never {
+  throw new BridgeError(
+    "NO_MONITOR",
+    undefined,
+    `the monitoring page of the streaming server does not answer: ${String(error)}`,
+    "Start the streaming server with -m 8222, and give that port's URL as from.monitor.",
+    error,
+  );
 }

@@ -118,8 +118,8 @@ export function checkBridgeOptions(call: string, options: BridgeOptions, names: 
   checkNames(`${call}: map`, Object.keys(map), map, 'map: { "orders.eu": { stream: "ORDERS_EU" } }');
   name("from.clusterId", from.clusterId);
   const { monitor, clientId = `bridge-${from.clusterId.replace(/[^\w-]/g, "_")}` } = from;
-  if (monitor !== undefined && !/^https?:\/\/[^\s/]+(\/.*)?$/.test(String(monitor))) {
-    secret("from.monitor", "must be a URL with http:// or https://", monitor);
+  if (monitor !== undefined && !/^https?:\/\/[^\s/@]+(\/.*)?$/.test(String(monitor))) {
+    secret("from.monitor", "must be a URL with http:// or https://, without credentials", monitor);
   }
   if (to.domain !== undefined && !isName(to.domain)) bad("to.domain", NAME_RULE, to.domain);
   if (to.auth !== undefined && typeof to.auth !== "function") checkCredentials(to.auth);

@@ -156,8 +156,8 @@ export class Target {
     }
   }
 
-  account(): Promise<AccountInfo> {
-    return this.ask("INFO");
+  account(patience?: number): Promise<AccountInfo> {
+    return this.ask("INFO", undefined, patience);
   }
 
   /** Undefined if there is no such stream. */
@@ -236,6 +236,7 @@ export class Target {
       try {
         const answer = await connection.request(this.subject(name), payload, REQUEST_TIMEOUT, readAnswer<T>);
         if (answer.error === undefined) return answer;
+        if (answer.error.err_code === API_ERRORS.notEnabled) throw noJetStream(answer.error.description);
         throw new ApiError(answer.error.err_code, answer.error.description);
       } catch (error) {
         if (!(error instanceof NatsError)) throw error;
@@ -263,13 +264,17 @@ export class Target {
   #unreachable(error: unknown): BridgeError {
     if (this.#signal.aborted) return aborted(this.#signal.reason);
     if (error instanceof NatsError && error.code === "NO_RESPONDERS") {
-      const remedy = "Start the target with -js, and let the bridge's account use JetStream.";
-      return new BridgeError("NO_JETSTREAM", undefined, `no JetStream answers: ${error.reason}`, remedy, error);
+      return noJetStream(error.reason, error);
     }
     const reason = error instanceof NatsError ? error.reason : String(error);
     const remedy = "Check the target's address, credentials and TLS; the same command goes on where this one ended.";
     return new BridgeError("TARGET_UNREACHABLE", undefined, `the target does not answer: ${reason}`, remedy, error);
   }
+}
+
+function noJetStream(reason: string, cause?: unknown): BridgeError {
+  const remedy = "Start the target with -js, and let the bridge's account use JetStream.";
+  return new BridgeError("NO_JETSTREAM", undefined, `no JetStream answers: ${reason}`, remedy, cause);
 }
 
 /** @internal The error of a call whose caller has aborted its signal. */
