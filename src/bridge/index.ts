@@ -5,3 +5,5 @@ export { BridgeError } from "./errors.ts";
 export type { BridgeErrorCode } from "./errors.ts";
 export type { BridgeOptions, ChannelMapping, Source, TargetServer } from "./options.ts";
 export type { Phase } from "./stream.ts";
+export { plan } from "./plan.ts";
+export type { Plan, PlannedChannel, PlannedDurable, PlanNote } from "./plan.ts";

@@ -10,32 +10,24 @@ const NO_REQUEST = encoder.encode("-");
 
 /**
  * @internal
- * Which subjects of the target the bridge needs for these channels and must not publish to, by channel. Each is asked
- * for by a message that does nothing: no request of JetStream's API, or one for a consumer that does not exist; and
- * one that no stream stores, since it names the stream that it expects. What is denied is told before the PONG.
+ * The subjects of the target that the bridge needs for these channels and may not publish to. Each is asked for by a
+ * message that does nothing: it is no request of JetStream's API, or one to a consumer that does not exist; and no
+ * stream stores it, since it names the stream that it expects. What is denied is told before the PONG.
  */
 export async function deniedSubjects(
   connection: Connection,
   target: Target,
   routes: readonly Route[],
-): Promise<Map<string, string[]>> {
-  const denied = new Set<string>();
-  const before = connection.publishDenied;
-  connection.publishDenied = (subject) => denied.add(subject) !== undefined;
+): Promise<string[]> {
+  const denied: string[] = [];
   const nobody = nuid();
   const headers = headerBlock([["Nats-Expected-Stream", nobody]]);
-  const asked = routes.map((route) => ({ route, subjects: neededSubjects(target, route, nobody) }));
-  for (const { subjects } of asked) {
-    for (const subject of subjects) connection.publishWithHeaders(subject, headers, NO_REQUEST);
+  connection.publishDenied = (subject) => denied.push(subject.replace(nobody, "*")) > 0;
+  for (const subject of routes.flatMap((route) => neededSubjects(target, route, nobody))) {
+    connection.publishWithHeaders(subject, headers, NO_REQUEST);
   }
   await connection.flush();
-  connection.publishDenied = before;
-  return new Map(
-    asked.map(({ route, subjects }) => {
-      const names = subjects.filter((subject) => denied.has(subject));
-      return [route.channel, names.map((subject) => subject.replace(nobody, "*"))];
-    }),
-  );
+  return denied;
 }
 
 function neededSubjects(target: Target, { stream, door, mergeDoor, hole }: Route, consumer: string): string[] {

@@ -27,11 +27,9 @@ export interface PlanNote {
   readonly remedy: string;
 }
 
-/** A durable, or a durable queue group, and what it becomes. */
+/** A durable, or a durable queue group, and the consumer that it becomes. `moved`: that is there, and goes on. */
 export interface PlannedDurable extends MonitoredDurable {
-  /** The name of its consumer in JetStream. */
   readonly consumer: string;
-  /** True: it was moved, and its consumer goes on in JetStream. */
   readonly moved: boolean;
 }
 
@@ -60,22 +58,19 @@ export interface PlannedChannel {
 export interface Plan {
   /** False if there are obstacles. */
   readonly ok: boolean;
-  readonly source: {
-    readonly clusterId: string;
-    readonly version?: string | undefined;
-    readonly maxPayload?: number | undefined;
-  };
+  readonly source: { readonly clusterId: string; readonly version: string | undefined };
+  /** `storage` is what the account's streams take, `maxStorage` what they may: -1 is no limit. */
   readonly target: {
-    readonly version?: string | undefined;
-    readonly maxPayload?: number | undefined;
-    /** What the account's streams take, and may take: -1 is no limit. */
-    readonly storage?: number | undefined;
-    readonly maxStorage?: number | undefined;
+    readonly version: string | undefined;
+    readonly storage: number | undefined;
+    readonly maxStorage: number | undefined;
   };
   readonly channels: readonly PlannedChannel[];
   readonly obstacles: readonly PlanNote[];
   readonly warnings: readonly PlanNote[];
 }
+
+type Copy = Pick<PlannedChannel, "phase" | "copied" | "capturedBy">;
 
 /** How long JetStream is asked for while nobody answers, in milliseconds. */
 const PATIENCE_FOR_JETSTREAM = 3_000;
@@ -85,6 +80,8 @@ const SIDE_BY_SIDE = 8;
 const PAYLOAD_MARGIN = 512;
 /** What a stored message takes beside its payload: its headers, and its place in the file. */
 const OVERHEAD = 200;
+/** The most subjects that one note names. */
+const MOST_SHOWN = 40;
 /** From here on a cluster has much to do for streams alone. */
 const MANY_STREAMS = 500;
 
@@ -115,191 +112,164 @@ class Planning {
   readonly #ends: Ends;
   readonly #obstacles: PlanNote[] = [];
   readonly #warnings: PlanNote[] = [];
-  /** True once JetStream has answered. */
-  #jetStream = false;
 
   constructor(ends: Ends) {
     this.#ends = ends;
   }
 
   async run(): Promise<Plan> {
-    const { settings } = this.#ends;
-    const [source, connection, names = []] = await Promise.all([
-      this.#source(),
-      this.#try(() => this.#ends.target.connection()),
-      this.#try(() => channelsOf(this.#ends)),
-    ]);
+    const { settings, target } = this.#ends;
+    const source = await this.#source();
+    const names = (await this.#try(() => channelsOf(this.#ends))) ?? [];
     const routes = names.map((channel) => routeOf(channel, settings));
-    const account = connection && (await this.#target(connection, source.maxPayload, routes));
+    const connection = await this.#try(() => target.connection());
+    if (connection !== undefined) await this.#try(() => this.#checkServer(connection, routes));
+    const account = connection && (await this.#try(() => target.account(PATIENCE_FOR_JETSTREAM)));
+    if (account !== undefined) await this.#try(() => this.#checkPermissions(connection!, routes));
     const channels: PlannedChannel[] = [];
     for (let i = 0; i < routes.length; i += SIDE_BY_SIDE) {
-      const some = routes.slice(i, i + SIDE_BY_SIDE);
-      channels.push(...(await Promise.all(some.map((route) => this.#channel(route)))));
+      const some = routes.slice(i, i + SIDE_BY_SIDE).map((route) => this.#channel(route, account !== undefined));
+      channels.push(...(await Promise.all(some)));
     }
     this.#checkNames(channels);
     if (account !== undefined) this.#checkRoom(channels, account);
-    const [obstacles, warnings] = [this.#obstacles, this.#warnings];
-    const { version } = connection?.info ?? {};
+    const obstacles = this.#obstacles;
     const { storage, limits } = account ?? {};
-    const target = { version, maxPayload: connection?.maxPayload, storage, maxStorage: limits?.max_storage };
-    return { ok: obstacles.length === 0, source, target, channels, obstacles, warnings };
+    const about = { version: connection?.info.version, storage, maxStorage: limits?.max_storage };
+    return { ok: obstacles.length === 0, source, target: about, channels, obstacles, warnings: this.#warnings };
   }
 
   async #source(): Promise<Plan["source"]> {
-    const { settings, monitor, ending } = this.#ends;
+    const { settings, monitor } = this.#ends;
     const { clusterId } = settings.from;
-    const name = `bridge-plan-${nuid()}`;
-    const client = await this.#try(() => this.#ends.client(name));
-    const link = linkTo(settings.from, name);
-    // What the client's NATS server says of itself, only a connection tells.
-    const maxPayload = client && (await this.#try(() => link.connection(ending)))?.maxPayload;
-    link.close();
+    await this.#try(() => this.#ends.client(`bridge-plan-${nuid()}`));
     if (monitor === undefined) {
-      const text = "without the monitoring page nothing tells what the channels have, and who reads them";
-      this.#warn("NO_MONITOR", undefined, text, "Give the streaming server's monitoring port as from.monitor.");
-      return { clusterId, maxPayload };
+      const what = "without the monitoring page nothing tells what channels have, and who reads them";
+      this.#warn("NO_MONITOR", what, "Give the streaming server's monitoring port as from.monitor.");
     }
-    const server = await this.#try(() => monitor.server());
-    const remedy = "Give the monitoring port of the server that leads this cluster as from.monitor.";
-    if (server !== undefined && server.cluster_id !== clusterId) {
-      this.#stop("NO_MONITOR", undefined, `the monitoring page is that of the cluster ${server.cluster_id}`, remedy);
-    } else if (server?.state === "FT_STANDBY" || server?.role === "Follower") {
-      this.#stop("NO_MONITOR", undefined, "the monitoring page is that of a server that does not lead", remedy);
+    const page = monitor && (await this.#try(() => monitor.server()));
+    const isOther = page !== undefined && page.cluster_id !== clusterId;
+    if (isOther || page?.state === "FT_STANDBY" || page?.role === "Follower") {
+      const whose = isOther ? `the cluster ${page.cluster_id}` : "a server that does not lead";
+      const remedy = "Give the monitoring port of the server that leads the cluster as from.monitor.";
+      this.#stop("NO_MONITOR", undefined, `the monitoring page is that of ${whose}`, remedy);
     }
-    return { clusterId, version: server?.version, maxPayload };
+    return { clusterId, version: page?.version };
   }
 
-  async #target(connection: Connection, most: number | undefined, routes: Route[]): Promise<AccountInfo | undefined> {
-    const { target, settings } = this.#ends;
-    const { version, cluster } = connection.info;
-    const problem = problemOf(version);
+  async #checkServer({ info, maxPayload }: Connection, routes: readonly Route[]): Promise<void> {
+    const { settings, ending } = this.#ends;
+    const problem = problemOf(info.version);
     if (problem !== undefined) {
       const remedy = "Use nats-server 2.10.28 or later, or 2.11.2 or later.";
-      this.#stop("VERSION", undefined, `nats-server ${version} ${problem}`, remedy);
+      this.#stop("VERSION", undefined, `nats-server ${info.version} ${problem}`, remedy);
     }
     const replicas = routes.map(({ channel }) => settings.map[channel]?.replicas ?? settings.replicas);
-    if (cluster === undefined && Math.max(...replicas) > 1) {
-      this.#stop("REFUSED", undefined, "one server keeps no replicas", "Set replicas to 1, or use a cluster.");
+    if (info.cluster === undefined && Math.max(...replicas) > 1) {
+      this.#stop("REFUSED", undefined, "a single server keeps no replicas", "Set replicas to 1, or use a cluster.");
     }
-    const least = connection.maxPayload - PAYLOAD_MARGIN;
-    if (most !== undefined && most > least) {
-      const text = `a message of more than about ${least} bytes does not fit with its headers, and the source takes ${most}`;
-      this.#warn("TOO_LARGE", undefined, text, "Raise max_payload in the target's configuration, if there are any.");
+    // Only a connection tells what the client's NATS server says of itself.
+    const link = linkTo(settings.from, settings.from.clientId);
+    const most = (await link.connection(ending)).maxPayload;
+    link.close();
+    const least = maxPayload - PAYLOAD_MARGIN;
+    if (most > least) {
+      const what = `the source takes messages up to ${most} bytes, the target with their headers up to about ${least}`;
+      this.#warn("TOO_LARGE", what, "If there are such messages, raise max_payload in the target's configuration.");
     }
-    const account = await this.#try(() => target.account(PATIENCE_FOR_JETSTREAM));
-    this.#jetStream = account !== undefined;
-    if (account === undefined) return undefined;
-    const sound = routes.filter(({ stream }) => isName(stream));
-    for (const [channel, subjects] of await deniedSubjects(connection, target, sound)) {
-      const text = `the bridge may not publish to ${subjects.join(", ")}`;
-      this.#stop("NOT_PERMITTED", channel, text, "Let the bridge's user do it: docs/leaving.md lists all that it needs.");
-    }
-    return account;
   }
-  async #channel(route: Route): Promise<PlannedChannel> {
-    const { monitor } = this.#ends;
+
+  async #checkPermissions(connection: Connection, routes: readonly Route[]): Promise<void> {
+    const sound = routes.filter(({ stream }) => isName(stream));
+    const denied = await deniedSubjects(connection, this.#ends.target, sound);
+    if (denied.length === 0) return;
+    const shown = denied.slice(0, MOST_SHOWN).join(", ") + (denied.length > MOST_SHOWN ? ", …" : "");
+    const remedy = "Let the bridge's user publish to them: docs/leaving.md lists all that it needs.";
+    this.#stop("NOT_PERMITTED", undefined, `the target denies ${denied.length} subjects: ${shown}`, remedy);
+  }
+
+  async #channel(route: Route, isReady: boolean): Promise<PlannedChannel> {
+    const { monitor, target, settings } = this.#ends;
     const { channel, stream, subject } = route;
     const page = monitor && (await this.#try(() => pageOf(monitor, channel)));
-    const isThere = this.#jetStream && isName(stream);
-    const copy = (isThere && (await this.#try(() => this.#stream(route, page)))) || { copied: 0, capturedBy: [] };
+    const canAsk = isReady && isName(stream);
+    const copy = (canAsk && (await this.#try(() => this.#stream(route, page)))) || { copied: 0, capturedBy: [] };
     const { first_seq: first, last_seq: last, msgs: messages, bytes, subscriptions = [] } = page ?? {};
     const plain = subscriptions.filter(({ is_durable }) => is_durable !== true).length;
     const all = page === undefined ? [] : durablesOf(page);
-    const durables = await Promise.all(all.map((who) => this.#durable(route, who, all, copy.phase !== undefined)));
-    return { channel, stream, subject, ...copy, first, last, messages, bytes, durables, plain };
+    const cluster = settings.from.clusterId;
+    const durables = all.map(async (who): Promise<PlannedDurable> => {
+      const own = copy.phase && (await this.#try(() => findConsumer(target, { channel, stream, cluster, who })));
+      return { ...who, consumer: own?.name ?? consumerName(who, all), moved: own !== undefined && isMoved(own) };
+    });
+    const counts = { first, last, messages, bytes, plain };
+    return { channel, stream, subject, ...copy, ...counts, durables: await Promise.all(durables) };
   }
 
-  async #stream(
-    route: Route,
-    page: MonitoredChannel | undefined,
-  ): Promise<Pick<PlannedChannel, "phase" | "copied" | "capturedBy">> {
+  async #stream(route: Route, page: MonitoredChannel | undefined): Promise<Copy> {
     const { target, settings } = this.#ends;
-    const { channel, stream, subject, door, mergeDoor, hole } = route;
+    const { channel, stream, subject } = route;
     const info = await target.stream(stream);
     const phase = info && phaseOf(info.config, route, settings);
     const copied = info?.state.last_seq ?? 0;
     if (phase === "mirror" && page !== undefined && page.last_seq < copied) {
       throw replaced(route, `its last number is ${page.last_seq}`, copied);
     }
-    const names = await Promise.all([subject, door, mergeDoor, hole].map((each) => target.streamNames(each)));
-    const [capturedBy, ...others] = names.map((each) => each.filter((name) => name !== stream));
-    const taken = [...new Set([...capturedBy!, ...others.flat()])];
-    if (taken.length > 0 && phase !== "done") {
-      const text = `${taken.join(", ")} captures ${capturedBy!.length > 0 ? subject : "the bridge's own subjects"}`;
-      const remedy = `Give the channel another subject by map: { "${channel}": { subject: "…" } }, or change that stream.`;
-      this.#stop("NAME_TAKEN", channel, text, remedy);
+    const capturedBy = (await target.streamNames(subject)).filter((name) => name !== stream);
+    if (capturedBy.length > 0) {
+      const remedy = `Give it another subject by map: { "${channel}": { subject: "…" } }, or change that stream.`;
+      this.#stop("NAME_TAKEN", channel, `${capturedBy.join(", ")} captures the subject ${subject}`, remedy);
     }
-    return { phase, copied, capturedBy: capturedBy! };
-  }
-
-  async #durable(
-    { channel, stream }: Route,
-    who: MonitoredDurable,
-    all: readonly MonitoredDurable[],
-    hasStream: boolean,
-  ): Promise<PlannedDurable> {
-    const { target, settings } = this.#ends;
-    const place = { channel, stream, cluster: settings.from.clusterId, who };
-    const own = hasStream ? await this.#try(() => findConsumer(target, place)) : undefined;
-    const consumer = own?.name ?? consumerName(who, all);
-    if (!isName(consumer)) {
-      this.#stop("REFUSED", channel, `${title(who)} is too long for a consumer's name`, "Rename it in the source.");
-    } else if (hasStream && own === undefined && (await this.#try(() => target.consumer(stream, consumer)))) {
-      const text = `the stream ${stream} has a consumer ${consumer} that the bridge did not make`;
-      this.#stop("NAME_TAKEN", channel, text, "Delete that consumer, or rename the durable in the source.");
-    }
-    return { ...who, consumer, moved: own !== undefined && isMoved(own) };
+    return { phase, copied, capturedBy };
   }
 
   #checkNames(channels: readonly PlannedChannel[]): void {
     for (const { channel, stream, subject, durables } of channels) {
-      const remedy = (field: string): string => `Give it another one by map: { "${channel}": { ${field}: "…" } }.`;
-      const others = channels.filter((other) => other.channel !== channel);
-      const same = others.filter((other) => other.stream === stream || other.subject === subject);
-      for (const other of same) {
-        const field = other.stream === stream ? "stream" : "subject";
-        this.#stop("NAME_TAKEN", channel, `it has the same ${field} as ${other.channel}: ${other[field]}`, remedy(field));
+      const remedy = `Give it others by map: { "${channel}": { stream: "…", subject: "…" } }.`;
+      const same = channels.filter((other) => other.stream === stream || other.subject === subject);
+      if (same.length > 1) {
+        const others = same.flatMap((other) => (other.channel === channel ? [] : [other.channel]));
+        this.#stop("NAME_TAKEN", channel, `it has the same stream or subject as ${others.join(", ")}`, remedy);
       }
-      if (!isName(stream)) this.#stop("REFUSED", channel, "its name is too long for a stream's", remedy("stream"));
-      for (const { consumer, ...who } of durables) {
-        if (durables.filter((other) => other.consumer === consumer).length === 1) continue;
-        const text = `the consumer of ${title(who)} has the same name as another one: ${consumer}`;
-        this.#stop("NAME_TAKEN", channel, text, "Rename one of both in the source before you move it.");
+      if (!isName(stream)) this.#stop("REFUSED", channel, "its name is too long for a stream", remedy);
+      for (const who of durables) {
+        if (durables.every((other) => other === who || other.consumer !== who.consumer)) continue;
+        const what = `${title(who)} and another one become the same consumer, ${who.consumer}`;
+        this.#stop("NAME_TAKEN", channel, what, "Rename one of both in the source before you move it.");
       }
     }
     if (channels.length > MANY_STREAMS) {
-      const text = `${channels.length} streams, each with its replicas, are much work for a cluster`;
-      this.#warn("REFUSED", undefined, text, "Try the target with as many, or move fewer channels.");
+      const what = `${channels.length} streams, with replicas, are much work for a cluster`;
+      this.#warn("REFUSED", what, "Try the target with as many, or move fewer channels.");
     }
   }
 
   #checkRoom(channels: readonly PlannedChannel[], { storage, streams, limits }: AccountInfo): void {
     const { map, replicas } = this.#ends.settings;
     const added = channels.filter(({ phase }) => phase === undefined);
-    const sizes = added.map(({ channel, bytes = 0, messages = 0 }) => {
-      return (bytes + messages * OVERHEAD) * (map[channel]?.replicas ?? replicas);
-    });
-    const needed = sizes.reduce((sum, size) => sum + size, 0);
-    // With limits for each number of replicas those of all are 0.
-    if (limits.max_storage > 0 && storage + needed > limits.max_storage) {
-      const text = `the account's streams may take ${limits.max_storage} bytes, take ${storage}, and need ${needed} more`;
-      this.#stop("REFUSED", undefined, text, "Raise the account's limit of storage.");
+    let needed = storage;
+    for (const { channel, bytes = 0, messages = 0 } of added) {
+      needed += (bytes + messages * OVERHEAD) * (map[channel]?.replicas ?? replicas);
     }
-    if (limits.max_streams > 0 && streams + added.length > limits.max_streams) {
-      const text = `the account may have ${limits.max_streams} streams, has ${streams}, and needs ${added.length} more`;
-      this.#stop("REFUSED", undefined, text, "Raise the account's limit of streams.");
-    }
+    const check = (what: string, most: number, all: number): void => {
+      // With limits for each number of replicas the limit for all is 0.
+      if (most <= 0 || all <= most) return;
+      this.#stop("REFUSED", undefined, `the account needs ${all} ${what} and may have ${most}`, "Raise its limit.");
+    };
+    check("bytes of storage", limits.max_storage, needed);
+    check("streams", limits.max_streams, streams + added.length);
   }
 
-  /** Undefined, with an obstacle, for an error of either end. */
+  /** Undefined, with an obstacle, for what one of the ends does not do. */
   async #try<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work();
     } catch (error) {
       const { ending } = this.#ends;
       if (ending.aborted) throw aborted(ending.reason);
-      if (error instanceof BridgeError) this.#stop(error.code, error.channel, error.message, error.remedy);
-      else if (!(error instanceof ApiError || error instanceof NatsError)) throw error;
+      const isOurs = error instanceof BridgeError;
+      if (!isOurs && !(error instanceof ApiError || error instanceof NatsError)) throw error;
+      if (isOurs) this.#stop(error.code, error.channel, withoutChannel(error), error.remedy);
       else this.#stop("REFUSED", undefined, error.message, "See what the server's log says.");
       return undefined;
     }
@@ -308,26 +278,29 @@ class Planning {
   /** Once for each reason. */
   #stop(code: BridgeErrorCode, channel: string | undefined, text: string, remedy: string): void {
     const known = this.#obstacles.some((other) => other.channel === channel && other.text === text);
-    if (!known) this.#obstacles.push({ code, channel, text, remedy });
+    if (!known) this.#obstacles.push({ code, ...(channel === undefined ? {} : { channel }), text, remedy });
   }
 
-  #warn(code: BridgeErrorCode, channel: string | undefined, text: string, remedy: string): void {
-    this.#warnings.push({ code, channel, text, remedy });
+  #warn(code: BridgeErrorCode, text: string, remedy: string): void {
+    this.#warnings.push({ code, text, remedy });
   }
+}
+
+function withoutChannel({ channel, message }: BridgeError): string {
+  return channel === undefined ? message : message.slice(`${channel}: `.length);
 }
 
 async function pageOf(monitor: Monitor, channel: string): Promise<MonitoredChannel> {
   const page = await monitor.channel(channel);
   if (page !== undefined) return page;
-  const remedy = "Check its name; the bridge copies channels that exist.";
+  const remedy = "Check its name: only channels that exist are copied.";
   throw new BridgeError("UNKNOWN_CHANNEL", channel, "the streaming server has no such channel", remedy);
 }
 
 /** What a nats-server of a version does wrong, or undefined. */
-function problemOf(version = "of an unknown version"): string | undefined {
-  const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(version)?.map(Number) ?? [];
-  if (major === undefined || minor === undefined || patch === undefined) return "cannot be judged";
+function problemOf(version = ""): string | undefined {
+  const [, major = 0, minor = 0, patch = 0] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(version)?.map(Number) ?? [];
   if (major > 2 || (major === 2 && minor > 11)) return undefined;
-  if (major < 2 || minor < 10) return "cannot keep others from writing into a copy (no subject transforms)";
-  return patch < (minor === 10 ? 28 : 2) ? "can lose the messages of a stream when it is restarted" : undefined;
+  if (major < 2 || minor < 10) return "has no subject transforms: anybody could write into a copy";
+  return patch < (minor === 10 ? 28 : 2) ? "can lose the messages of a stream when it starts again" : undefined;
 }
