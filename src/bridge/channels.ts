@@ -17,7 +17,7 @@ export async function channelsOf({ settings, monitor }: Ends): Promise<string[]>
     const remedy = "Name the channels, or give the monitoring port of the streaming server as from.monitor.";
     throw new BridgeError("NO_MONITOR", undefined, "only the monitoring page tells which channels there are", remedy);
   }
-  const all = await monitor.channels();
+  const all = await monitor.channelNames();
   const fitting = all.filter((name) => patterns.some((pattern) => fits(name.split("."), pattern.split("."))));
   return [...new Set([...names, ...fitting])].sort();
 }

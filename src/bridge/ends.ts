@@ -3,12 +3,12 @@ import { Lifetime } from "../core-nats/lifetime.ts";
 import { Link } from "../core-nats/link.ts";
 import { connect, StreamingError } from "../index.ts";
 import type { Client, Status } from "../index.ts";
+import { Monitor } from "../monitoring/monitor.ts";
 import { BridgeError } from "./errors.ts";
-import { Monitor } from "./monitor.ts";
 import type { Settings, Source, TargetServer } from "./options.ts";
 import { aborted, Target } from "./target.ts";
 
-/** @internal Both ends of the bridge, for one call: the target, the source's monitoring page, and clients of the source. */
+/** @internal Both ends of the bridge, for one call: the target, the source's monitoring page, its clients of the source. */
 export class Ends {
   readonly settings: Settings;
   readonly target: Target;
@@ -26,7 +26,7 @@ export class Ends {
     this.settings = settings;
     this.#link = linkTo(to, from.clientId);
     this.target = new Target(this.#link, to, this.ending);
-    this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal);
+    this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal, noMonitor);
     this.#unlisten = signal === undefined ? () => {} : onAbort(() => this.ending.abort(signal.reason), signal);
   }
 
@@ -52,6 +52,11 @@ export class Ends {
     this.#link.close();
     await Promise.all(this.#clients.map((client) => client.close()));
   }
+}
+
+function noMonitor(reason: string, cause: unknown): BridgeError {
+  const remedy = "Start the streaming server with -m 8222, and give that port's URL as from.monitor.";
+  return new BridgeError("NO_MONITOR", undefined, reason, remedy, cause);
 }
 
 /** @internal A link to the NATS servers of one end. It rejects if none of them is there at its first dial. */

@@ -1,0 +1,12 @@
+// What reading monitoring pages uses of the host.
+
+interface Response {
+  readonly ok: boolean;
+  readonly status: number;
+  text(): Promise<string>;
+}
+interface AbortSignalConstructor {
+  any(signals: AbortSignal[]): AbortSignal;
+  timeout(milliseconds: number): AbortSignal;
+}
+declare function fetch(url: string, options: { signal: AbortSignal; redirect: "error" }): Promise<Response>;
