@@ -1,5 +1,5 @@
+import type { MonitoredChannel, MonitoredSubscription } from "../monitoring/monitor.ts";
 import { BridgeError } from "./errors.ts";
-import type { MonitoredChannel, MonitoredSubscription } from "./monitor.ts";
 import type { Settings } from "./options.ts";
 import { nameOf } from "./stream.ts";
 import type { ConsumerInfo, Target } from "./target.ts";

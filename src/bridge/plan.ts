@@ -1,6 +1,7 @@
 import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import { nuid } from "../core-nats/nuid.ts";
+import type { Monitor, MonitoredChannel } from "../monitoring/monitor.ts";
 import { channelsOf } from "./channels.ts";
 import { consumerName, durablesOf, findConsumer, isMoved, title } from "./durable.ts";
 import type { MonitoredDurable } from "./durable.ts";
@@ -9,7 +10,6 @@ import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import type { BridgeErrorCode } from "./errors.ts";
 import { replaced } from "./mirror-position.ts";
-import type { Monitor, MonitoredChannel } from "./monitor.ts";
 import { checkBridgeOptions, isName } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { deniedSubjects } from "./permissions.ts";
