@@ -7,3 +7,6 @@ export type { BridgeOptions, ChannelMapping, Source, TargetServer } from "./opti
 export type { Phase } from "./stream.ts";
 export { plan } from "./plan.ts";
 export type { Plan, PlannedChannel, PlannedDurable, PlanNote } from "./plan.ts";
+export { verify } from "./verify.ts";
+export type { VerifiedChannel, VerifyOptions, VerifyReport } from "./verify.ts";
+export type { Compared, Difference } from "./comparison.ts";

@@ -24,6 +24,8 @@ export interface Pull {
   /** The subject of the request: `Target.subject`. */
   readonly request: string;
   readonly batch: number;
+  /** At least the largest message. Default no limit. */
+  readonly maxBytes?: number | undefined;
   /** Default "_INBOX". */
   readonly inboxPrefix?: string | undefined;
   /** 0: only what is there now. */
@@ -62,7 +64,8 @@ export async function pull(connection: Connection, what: Pull, take: (message: P
     const sid = connection.subscribe(inbox, { deliver, denied: (error) => finish(() => reject(error)) });
     const silence = new NatsError("TIMEOUT", `${what.stream}: the consumer ${what.consumer} does not answer`);
     timer = setTimeout(() => finish(() => reject(silence)), expires + 5_000);
-    const ask = expires === 0 ? { batch, no_wait: true } : { batch, expires: expires * 1_000_000 };
+    const limits = { batch, max_bytes: what.maxBytes };
+    const ask = expires === 0 ? { ...limits, no_wait: true } : { ...limits, expires: expires * 1_000_000 };
     connection.publish(what.request, encoder.encode(JSON.stringify(ask)), inbox);
   });
 }
