@@ -222,19 +222,28 @@ export class Target {
     await this.#unless(API_ERRORS.consumerNotFound, this.ask(`CONSUMER.DELETE.${stream}.${name}`));
   }
 
+  /** Stores an empty message in the stream that captures the subject. */
+  async store(subject: string): Promise<void> {
+    await this.#request(subject, undefined, PATIENCE);
+  }
+
   /** The subject of an API request. */
   subject(name: string): string {
     return this.#prefix + name;
   }
 
   /** Asks until somebody answers, for `patience` milliseconds. */
-  async ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
+  ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
+    return this.#request(this.subject(name), body, patience);
+  }
+
+  async #request<T>(subject: string, body: object | undefined, patience: number): Promise<T> {
     const payload = encoder.encode(body === undefined ? "" : JSON.stringify(body));
     const deadline = now() + patience;
     for (let delay = RETRY_DELAY; ; delay = Math.min(2 * delay, 2_000)) {
       const connection = await this.connection();
       try {
-        const answer = await connection.request(this.subject(name), payload, REQUEST_TIMEOUT, readAnswer<T>);
+        const answer = await connection.request(subject, payload, REQUEST_TIMEOUT, readAnswer<T>);
         if (answer.error === undefined) return answer;
         if (answer.error.err_code === API_ERRORS.notEnabled) throw noJetStream(answer.error.description);
         throw new ApiError(answer.error.err_code, answer.error.description);
