@@ -8,7 +8,7 @@ import { BridgeError } from "./errors.ts";
 import type { Settings, Source, TargetServer } from "./options.ts";
 import { aborted, Target } from "./target.ts";
 
-/** @internal Both ends of the bridge, for one call: the target, the source's monitoring page, its clients of the source. */
+/** @internal Both ends of the bridge, for one call: the target, and the source's clients and monitoring page. */
 export class Ends {
   readonly settings: Settings;
   readonly target: Target;
