@@ -9,7 +9,6 @@ import { linkTo, withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import type { BridgeErrorCode } from "./errors.ts";
-import { replaced } from "./mirror-position.ts";
 import { checkBridgeOptions, isName } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { deniedSubjects } from "./permissions.ts";
@@ -213,7 +212,9 @@ class Planning {
     const phase = info && phaseOf(info.config, route, settings);
     const copied = info?.state.last_seq ?? 0;
     if (phase === "mirror" && page !== undefined && page.last_seq < copied) {
-      throw replaced(route, `its last number is ${page.last_seq}`, copied);
+      const remedy = `Give it a new stream, and a new subject, by map: { "${channel}": { … } }.`;
+      const what = `the channel has begun anew: its last number is ${page.last_seq}, the copy's ${copied}`;
+      this.#stop("CHANNEL_REPLACED", channel, what, remedy);
     }
     const capturedBy = (await target.streamNames(subject)).filter((name) => name !== stream);
     if (capturedBy.length > 0) {
