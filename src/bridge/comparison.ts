@@ -115,9 +115,13 @@ export class Comparison {
     if (end >= this.#from) {
       const size = page === undefined ? 0 : page.bytes / Math.max(1, page.msgs);
       const maxInFlight = Math.ceil(Math.min(MOST_WAITING, MOST_WAITING_BYTES / Math.max(1, size)));
-      const messages = await this.#client.messages(channel, { startAt: { sequence: this.#from }, maxInFlight });
+      const options = { startAt: { sequence: this.#from }, maxInFlight, manualAck: true };
+      const messages = await this.#client.messages(channel, options);
       const stop = this.#watch(messages);
+      const done: Message[] = [];
       for await (const message of messages) {
+        // Many acks at once are one write.
+        if (done.push(message) >= maxInFlight / 4) for (const each of done.splice(0)) each.ack();
         if (message.sequence > end || !(await this.#compare(message, reader)) || message.sequence === end) break;
       }
       stop();

@@ -28,7 +28,7 @@ export function durablesOf({ subscriptions = [] }: MonitoredChannel): MonitoredD
   const found = new Map<string, MonitoredDurable>();
   for (const subscription of subscriptions) {
     if (subscription.is_durable !== true) continue;
-    const one = read(subscription);
+    const one = readDurable(subscription);
     const key = JSON.stringify([one.durable, one.client, one.queue]);
     const other = found.get(key);
     found.set(key, other === undefined ? one : joined(one, other));
@@ -36,7 +36,7 @@ export function durablesOf({ subscriptions = [] }: MonitoredChannel): MonitoredD
   return [...found.values()];
 }
 
-function read(subscription: MonitoredSubscription): MonitoredDurable {
+function readDurable(subscription: MonitoredSubscription): MonitoredDurable {
   const { client_id, durable_name, queue_name, is_offline, last_sent, pending_count } = subscription;
   const colon = queue_name?.indexOf(":") ?? -1;
   const who =

@@ -78,7 +78,7 @@ const SIDE_BY_SIDE = 8;
 /** More than the headers of a message, in bytes. */
 const PAYLOAD_MARGIN = 512;
 /** What a stored message takes beside its payload: its headers, and its place in the file. */
-const OVERHEAD = 200;
+const SIZE_BESIDE_PAYLOAD = 200;
 /** The most subjects that one note names. */
 const MOST_SHOWN = 40;
 /** From here on a cluster has much to do for streams alone. */
@@ -250,7 +250,7 @@ class Planning {
     const added = channels.filter(({ phase }) => phase === undefined);
     let needed = storage;
     for (const { channel, bytes = 0, messages = 0 } of added) {
-      needed += (bytes + messages * OVERHEAD) * (map[channel]?.replicas ?? replicas);
+      needed += (bytes + messages * SIZE_BESIDE_PAYLOAD) * (map[channel]?.replicas ?? replicas);
     }
     const check = (what: string, most: number, all: number): void => {
       // With limits for each number of replicas the limit for all is 0.

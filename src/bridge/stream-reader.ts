@@ -7,7 +7,7 @@ import { aborted } from "./target.ts";
 import type { Target } from "./target.ts";
 
 /** How many messages are read at once, and how many bytes. */
-const BATCH = 1_000;
+const BATCH = 2_000;
 const BATCH_BYTES = 8 * 1024 * 1024;
 /** How long the server keeps a consumer that nobody uses, in nanoseconds. */
 const UNUSED = 60_000_000_000;
