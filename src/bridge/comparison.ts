@@ -1,6 +1,8 @@
-import { clearTimeout, elapsed, setTimeout } from "../core-nats/clock.ts";
+import { deferred, settled, sleep } from "../core-nats/async.ts";
+import { elapsed } from "../core-nats/clock.ts";
 import { readHeader } from "../core-nats/headers.ts";
-import type { Client, Message, Messages } from "../index.ts";
+import { Lifetime } from "../core-nats/lifetime.ts";
+import type { Client, Message } from "../index.ts";
 import type { MonitoredChannel } from "../monitoring/monitor.ts";
 import { headerOf, parseRfc3339, REPLY, rfc3339, SEQUENCE, TIMESTAMP } from "./copied-message.ts";
 import type { Ends } from "./ends.ts";
@@ -10,6 +12,7 @@ import type { Pulled } from "./pull.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { openedOf, phaseOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
+import { aborted } from "./target.ts";
 
 /** How many messages of the channel wait for those of the stream, and about how many bytes. */
 const MOST_WAITING = 2_048;
@@ -115,36 +118,51 @@ export class Comparison {
     if (end >= this.#from) {
       const size = page === undefined ? 0 : page.bytes / Math.max(1, page.msgs);
       const maxInFlight = Math.ceil(Math.min(MOST_WAITING, MOST_WAITING_BYTES / Math.max(1, size)));
-      const options = { startAt: { sequence: this.#from }, maxInFlight, manualAck: true };
-      const messages = await this.#client.messages(channel, options);
-      const stop = this.#watch(messages);
-      const done: Message[] = [];
-      for await (const message of messages) {
-        // Many acks at once are one write.
-        if (done.push(message) >= maxInFlight / 4) for (const each of done.splice(0)) each.ack();
-        if (message.sequence > end || !(await this.#compare(message, reader)) || message.sequence === end) break;
-      }
-      stop();
+      await this.#compareAll(end, maxInFlight, reader);
     }
     await this.#passTo(Infinity, reader);
     if (isMirror) this.#lastCopied = Math.max(this.#lastCopied, to);
   }
 
-  /** Tells of the progress, and ends the messages when the channel has no more: they may be gone by its limits. */
-  #watch(messages: Messages): () => void {
-    let seen = -1;
-    let timer: Timer | undefined;
-    const tick = async (): Promise<void> => {
+  /** Compares each message of the channel up to `end`, or to where it has no more: they may be gone by its limits. */
+  async #compareAll(end: number, maxInFlight: number, reader: StreamReader): Promise<void> {
+    const { ending } = this.#ends;
+    const over = deferred();
+    const life = new Lifetime();
+    const unacknowledged: Message[] = [];
+    const handler = async (message: Message): Promise<void> => {
+      if (life.aborted) return;
+      // Many acks at once are one write.
+      if (unacknowledged.push(message) >= maxInFlight / 4) for (const each of unacknowledged.splice(0)) each.ack();
+      const { sequence } = message;
+      try {
+        if (sequence <= end && (await this.#compare(message, reader)) && sequence < end) return;
+        life.abort();
+        over.resolve();
+      } catch (error) {
+        over.reject(error);
+      }
+    };
+    // In order, with a search of the channel for what seems to be missing.
+    const options = { startAt: { sequence: this.#from }, manualAck: true, maxInFlight, concurrency: 1 };
+    const subscription = await this.#client.subscribe(this.#route.channel, handler, options);
+    void subscription.closed.then(over.reject);
+    void this.#watch(life, over.resolve);
+    await settled(over.promise, ending);
+    life.abort();
+    if (ending.aborted) throw aborted(ending.reason);
+    await subscription.close();
+    await over.promise;
+  }
+
+  /** Tells of the progress, and calls `over` when nothing has come and the channel has no more. */
+  async #watch(life: Lifetime, over: () => void): Promise<void> {
+    for (let seen = -1; !life.aborted; seen = this.#last) {
+      await sleep(PACE, life);
+      if (life.aborted) return;
       this.#onProgress?.(this.found());
-      if (seen === this.#last && (await this.#isOver())) void messages.return();
-      seen = this.#last;
-      if (timer !== undefined) timer = setTimeout(tick, PACE);
-    };
-    timer = setTimeout(tick, PACE);
-    return () => {
-      clearTimeout(timer);
-      timer = undefined;
-    };
+      if (seen === this.#last && (await this.#isOver())) over();
+    }
   }
 
   async #isOver(): Promise<boolean> {
