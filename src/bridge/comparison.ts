@@ -9,7 +9,7 @@ import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
 import type { Pulled } from "./pull.ts";
-import { StreamReader } from "./stream-reader.ts";
+import { readStream } from "./read-stream.ts";
 import { openedOf, phaseOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
 import { aborted } from "./target.ts";
@@ -76,6 +76,12 @@ export class Comparison {
   #last: number;
   #firstCopied = Infinity;
   #lastCopied: number;
+  /** What was read of the stream, from `at` on, and what follows. */
+  #batch: readonly Pulled[] = [];
+  #at = 0;
+  /** True while a message of the channel is compared. */
+  #busy = false;
+  #batches: AsyncGenerator<readonly Pulled[], void> | undefined;
   readonly #counts = { compared: 0, bytes: 0, goneFromChannel: 0, goneFromStream: 0, direct: 0, differences: 0 };
   readonly #list: { what: Difference["what"]; first: number; last: number }[] = [];
   /** The oldest numbers that both have, as they were some time ago. */
@@ -110,7 +116,7 @@ export class Comparison {
     if (!isMirror) this.#opened = openedOf(info.config);
     const to = info.state.last_seq;
     const range = { stream, subject, from: Math.min(this.#from, this.#opened + 1), to };
-    const reader = new StreamReader(target, range, ending);
+    this.#batches = readStream(target, range, ending);
     // Only now: all that the stream has the channel must have had.
     const page = await this.#page();
     this.#end = page?.last_seq ?? (await look(this.#client, channel, "lastReceived", ending))?.sequence ?? 0;
@@ -118,14 +124,14 @@ export class Comparison {
     if (end >= this.#from) {
       const size = page === undefined ? 0 : page.bytes / Math.max(1, page.msgs);
       const maxInFlight = Math.ceil(Math.min(MOST_WAITING, MOST_WAITING_BYTES / Math.max(1, size)));
-      await this.#compareAll(end, maxInFlight, reader);
+      await this.#compareAll(end, maxInFlight);
     }
-    await this.#passTo(Infinity, reader);
+    await this.#passTo(Infinity);
     if (isMirror) this.#lastCopied = Math.max(this.#lastCopied, to);
   }
 
   /** Compares each message of the channel up to `end`, or to where it has no more: they may be gone by its limits. */
-  async #compareAll(end: number, maxInFlight: number, reader: StreamReader): Promise<void> {
+  async #compareAll(end: number, maxInFlight: number): Promise<void> {
     const { ending } = this.#ends;
     const over = deferred();
     const life = new Lifetime();
@@ -135,12 +141,15 @@ export class Comparison {
       // Many acks at once are one write.
       if (unacknowledged.push(message) >= maxInFlight / 4) for (const each of unacknowledged.splice(0)) each.ack();
       const { sequence } = message;
+      this.#busy = true;
       try {
-        if (sequence <= end && (await this.#compare(message, reader)) && sequence < end) return;
+        if (sequence <= end && (await this.#compare(message)) && sequence < end) return;
         life.abort();
         over.resolve();
       } catch (error) {
         over.reject(error);
+      } finally {
+        this.#busy = false;
       }
     };
     // In order, with a search of the channel for what seems to be missing.
@@ -161,7 +170,8 @@ export class Comparison {
       await sleep(PACE, life);
       if (life.aborted) return;
       this.#onProgress?.(this.found());
-      if (seen === this.#last && (await this.#isOver())) over();
+      const isIdle = (): boolean => !this.#busy && seen === this.#last;
+      if (isIdle() && (await this.#isOver()) && isIdle()) over();
     }
   }
 
@@ -179,16 +189,16 @@ export class Comparison {
   }
 
   /** Resolves with false if the stream has no more, and need not have. */
-  async #compare(message: Message, reader: StreamReader): Promise<boolean> {
+  async #compare(message: Message): Promise<boolean> {
     const { sequence } = message;
     if (sequence <= this.#last) {
       const remedy = "Compare it once more; if it has begun anew, the numbers of the stream are those of the old one.";
       throw new BridgeError("CHANNEL_REPLACED", message.subject, "the channel begins anew", remedy);
     }
-    const stored = await this.#passTo(sequence, reader);
+    const stored = await this.#passTo(sequence);
     if (stored !== undefined && this.#numberOf(stored) === sequence) {
       this.#compareBoth(message, stored);
-      reader.shift();
+      this.#at++;
     } else if (stored === undefined && this.#phase !== "mirror") return false;
     else if (await this.#isGone(sequence, "stream")) this.#counts.goneFromStream++;
     else this.#differs("missing", sequence);
@@ -197,13 +207,19 @@ export class Comparison {
   }
 
   /** Passes what only the stream has, up to a number. Resolves with what comes then. */
-  async #passTo(sequence: number, reader: StreamReader): Promise<Pulled | undefined> {
+  async #passTo(sequence: number): Promise<Pulled | undefined> {
     for (;;) {
-      const stored = reader.head ?? (await reader.read());
-      if (stored === undefined) return undefined;
+      const stored = this.#batch[this.#at];
+      if (stored === undefined) {
+        const { value } = await this.#batches!.next();
+        if (value === undefined) return undefined;
+        this.#batch = value;
+        this.#at = 0;
+        continue;
+      }
       const number = this.#numberOf(stored);
       if (number !== undefined && number >= sequence) return stored;
-      reader.shift();
+      this.#at++;
       if (number === undefined) this.#counts.direct++;
       else if (number <= this.#lastCopied) this.#differs("again", number);
       else if (number >= this.#from) {
