@@ -2,9 +2,9 @@ import { deferred, onAbort, sleep } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
-import { StreamingError } from "../index.ts";
 import type { Client, Message, Subscription } from "../index.ts";
 import { ChannelFigures } from "./channel-figures.ts";
+import { bridgeError } from "./ends.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { fillHole, removeFillers } from "./hole.ts";
@@ -12,7 +12,7 @@ import { look } from "./look.ts";
 import { mergePosition } from "./merge-position.ts";
 import { checkChannelIsSame, lastCopied } from "./mirror-position.ts";
 import { Sender, weightOf, WINDOW } from "./sender.ts";
-import { configOf, phaseOf } from "./stream.ts";
+import { configOf, isOpening, phaseOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
 import { aborted, API_ERRORS, ApiError } from "./target.ts";
 import type { StreamInfo } from "./target.ts";
@@ -123,6 +123,7 @@ export class ChannelCopy {
       await connection.flush();
       this.#maxPayload = connection.maxPayload;
       const info = await this.#stream();
+      if (isOpening(info, this.#route)) return { kind: "wait", delay: 500, reason: "the channel is being opened" };
       const subscribeAnew = await this.#synchronize(connection, info);
       if (this.#isLevel()) return { kind: "level" };
       if (renew || subscribeAnew) await this.#subscribe();
@@ -134,7 +135,7 @@ export class ChannelCopy {
     } catch (error) {
       if (this.#ends.ending.aborted) throw aborted(this.#ends.ending.reason);
       if (error instanceof NatsError) return { kind: "again" };
-      throw this.#named(error);
+      throw bridgeError(error, this.#route.channel);
     }
   }
 
@@ -221,7 +222,7 @@ export class ChannelCopy {
     const subscription = await this.#client.subscribe(this.#route.channel, take, options);
     this.#subscription = subscription;
     void subscription.closed.then((error) => {
-      if (error !== undefined) this.#raise({ kind: "over", error: this.#named(error) });
+      if (error !== undefined) this.#raise({ kind: "over", error: bridgeError(error, this.#route.channel) });
     });
   }
 
@@ -335,22 +336,5 @@ export class ChannelCopy {
     const what = `message ${sequence} has ${size} bytes with its headers, and the target takes ${most}`;
     const remedy = "Raise max_payload in the target's configuration, and start the same command again.";
     return new BridgeError("TOO_LARGE", this.#route.channel, what, remedy);
-  }
-
-  /** The error, with the channel that it is about. */
-  #named(error: unknown): BridgeError {
-    const { channel } = this.#route;
-    if (error instanceof BridgeError) {
-      if (error.channel !== undefined) return error;
-      return new BridgeError(error.code, channel, error.message, error.remedy, error.cause);
-    }
-    if (error instanceof StreamingError) {
-      const code = error.code === "NOT_PERMITTED" ? "NOT_PERMITTED" : "SOURCE_UNREACHABLE";
-      const remedy = "Let the bridge's user do in the source what any client of the streaming server may.";
-      return new BridgeError(code, channel, error.message, remedy, error);
-    }
-    const remedy = "See what the target's log says; the same command goes on where this one ended.";
-    const reason = error instanceof Error ? error.message : String(error);
-    return new BridgeError("REFUSED", channel, `the target refuses: ${reason}`, remedy, error);
   }
 }

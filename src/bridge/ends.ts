@@ -1,4 +1,5 @@
 import { onAbort } from "../core-nats/async.ts";
+import { NatsError } from "../core-nats/errors.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { Link } from "../core-nats/link.ts";
 import { connect, StreamingError } from "../index.ts";
@@ -46,6 +47,11 @@ export class Ends {
     }
   }
 
+  /** @throws BridgeError `ABORTED` */
+  check(): void {
+    if (this.ending.aborted) throw aborted(this.ending.reason);
+  }
+
   async close(): Promise<void> {
     this.#unlisten();
     this.ending.abort();
@@ -85,12 +91,38 @@ function sourceError(error: StreamingError, clientId: string): BridgeError {
   }
 }
 
-/** @internal Does something with both ends, and closes them, whatever comes of it. */
-export async function withEnds<T>(settings: Settings, use: (ends: Ends) => Promise<T>): Promise<T> {
+/**
+ * @internal Does something with both ends, and closes them, whatever comes of it. What it rejects with is a
+ * `BridgeError` or a `TypeError`, about `channel` if there is one.
+ */
+export async function withEnds<T>(settings: Settings, use: (ends: Ends) => Promise<T>, channel?: string): Promise<T> {
   const ends = new Ends(settings);
   try {
     return await use(ends);
+  } catch (error) {
+    ends.check();
+    throw error instanceof TypeError ? error : bridgeError(error, channel);
   } finally {
     await ends.close();
   }
+}
+
+/** @internal The error that users get, with the channel that it is about. */
+export function bridgeError(error: unknown, channel: string | undefined): BridgeError {
+  if (error instanceof BridgeError) {
+    if (error.channel !== undefined || channel === undefined) return error;
+    return new BridgeError(error.code, channel, error.message, error.remedy, error.cause);
+  }
+  if (error instanceof StreamingError) {
+    const code = error.code === "NOT_PERMITTED" ? "NOT_PERMITTED" : "SOURCE_UNREACHABLE";
+    const remedy = "Let the bridge's user do in the source what any client of the streaming server may.";
+    return new BridgeError(code, channel, error.message, remedy, error);
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  const remedy = "See what the target's log says; the same call goes on where this one ended.";
+  if (error instanceof NatsError) {
+    const code = error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "TARGET_UNREACHABLE";
+    return new BridgeError(code, channel, error.reason, remedy, error);
+  }
+  return new BridgeError("REFUSED", channel, `the target refuses: ${reason}`, remedy, error);
 }

@@ -5,3 +5,7 @@ export { BridgeError } from "./errors.ts";
 export type { BridgeErrorCode } from "./errors.ts";
 export type { BridgeOptions, ChannelMapping, Source, TargetServer } from "./options.ts";
 export type { Phase } from "./stream.ts";
+export { move } from "./move.ts";
+export type { MoveOptions, MoveReport } from "./move.ts";
+export { open } from "./open.ts";
+export type { OpenOptions, OpenReport } from "./open.ts";

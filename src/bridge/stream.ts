@@ -1,7 +1,8 @@
 import { VERSION } from "../core-nats/connect-fields.ts";
 import { BridgeError } from "./errors.ts";
+import type { Ends } from "./ends.ts";
 import type { Settings } from "./options.ts";
-import type { StreamConfig } from "./target.ts";
+import type { StreamConfig, StreamInfo } from "./target.ts";
 
 const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** How long JetStream remembers the ids of messages, in milliseconds: ten minutes. Merging needs it. */
@@ -102,4 +103,27 @@ export function phaseOf(config: StreamConfig, route: Route, settings: Settings):
     `the target has a stream ${route.stream} that ${whose}`,
     `Give the channel another stream by map: { "${route.channel}": { stream: "…" } }.`,
   );
+}
+
+/**
+ * @internal The stream of a channel that is in one of these phases.
+ * @throws BridgeError `NOT_LEVEL` without a copy, or `WRONG_PHASE`
+ */
+export async function copyIn(
+  { target, settings }: Ends,
+  route: Route,
+  phases: readonly Phase[],
+): Promise<{ readonly phase: Phase; readonly info: StreamInfo }> {
+  const { channel, stream } = route;
+  const info = await target.stream(stream);
+  if (info === undefined) throw new BridgeError("NOT_LEVEL", channel, "it has no copy", "Start copy, and the same call.");
+  const phase = phaseOf(info.config, route, settings);
+  if (phases.includes(phase)) return { phase, info };
+  const what = `its copy is in the phase ${phase}, and this needs ${phases.join(" or ")}`;
+  throw new BridgeError("WRONG_PHASE", channel, what, "docs/leaving.md has the order of the steps.");
+}
+
+/** @internal Whether `open` is under way: nobody may send before what was under way in the mirror is stored. */
+export function isOpening({ config }: StreamInfo, { mergeDoor }: Route): boolean {
+  return config.metadata?.["stan.phase"] === "merge" && !config.subjects.includes(mergeDoor);
 }

@@ -4,7 +4,7 @@ import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import type { Link } from "../core-nats/link.ts";
-import { decodeText, encoder } from "../core-nats/text.ts";
+import { decodeText, encoder, NO_BYTES } from "../core-nats/text.ts";
 import { BridgeError } from "./errors.ts";
 import type { TargetServer } from "./options.ts";
 
@@ -99,6 +99,7 @@ export interface ConsumerInfo {
   readonly num_ack_pending: number;
   readonly num_redelivered: number;
   readonly num_pending: number;
+  readonly num_waiting: number;
 }
 
 /** @internal A message as the stream has it. */
@@ -227,14 +228,22 @@ export class Target {
     return this.#prefix + name;
   }
 
+  /** Stores an empty message: at least once. */
+  store(subject: string): Promise<unknown> {
+    return this.#request(subject, NO_BYTES, PATIENCE);
+  }
+
   /** Asks until somebody answers, for `patience` milliseconds. */
-  async ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
-    const payload = encoder.encode(body === undefined ? "" : JSON.stringify(body));
+  ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
+    return this.#request(this.subject(name), encoder.encode(body === undefined ? "" : JSON.stringify(body)), patience);
+  }
+
+  async #request<T>(subject: string, payload: Uint8Array, patience: number): Promise<T> {
     const deadline = now() + patience;
     for (let delay = RETRY_DELAY; ; delay = Math.min(2 * delay, 2_000)) {
       const connection = await this.connection();
       try {
-        const answer = await connection.request(this.subject(name), payload, REQUEST_TIMEOUT, readAnswer<T>);
+        const answer = await connection.request(subject, payload, REQUEST_TIMEOUT, readAnswer<T>);
         if (answer.error === undefined) return answer;
         if (answer.error.err_code === API_ERRORS.notEnabled) throw noJetStream(answer.error.description);
         throw new ApiError(answer.error.err_code, answer.error.description);
