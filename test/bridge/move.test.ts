@@ -1,12 +1,23 @@
 import { expect, test } from "vitest";
-import { copy, move } from "../../src/bridge/index.ts";
-import type { BridgeOptions, MoveOptions } from "../../src/bridge/index.ts";
-import type { Client, Message, SubscribeOptions } from "../../src/index.ts";
+import { copy, move, open as openChannel } from "../../src/bridge/index.ts";
+import type { BridgeOptions } from "../../src/bridge/index.ts";
+import type { Client, SubscribeOptions } from "../../src/index.ts";
 import { fresh, open, range } from "../support/clients.ts";
-import { JetStream } from "../support/jetstream.ts";
+import { type Fetched, JetStream } from "../support/jetstream.ts";
 import { NatsServer, RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
+
+/** A channel, and what bridges it. */
+interface Bridged {
+  readonly publisher: Client;
+  readonly channel: string;
+  readonly options: BridgeOptions;
+}
+
+const odd = (sequence: number): boolean => sequence % 2 === 1;
+const once = (numbers: readonly number[]): Fetched[] => numbers.map((sequence) => ({ sequence, deliveries: 1 }));
+const again = (numbers: readonly number[]): Fetched[] => numbers.map((sequence) => ({ sequence, deliveries: 2 }));
 
 describeWithServer(
   "a move",
@@ -14,48 +25,138 @@ describeWithServer(
     const stan = forSuite(() => RealServer.start({ store: "file" }));
     const nats = forSuite(() => NatsServer.start({ jetstream: true }));
 
-    /** A channel with messages, of which a durable has acknowledged those that `acks` lets pass. It is copied. */
-    async function channelWith(count: number): Promise<{ publisher: Client; channel: string; options: BridgeOptions }> {
+    /** A channel with messages. */
+    async function channelWith(count: number): Promise<Bridged> {
       const [publisher, channel] = [await open(stan()), fresh("orders")];
-      await Promise.all(range(1, count).map((i) => publisher.publish(channel, String(i))));
+      await publish(publisher, channel, count);
       const monitor = `http://127.0.0.1:${stan().monitorPort}`;
       const from = { clusterId: "test-cluster", clientId: fresh("bridge"), servers: stan().url, monitor };
       return { publisher, channel, options: { from, to: { servers: nats().url } } };
     }
 
-    /** Has a durable handle messages up to `last`, and acknowledge those that `acks` says. Then its consumer leaves. */
+    async function publish(publisher: Client, channel: string, count: number): Promise<void> {
+      await Promise.all(range(1, count).map((i) => publisher.publish(channel, String(i))));
+    }
+
+    /** Has a durable be given at least `count` messages. Its consumer leaves. Returns what it has acknowledged. */
     async function consume(
-      channel: string,
+      { channel }: Bridged,
       clientId: string,
-      last: number,
+      count: number,
       acks: (sequence: number) => boolean,
       options: SubscribeOptions,
-    ): Promise<void> {
+    ): Promise<number[]> {
       const client = await open(stan(), { clientId });
-      const take = (message: Message): void => {
-        if (message.sequence <= last && acks(message.sequence)) message.ack();
-      };
-      const all = { startAt: "first", manualAck: true, maxInFlight: 1_024, ...options } as const;
-      const subscription = await client.subscribe(channel, take, all);
-      await until("it has had them", () => subscription.stats().received >= last);
-      await client.flush?.();
-      await client.close();
+      const acked: number[] = [];
+      let got = 0;
+      const all = { startAt: "first", manualAck: true, maxInFlight: count, ...options } as const;
+      await client.subscribe(
+        channel,
+        (message) => {
+          if (++got > count || !acks(message.sequence)) return;
+          message.ack();
+          acked.push(message.sequence);
+        },
+        all,
+      );
+      await until("it has had them", () => got >= count);
+      await client.drain();
+      return acked;
     }
 
-    /** What a consumer is given, until nothing more comes: the numbers, and how often each was delivered. */
-    async function given(stream: string, consumer: string): Promise<[number, number][]> {
-      return await (await JetStream.open(nats().url)).fetch(stream, consumer);
-    }
+    /** What a durable of this position has to be given. */
+    const open_ = (acked: readonly number[], lastSent: number): number[] => {
+      return range(1, lastSent).filter((n) => !acked.includes(n));
+    };
 
     test("of a durable that has acknowledged all goes on behind its last message", async () => {
-      const { channel, options } = await channelWith(30);
+      const bridged = await channelWith(20);
+      const { channel, options, publisher } = bridged;
       const client = fresh("billing");
-      await consume(channel, client, 20, () => true, { durable: "d", maxInFlight: 20 });
+      await consume(bridged, client, 20, () => true, { durable: "d", maxInFlight: 7 });
+      await publish(publisher, channel, 10);
       await copy({ ...options, channels: channel });
       const report = await move({ ...options, channel, durable: "d", client });
-      console.log(report);
-      console.log(await given(channel, "d"));
+      expect(report).toEqual({
+        ...{ ok: true, channel, stream: channel, consumer: "d", durable: "d", client, back: false, dryRun: false },
+        ...{ changed: true, lastSent: 20, pending: 0, unacknowledged: [], by: "page", ackWait: 30_000, maxInFlight: 7 },
+      });
+      const js = await JetStream.open(nats().url);
+      expect(await js.fetch(channel, "d", 7)).toEqual(once(range(21, 27)));
+      expect(await move({ ...options, channel, durable: "d", client })).toMatchObject({ changed: false, consumer: "d" });
+    });
+
+    test("of a durable with acks out of order hands out what has none, and goes on behind it", async () => {
+      const bridged = await channelWith(60);
+      const { channel, options } = bridged;
+      const client = fresh("billing");
+      const acked = await consume(bridged, client, 40, (n) => odd(n) && n > 10, { durable: "d.1", ackWait: 2_000 });
+      await copy({ ...options, channels: channel });
+      const dry = await move({ ...options, channel, durable: "d.1", client, dryRun: true });
+      const open = open_(acked, dry.lastSent);
+      expect(open.length).toBeGreaterThan(20);
+      expect(dry).toMatchObject({ dryRun: true, changed: true, pending: open.length });
+      const report = await move({ ...options, channel, durable: "d.1", client, maxInFlight: 5_000 });
+      expect(report).toMatchObject({ consumer: "d_1", unacknowledged: open, maxInFlight: 5_000, ackWait: 2_000 });
+      expect(report.lastSent).toBe(dry.lastSent);
+      const js = await JetStream.open(nats().url);
+      const fetched = await js.fetch(channel, "d_1", 60 - dry.lastSent + open.length);
+      expect(fetched).toEqual([...again(open), ...once(range(dry.lastSent + 1, 60))]);
+    });
+
+    test("of a queue group hands out what its members have not acknowledged, together", async () => {
+      const bridged = await channelWith(90);
+      const { channel, options } = bridged;
+      const members = await Promise.all(range(1, 3).map(() => open(stan())));
+      const acked: number[] = [];
+      let got = 0;
+      for (const member of members) {
+        await member.subscribe(
+          channel,
+          (message) => {
+            if (++got > 50 || message.sequence % 3 === 0) return;
+            message.ack();
+            acked.push(message.sequence);
+          },
+          { durable: "d", queue: "q", startAt: "first", manualAck: true, maxInFlight: 20, ackWait: 60_000 },
+        );
+      }
+      await until("the group has had them", () => got >= 50);
+      await copy({ ...options, channels: channel });
+      const all = { ...options, channel, durable: "d", queue: "q" };
+      await expect(move(all)).rejects.toMatchObject({ name: "BridgeError", code: "CONSUMER_CONNECTED", channel });
+      for (const member of members) await member.drain();
+      const report = await move(all);
+      expect(report).toMatchObject({ consumer: "d-q", unacknowledged: open_(acked, report.lastSent), ackWait: 60_000 });
+      const js = await JetStream.open(nats().url);
+      const left = report.unacknowledged!.length + 90 - report.lastSent;
+      const fetched = await js.fetch(channel, "d-q", Math.min(left, report.maxInFlight));
+      const expected = [...again(report.unacknowledged!), ...once(range(report.lastSent + 1, 90))];
+      expect(fetched).toEqual(expected.slice(0, report.maxInFlight));
+    });
+
+    test("back acknowledges in the streaming server what JetStream has an ack for, and no more", async () => {
+      const bridged = await channelWith(50);
+      const { channel, options } = bridged;
+      const client = fresh("billing");
+      const acked = await consume(bridged, client, 20, (n) => n !== 7, { durable: "d" });
+      await copy({ ...options, channels: channel });
+      const all = { ...options, channel, durable: "d", client };
+      const { lastSent } = await move(all);
+      const js = await JetStream.open(nats().url);
+      const fetched = await js.fetch(channel, "d", 20, ({ sequence }) => !odd(sequence));
+      const done = [...acked, ...fetched.map(({ sequence }) => sequence).filter((n) => !odd(n))];
+      const last = Math.max(lastSent, ...fetched.map(({ sequence }) => sequence));
+      expect(await move({ ...all, back: true })).toMatchObject({ back: true, changed: true, unacknowledged: open_(done, last) });
+      const left: number[] = [];
+      const again = await open(stan(), { clientId: client });
+      await again.subscribe(channel, ({ sequence }) => void left.push(sequence), { durable: "d", maxInFlight: 100 });
+      await until("the last came", () => left.includes(50));
+      expect(left.sort((a, b) => a - b)).toEqual(open_(done, 50));
+      await again.close();
+      expect(await move(all)).toMatchObject({ changed: true, lastSent: 50, unacknowledged: [] });
     });
   },
   ["streaming", "nats"],
 );
+void openChannel;
