@@ -4,7 +4,7 @@ import type { Place } from "./durable.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import type { MoveReport } from "./move.ts";
-import { durableOn, PACE, pageOf, pageOfDurable, Patience, subscribeNames } from "./position.ts";
+import { durableOn, PACE, pageOf, pageOfDurable, Patience, subscribeNames } from "./durable-position.ts";
 import { pull } from "./pull.ts";
 import type { ConsumerInfo } from "./target.ts";
 

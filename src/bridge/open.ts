@@ -5,7 +5,7 @@ import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
-import { pageOf } from "./position.ts";
+import { pageOf } from "./durable-position.ts";
 import { configOf, copyIn, isOpening, routeOf } from "./stream.ts";
 import type { Route } from "./stream.ts";
 
