@@ -6,11 +6,8 @@ import { BridgeError } from "./errors.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { pageOf } from "./durable-position.ts";
-import { configOf, copyIn, isOpening, routeOf } from "./stream.ts";
+import { configOf, copyIn, OPENED, openedOf, routeOf } from "./stream.ts";
 import type { Route } from "./stream.ts";
-
-/** What says in a stream's metadata up to where its numbers are the channel's. */
-const OPENED = "stan.opened";
 
 /** Options of {@link open}. */
 export interface OpenOptions extends Omit<BridgeOptions, "channels"> {
@@ -26,7 +23,7 @@ export interface OpenReport {
   readonly subject: string;
   /** False if it was open before. */
   readonly changed: boolean;
-  /** Up to this message the numbers of channel and stream are the same. */
+  /** The numbers of channel and stream are the same up to this message, at least. */
   readonly last: number;
 }
 
@@ -50,29 +47,17 @@ export async function open(options: OpenOptions): Promise<OpenReport> {
 
 async function opened(ends: Ends, route: Route): Promise<OpenReport> {
   const { target, settings } = ends;
-  const { channel, stream, subject, hole } = route;
+  const { channel, stream, subject } = route;
   const { phase, info } = await copyIn(ends, route, ["mirror", "merge"]);
   const report = { ok: true, channel, stream, subject } as const;
-  if (phase === "merge" && !isOpening(info, route)) {
-    return { ...report, changed: false, last: Number(info.config.metadata?.[OPENED] ?? 0) };
-  }
-  if (phase === "mirror") {
-    const [unmoved] = await unmovedOf(ends, await pageOf(ends, channel), route);
-    if (unmoved !== undefined) {
-      const what = `${title(unmoved)} is not moved, and its position would get lost`;
-      throw new BridgeError("NOT_LEVEL", channel, what, "Move it, or unsubscribe it in the streaming server.");
-    }
+  if (phase === "merge") return { ...report, changed: false, last: openedOf(info.config) };
+  const [unmoved] = await unmovedOf(ends, await pageOf(ends, channel), route);
+  if (unmoved !== undefined) {
+    const what = `${title(unmoved)} is not moved, and its position would get lost`;
+    throw new BridgeError("NOT_LEVEL", channel, what, "Move it, or unsubscribe it in the streaming server.");
   }
   const config = configOf(route, "merge", settings);
-  // First all doors are closed. Then a message tells when all that was under way is stored: it is the last in line. Only
-  // then does the copy look what the stream has, and send on.
-  const known = phase === "mirror" ? info.state.last_seq : Number(info.config.metadata?.[OPENED]);
-  const { subject_transform: _, ...closed } = { ...config, subjects: [hole], metadata: { ...config.metadata, [OPENED]: String(known) } };
-  await target.updateStream(closed);
-  await target.store(hole);
-  await target.purge(stream, { filter: hole });
-  const newest = await target.message(stream, { last_by_subj: subject });
-  const last = Math.max(known, newest?.sequence ?? 0);
+  const last = info.state.last_seq;
   await target.updateStream({ ...config, metadata: { ...config.metadata, [OPENED]: String(last) } });
   return { ...report, changed: true, last };
 }

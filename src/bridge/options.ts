@@ -142,7 +142,7 @@ export function checkBridgeOptions(call: string, options: BridgeOptions, more: r
 /** What a stream's, a consumer's or a domain's name may be. */
 const NAME_RULE = "must be 1 to 255 characters without blanks, control characters and . * > / \\";
 
-/** @internal Whether JetStream takes it as a name of a stream or a consumer. A request with a wrong one gets no answer. */
+/** @internal Whether JetStream takes it as the name of a stream or a consumer: to a wrong one it gives no answer. */
 export function isName(value: unknown): value is string {
   const fits = typeof value === "string" && /^[^\s.*>/\\\p{Cc}\p{Z}\p{Cs}]+$/u.test(value);
   return fits && encoder.encode(value).length < 256;

@@ -6,48 +6,61 @@ import type { NatsError } from "../core-nats/errors.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import { decodeText, encoder, NO_BYTES } from "../core-nats/text.ts";
 import type { Message } from "../index.ts";
-import { REPLY } from "./copied-message.ts";
+import { headerOf, REPLY } from "./copied-message.ts";
 import { BridgeError } from "./errors.ts";
 import { HeaderWriter } from "./header-writer.ts";
-import type { Phase, Route } from "./stream.ts";
-import { API_ERRORS } from "./target.ts";
-import type { Trouble } from "./trouble.ts";
+import type { Route } from "./stream.ts";
+import { API_ERRORS, ApiError } from "./target.ts";
 
 /** @internal The most messages of a channel that are under way: a power of two. */
 export const WINDOW = 2_048;
 const MASK = WINDOW - 1;
-/** In the mirror each message with a number of which these bits are 0 asks for an ack. It confirms all before it. */
-const ACK_EVERY = 64;
+/** In the mirror, a message whose number has none of these bits asks for an ack, which confirms all before it. */
+const ACK_BITS = 63;
 /** No ack for this long, in milliseconds: the copy looks what the stream has. */
 const SILENCE = 3_000;
 /** How long to wait when the target is full, and when a stream has no leader, in milliseconds. */
 const FULL_DELAY = 5_000;
 const LEADER_DELAY = 250;
-/** What every object of a message takes, about. */
+const { insufficientResources, storageExceeded, maximumReached } = API_ERRORS;
+/** What the objects of a message take, about, in bytes. */
 const OVERHEAD = 256;
 
-const FULL: readonly number[] = [
-  API_ERRORS.insufficientResources,
-  API_ERRORS.storageExceeded,
-  API_ERRORS.maximumReached,
-];
+/**
+ * @internal
+ * Why the copy of a channel stops sending, and what it does then.
+ *
+ * - `again`: looks what the stream has, and sends the rest again
+ * - `wait`: the same, once some time has passed; the operator reads why
+ * - `level`: the end is reached
+ * - `over`: ends with an error
+ */
+export type Trouble =
+  | { readonly kind: "again" | "level" }
+  | { readonly kind: "wait"; readonly delay: number; readonly reason: string }
+  | { readonly kind: "over"; readonly error: BridgeError };
 
-const EXPECTED = "Nats-Expected-Last-Sequence: ";
-
-function replyLine(reply: string): Uint8Array {
-  // A line break would end the header.
-  return reply === "" ? NO_BYTES : encoder.encode(`${REPLY}: ${reply.replace(/[\r\n]/g, " ")}\r\n`);
+/** @internal What to do when the target refuses: it may be full for some time. */
+export function troubleOf(channel: string, { errCode, message }: ApiError): Trouble {
+  if (errCode === insufficientResources || errCode === storageExceeded || errCode === maximumReached) {
+    return { kind: "wait", delay: FULL_DELAY, reason: `the target is full: ${message}` };
+  }
+  const remedy = "See what the target's log says; the same command goes on where this one ended.";
+  return { kind: "over", error: new BridgeError("REFUSED", channel, `the target refuses: ${message}`, remedy) };
 }
 
-/** @internal What a message takes of the memory that is allowed, in bytes. */
-export function weightOf({ data, reply }: Message): number {
+/** @internal What is sent: a message of the channel, or a filler in place of one that the channel does not have. */
+export type Outgoing = Pick<Message, "sequence" | "timestamp" | "data" | "reply" | "ack">;
+
+/** @internal What it takes of the memory that is allowed, in bytes. */
+export function weightOf({ data, reply }: Outgoing): number {
   return data.length + reply.length + OVERHEAD;
 }
 
 /** @internal Hears of what becomes of messages. */
 export interface SenderEvents {
   /** The stream has the message. */
-  stored(message: Message): void;
+  stored(message: Outgoing): void;
   /** The sender has stopped. */
   trouble(trouble: Trouble): void;
 }
@@ -60,10 +73,10 @@ export interface SenderEvents {
  */
 export class Sender implements Receiver {
   readonly #route: Route;
-  readonly #cluster: string;
+  readonly #writers: Readonly<Record<"door" | "hole" | "mergeDoor", HeaderWriter>>;
   readonly #inboxPrefix: string;
   readonly #events: SenderEvents;
-  readonly #ring: (Message | undefined)[] = new Array<Message | undefined>(WINDOW).fill(undefined);
+  readonly #ring = new Array<Outgoing | undefined>(WINDOW).fill(undefined);
   /** Counts of messages: those that the stream has, those that were sent, those that were added. */
   #head = 0;
   #sent = 0;
@@ -73,22 +86,25 @@ export class Sender implements Receiver {
   #connection: Connection | undefined;
   #release: () => void = () => {};
   #sid = 0;
-  #phase: Phase = "mirror";
-  #headers = new HeaderWriter(EXPECTED, -1);
+  #byId = false;
+  #headers: HeaderWriter;
+  #subject = "";
   #inbox = "";
-  #door = "";
-  #head1: Uint8Array = NO_BYTES;
-  #headWithAck: Uint8Array = NO_BYTES;
-  /** Numbers that the stream has although it may lack earlier ones. */
+  /** The beginning of an HPUB that asks for no ack, and of one that does. */
+  #plain: Uint8Array = NO_BYTES;
+  #asking: Uint8Array = NO_BYTES;
+  /** In the merge phase: numbers that the stream has although it may lack earlier ones. */
   readonly #confirmed = new Set<number>();
   #heardAt = 0;
   #scheduled = false;
 
   constructor(route: Route, cluster: string, inboxPrefix: string, events: SenderEvents) {
     this.#route = route;
-    this.#cluster = cluster;
     this.#inboxPrefix = inboxPrefix;
     this.#events = events;
+    this.#headers = new HeaderWriter("Nats-Expected-Last-Sequence: ", -1);
+    const withId = new HeaderWriter(`Nats-Msg-Id: stan:${cluster}:${route.channel}:`, 0);
+    this.#writers = { door: this.#headers, hole: this.#headers, mergeDoor: withId };
   }
 
   /** How many messages are under way. */
@@ -97,21 +113,12 @@ export class Sender implements Receiver {
   }
 
   /** The message under way with this number, if there is one. */
-  find(sequence: number): Message | undefined {
-    for (let i = this.#head; i < this.#tail; i++) {
-      const message = this.#ring[i & MASK]!;
-      if (message.sequence === sequence) return message;
-    }
-    return undefined;
-  }
-
-  /** What a message takes with its headers, in bytes. */
-  sizeOf({ sequence, timestamp, data, reply }: Message): number {
-    return this.#headers.write(sequence, timestamp).length + replyLine(reply).length + data.length;
+  find(sequence: number): Outgoing | undefined {
+    return this.#ring.find((message) => message?.sequence === sequence);
   }
 
   /** Takes a message. It is sent when the running code has finished, if the sender is started. */
-  add(message: Message): void {
+  add(message: Outgoing): void {
     this.#ring[this.#tail++ & MASK] = message;
     this.bytes += weightOf(message);
     if (this.#scheduled) return;
@@ -119,25 +126,21 @@ export class Sender implements Receiver {
     soon(this.#turn);
   }
 
-  /** Sends all that it has, and what is added from now on. */
-  start(connection: Connection, phase: Phase): void {
-    const { channel, door, mergeDoor } = this.#route;
-    const mirror = phase === "mirror";
-    this.#phase = phase;
-    this.#headers = mirror
-      ? new HeaderWriter(EXPECTED, -1)
-      : new HeaderWriter(`Nats-Msg-Id: stan:${this.#cluster}:${channel}:`, 0);
-    this.#door = mirror ? door : mergeDoor;
+  /** Sends all that it has, and what is added from now on, to one of the route's subjects. */
+  start(connection: Connection, to: "door" | "hole" | "mergeDoor"): void {
+    this.#byId = to === "mergeDoor";
+    this.#headers = this.#writers[to];
+    this.#subject = this.#route[to];
     this.#inbox = `${this.#inboxPrefix}.${nuid()}`;
-    this.#head1 = encoder.encode(`HPUB ${this.#door} `);
-    this.#headWithAck = encoder.encode(`HPUB ${this.#door} ${this.#inbox} `);
+    this.#plain = encoder.encode(`HPUB ${this.#subject} `);
+    this.#asking = encoder.encode(`HPUB ${this.#subject} ${this.#inbox} `);
     this.#sent = this.#head;
     this.#confirmed.clear();
     this.#heardAt = elapsed();
     this.#connection = connection;
     this.#release = onAbort(() => this.#stopFor({ kind: "again" }), connection.ended);
     if (connection.ended.aborted) return;
-    this.#sid = connection.subscribe(mirror ? this.#inbox : `${this.#inbox}.*`, this);
+    this.#sid = connection.subscribe(this.#byId ? `${this.#inbox}.*` : this.#inbox, this);
     this.pump();
   }
 
@@ -150,13 +153,9 @@ export class Sender implements Receiver {
 
   /** Removes the messages that the stream has. The sender must be stopped. */
   remove(isStored: (sequence: number) => boolean): void {
-    const messages: Message[] = [];
-    for (let i = this.#head; i < this.#tail; i++) messages.push(this.#ring[i & MASK]!);
-    this.#head = this.#sent = this.#tail = this.bytes = 0;
-    this.#ring.fill(undefined);
-    for (const message of messages) {
-      if (!isStored(message.sequence)) this.add(message);
-    }
+    const messages = Array.from({ length: this.count }, (_, i) => this.#ring[(this.#head + i) & MASK]!);
+    this.clear();
+    for (const message of messages) if (!isStored(message.sequence)) this.add(message);
     for (const message of messages) if (isStored(message.sequence)) this.#events.stored(message);
   }
 
@@ -168,8 +167,8 @@ export class Sender implements Receiver {
 
   /** Is called about once a second. */
   tick(): void {
-    if (this.#connection === undefined || this.#sent === this.#head) return;
-    if (elapsed() - this.#heardAt >= SILENCE) this.#stopFor({ kind: "again" });
+    const waits = this.#connection !== undefined && this.#sent > this.#head;
+    if (waits && elapsed() - this.#heardAt >= SILENCE) this.#stopFor({ kind: "again" });
   }
 
   readonly #turn = (): void => {
@@ -182,36 +181,39 @@ export class Sender implements Receiver {
     const connection = this.#connection;
     if (connection === undefined) return;
     if (this.#sent === this.#head) this.#heardAt = elapsed();
-    const mirror = this.#phase === "mirror";
     while (this.#sent < this.#tail && !connection.outbox.full) {
-      const message = this.#ring[this.#sent & MASK]!;
-      const isFirst = this.#sent === this.#head;
-      this.#sent++;
-      const ask = !mirror || isFirst || this.#sent === this.#tail || message.sequence % ACK_EVERY === 0;
-      this.#write(connection, message, ask);
+      if (!this.#sendNext(connection)) return;
     }
   }
 
-  #write({ outbox }: Connection, { sequence, timestamp, data, reply }: Message, ask: boolean): void {
+  #sendNext({ outbox, maxPayload }: Connection): boolean {
+    const { sequence, timestamp, data, reply } = this.#ring[this.#sent & MASK]!;
     const block = this.#headers.write(sequence, timestamp);
-    const mirror = this.#phase === "mirror";
-    const head = !ask ? this.#head1 : mirror ? this.#headWithAck : this.#headOf(sequence);
-    const line = replyLine(reply);
-    const size = block.length + line.length;
-    const at = outbox.beginWithHeaders(head, size, size + data.length);
+    const line = reply === "" ? NO_BYTES : encoder.encode(`${REPLY}: ${headerOf(reply)}\r\n`);
+    const headerSize = block.length + line.length;
+    const size = headerSize + data.length;
+    const isFirst = this.#sent === this.#head;
+    if (size > maxPayload) {
+      this.#stopFor(isFirst ? { kind: "over", error: this.#tooLarge(sequence, size, maxPayload) } : { kind: "again" });
+      return false;
+    }
+    this.#sent++;
+    const asks = isFirst || this.#sent === this.#tail || (sequence & ACK_BITS) === 0;
+    const head = this.#byId ? this.#headOf(sequence) : asks ? this.#asking : this.#plain;
+    const at = outbox.beginWithHeaders(head, headerSize, size);
     const { bytes } = outbox;
     bytes.set(block, at);
     if (line.length > 0) {
       // In place of the empty line, which comes behind it.
-      const end = at + block.length - 2;
-      bytes.set(line, end);
-      bytes.set(block.subarray(-2), end + line.length);
+      bytes.set(line, at + block.length - 2);
+      bytes.set(block.subarray(-2), at + headerSize - 2);
     }
-    bytes.set(data, at + size);
+    bytes.set(data, at + headerSize);
+    return true;
   }
 
   #headOf(sequence: number): Uint8Array {
-    return encoder.encode(`HPUB ${this.#door} ${this.#inbox}.${sequence} `);
+    return encoder.encode(`HPUB ${this.#subject} ${this.#inbox}.${sequence} `);
   }
 
   deliver(delivery: Delivery): void {
@@ -225,14 +227,14 @@ export class Sender implements Receiver {
     } catch {
       return this.#stopFor({ kind: "again" });
     }
-    this.#heardAt = elapsed();
     if (ack.error !== undefined) return this.#refused(ack.error.err_code, ack.error.description);
-    if (this.#phase === "mirror") {
-      const sequence = ack.seq ?? 0;
-      while (this.#head < this.#sent && this.#ring[this.#head & MASK]!.sequence <= sequence) this.#pop();
-    } else {
-      this.#confirmed.add(Number(delivery.subject().slice(this.#inbox.length + 1)));
-      while (this.#head < this.#sent && this.#confirmed.delete(this.#ring[this.#head & MASK]!.sequence)) this.#pop();
+    this.#heardAt = elapsed();
+    if (this.#byId) this.#confirmed.add(Number(delivery.subject().slice(this.#inbox.length + 1)));
+    const last = this.#byId ? 0 : (ack.seq ?? 0);
+    while (this.#head < this.#sent) {
+      const { sequence } = this.#ring[this.#head & MASK]!;
+      if (sequence > last && !this.#confirmed.delete(sequence)) break;
+      this.#pop();
     }
   }
 
@@ -246,26 +248,27 @@ export class Sender implements Receiver {
 
   #refused(code: number, description: string): void {
     if (code === API_ERRORS.wrongLastSequence) return this.#stopFor({ kind: "again" });
-    if (FULL.includes(code)) {
-      return this.#stopFor({ kind: "wait", delay: FULL_DELAY, reason: `the target is full: ${description} (${code})` });
-    }
-    const remedy = "See what the target's log says; the same command goes on where this one ended.";
-    const what = `the target refuses a message: ${description} (${code})`;
-    this.#stopFor({ kind: "over", error: new BridgeError("REFUSED", this.#route.channel, what, remedy) });
+    this.#stopFor(troubleOf(this.#route.channel, new ApiError(code, description)));
   }
 
-  /** The server denied the inbox. */
+  /** The server denied the inbox, or a publish. */
   denied(error: NatsError): void {
-    const remedy = "Let the bridge's user subscribe to its inboxes, and publish to the subject.";
+    const remedy = "Let the bridge's user publish to it, or subscribe to its inboxes.";
     const denied = new BridgeError("NOT_PERMITTED", this.#route.channel, error.reason, remedy, error);
     this.#stopFor({ kind: "over", error: denied });
   }
 
   /** The server denied a publish to the subject. Returns false if it is not of this sender. */
   publishDenied(subject: string, error: NatsError): boolean {
-    if (this.#connection === undefined || subject !== this.#door) return false;
+    if (this.#connection === undefined || subject !== this.#subject) return false;
     this.denied(error);
     return true;
+  }
+
+  #tooLarge(sequence: number, size: number, most: number): BridgeError {
+    const what = `message ${sequence} has ${size} bytes with its headers, and the target takes ${most}`;
+    const remedy = "Raise max_payload in the target's configuration, and start the same command again.";
+    return new BridgeError("TOO_LARGE", this.#route.channel, what, remedy);
   }
 
   #stopFor(trouble: Trouble): void {

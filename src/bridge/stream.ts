@@ -8,6 +8,9 @@ const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** How long JetStream remembers the ids of messages, in milliseconds: ten minutes. Merging needs it. */
 const DUPLICATE_WINDOW = 10 * 60 * 1_000;
 
+/** @internal The key of the metadata that says at which number the mirror ended, and the merge phase began. */
+export const OPENED = "stan.opened";
+
 /**
  * Where a channel is on its way.
  *
@@ -37,11 +40,8 @@ export interface Route {
 /** @internal The route of a channel. */
 export function routeOf(channel: string, settings: Settings): Route {
   const { stream = nameOf(channel), subject = channel } = settings.map[channel] ?? {};
-  return { channel, stream, subject, ...doorsOf(stream) };
-}
-
-function doorsOf(stream: string): Pick<Route, "door" | "mergeDoor" | "hole"> {
-  return { door: `_stan.in.${stream}`, mergeDoor: `_stan.merge.${stream}`, hole: `_stan.hole.${stream}` };
+  const [door, mergeDoor, hole] = ["in", "merge", "hole"].map((name) => `_stan.${name}.${stream}`);
+  return { channel, stream, subject, door, mergeDoor, hole };
 }
 
 /** @internal A name that JetStream takes, with _ for each character that it does not. */
@@ -79,6 +79,11 @@ export function configOf(route: Route, phase: Phase, settings: Settings): Stream
     ...limits,
     ...(phase === "done" ? {} : { subject_transform: { src: phase === "mirror" ? door : mergeDoor, dest: subject } }),
   };
+}
+
+/** @internal The last number of the mirror, which `open` leaves in the stream's metadata. */
+export function openedOf({ metadata }: StreamConfig): number {
+  return Number(metadata?.[OPENED] ?? 0);
 }
 
 /** JetStream refuses a window that is longer than the age. */
@@ -121,9 +126,4 @@ export async function copyIn(
   if (phases.includes(phase)) return { phase, info };
   const what = `its copy is in the phase ${phase}, and this needs ${phases.join(" or ")}`;
   throw new BridgeError("WRONG_PHASE", channel, what, "docs/leaving.md has the order of the steps.");
-}
-
-/** @internal Whether `open` is under way: nobody may send before what was under way in the mirror is stored. */
-export function isOpening({ config }: StreamInfo, { mergeDoor }: Route): boolean {
-  return config.metadata?.["stan.phase"] === "merge" && !config.subjects.includes(mergeDoor);
 }

@@ -4,7 +4,7 @@ import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import type { Link } from "../core-nats/link.ts";
-import { decodeText, encoder, NO_BYTES } from "../core-nats/text.ts";
+import { decodeText, encoder } from "../core-nats/text.ts";
 import { BridgeError } from "./errors.ts";
 import type { TargetServer } from "./options.ts";
 
@@ -223,22 +223,23 @@ export class Target {
     await this.#unless(API_ERRORS.consumerNotFound, this.ask(`CONSUMER.DELETE.${stream}.${name}`));
   }
 
+  /** Stores an empty message in the stream that captures the subject. */
+  async store(subject: string): Promise<void> {
+    await this.#request(subject, undefined, PATIENCE);
+  }
+
   /** The subject of an API request. */
   subject(name: string): string {
     return this.#prefix + name;
   }
 
-  /** Stores an empty message: at least once. */
-  store(subject: string): Promise<unknown> {
-    return this.#request(subject, NO_BYTES, PATIENCE);
-  }
-
   /** Asks until somebody answers, for `patience` milliseconds. */
   ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
-    return this.#request(this.subject(name), encoder.encode(body === undefined ? "" : JSON.stringify(body)), patience);
+    return this.#request(this.subject(name), body, patience);
   }
 
-  async #request<T>(subject: string, payload: Uint8Array, patience: number): Promise<T> {
+  async #request<T>(subject: string, body: object | undefined, patience: number): Promise<T> {
+    const payload = encoder.encode(body === undefined ? "" : JSON.stringify(body));
     const deadline = now() + patience;
     for (let delay = RETRY_DELAY; ; delay = Math.min(2 * delay, 2_000)) {
       const connection = await this.connection();
