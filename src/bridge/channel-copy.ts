@@ -179,7 +179,7 @@ export class ChannelCopy {
     const info = await target.stream(stream);
     if (info !== undefined) return info;
     try {
-      return await target.createStream(configOf(this.#route, "mirror", settings));
+      return await target.createStream(configOf(this.#route, settings));
     } catch (error) {
       const { nameInUse, overlap } = API_ERRORS;
       if (!(error instanceof ApiError) || (error.errCode !== nameInUse && error.errCode !== overlap)) throw error;

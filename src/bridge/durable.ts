@@ -125,14 +125,14 @@ export function isMoved(consumer: ConsumerInfo): boolean {
   return consumer.config.metadata?.[MOVED] === "true";
 }
 
-/** @internal The page's durables that have no consumer yet. */
-export async function unmovedOf({ target, settings }: Ends, page: MonitoredChannel, route: Route): Promise<Durable[]> {
-  const unmoved: Durable[] = [];
+/** @internal @throws BridgeError `NOT_LEVEL` if a durable of the page has no consumer yet */
+export async function checkMoved({ target, settings }: Ends, page: MonitoredChannel, route: Route): Promise<void> {
   for (const who of durablesOf(page)) {
     const consumer = await findConsumer(target, { route, cluster: settings.from.clusterId, who });
-    if (consumer === undefined || !isMoved(consumer)) unmoved.push(who);
+    if (consumer !== undefined && isMoved(consumer)) continue;
+    const what = `${title(who)} is not moved, and its position would get lost`;
+    throw new BridgeError("NOT_LEVEL", page.name, what, "Move it, or unsubscribe it in the streaming server.");
   }
-  return unmoved;
 }
 
 /** @internal */

@@ -1,12 +1,11 @@
 import { checkChannel } from "../streaming/checks.ts";
-import { title, unmovedOf } from "./durable.ts";
+import { checkMoved } from "./durable.ts";
 import { withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
-import { BridgeError } from "./errors.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { pageOf } from "./durable-position.ts";
-import { configOf, copyIn, OPENED, openedOf, routeOf } from "./stream.ts";
+import { copyIn, inPhase, OPENED, openedOf, routeOf } from "./stream.ts";
 import type { Route } from "./stream.ts";
 
 /** Options of {@link open}. */
@@ -46,18 +45,13 @@ export async function open(options: OpenOptions): Promise<OpenReport> {
 }
 
 async function opened(ends: Ends, route: Route): Promise<OpenReport> {
-  const { target, settings } = ends;
   const { channel, stream, subject } = route;
   const { phase, info } = await copyIn(ends, route, ["mirror", "merge"]);
   const report = { ok: true, channel, stream, subject } as const;
   if (phase === "merge") return { ...report, changed: false, last: openedOf(info.config) };
-  const [unmoved] = await unmovedOf(ends, await pageOf(ends, channel), route);
-  if (unmoved !== undefined) {
-    const what = `${title(unmoved)} is not moved, and its position would get lost`;
-    throw new BridgeError("NOT_LEVEL", channel, what, "Move it, or unsubscribe it in the streaming server.");
-  }
-  const config = configOf(route, "merge", settings);
+  await checkMoved(ends, await pageOf(ends, channel), route);
   const last = info.state.last_seq;
-  await target.updateStream({ ...config, metadata: { ...config.metadata, [OPENED]: String(last) } });
+  const opened = { ...info.config, metadata: { ...info.config.metadata, [OPENED]: String(last) } };
+  await ends.target.updateStream(inPhase(opened, route, "merge"));
   return { ...report, changed: true, last };
 }
