@@ -72,17 +72,16 @@ export function title({ durable, client, queue }: Durable): string {
 
 /** @internal The name of its consumer in JetStream. `others` are the durables of the channel, as far as known. */
 export function consumerName(who: Durable, others: readonly Durable[]): string {
-  if (who.queue !== undefined) return nameOf(`${who.durable}-${who.queue}`);
-  const shared = others.some((other) => other.durable === who.durable && other.client !== who.client && isPlain(other));
+  if (who.queue !== undefined) return longName(who);
+  const shared = others.some(({ durable, client, queue }) => {
+    return durable === who.durable && client !== who.client && queue === undefined;
+  });
   return shared ? longName(who) : nameOf(who.durable);
 }
 
-function isPlain(who: Durable): boolean {
-  return who.queue === undefined;
-}
-
-function longName(who: Durable): string {
-  return nameOf(`${who.client}-${who.durable}`);
+/** @internal The name of its consumer where another durable of the channel has the shorter one. */
+export function longName({ durable, client, queue }: Durable): string {
+  return nameOf(queue === undefined ? `${client}-${durable}` : `${durable}-${queue}`);
 }
 
 /** @internal Where a durable's consumer is, or will be. */
@@ -106,7 +105,7 @@ export function metadataOf({ route, cluster, who }: Place): Record<string, strin
 /** @internal The consumer that was made for a durable: under its name, or under the longer one that it once had. */
 export async function findConsumer(target: Target, place: Place): Promise<ConsumerInfo | undefined> {
   const { who } = place;
-  for (const name of new Set([consumerName(who, []), ...(isPlain(who) ? [longName(who)] : [])])) {
+  for (const name of new Set([consumerName(who, []), longName(who)])) {
     const info = await target.consumer(place.route.stream, name);
     if (info !== undefined && isOf(info, place)) return info;
   }

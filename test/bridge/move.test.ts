@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { copy, move, open as openChannel } from "../../src/bridge/index.ts";
+import { copy, move } from "../../src/bridge/index.ts";
 import type { BridgeOptions } from "../../src/bridge/index.ts";
 import type { Client, SubscribeOptions } from "../../src/index.ts";
 import { fresh, open, range } from "../support/clients.ts";
@@ -156,7 +156,97 @@ describeWithServer(
       await again.close();
       expect(await move(all)).toMatchObject({ changed: true, lastSent: 50, unacknowledged: [] });
     });
+
+    test("ended at any moment, and called again, moves exactly", async () => {
+      const bridged = await channelWith(60);
+      const { channel, options } = bridged;
+      const client = fresh("billing");
+      const acked = await consume(bridged, client, 40, odd, { durable: "d" });
+      await copy({ ...options, channels: channel });
+      const all = { ...options, channel, durable: "d", client };
+      let ended = 0;
+      for (let delay = 1; delay < 400; delay = Math.ceil(delay * 1.4)) {
+        const stop = new AbortController();
+        const timer = setTimeout(() => stop.abort(), delay);
+        const outcome = await move({ ...all, signal: stop.signal }).catch((error: { code: string }) => error.code);
+        clearTimeout(timer);
+        if (typeof outcome !== "string") break;
+        expect(outcome).toBe("ABORTED");
+        ended++;
+      }
+      expect(ended).toBeGreaterThan(0);
+      const { lastSent } = await move({ ...all, dryRun: true });
+      await move(all);
+      const js = await JetStream.open(nats().url);
+      const open = open_(acked, lastSent);
+      const fetched = await js.fetch(channel, "d", 40);
+      expect(fetched).toEqual([...again(open), ...once(range(lastSent + 1, 60))].slice(0, 40));
+    });
+
+    test("finds the position without the monitoring page, too", async () => {
+      const bridged = await channelWith(300);
+      const { channel, publisher } = bridged;
+      const { monitor: _, ...from } = bridged.options.from;
+      const options = { ...bridged.options, from };
+      await copy({ ...options, channels: channel });
+      const [middle, level, nobody] = [fresh("billing"), fresh("billing"), fresh("billing")];
+      const acked = await consume(bridged, middle, 80, (n) => n % 4 !== 0, { durable: "d", maxInFlight: 100 });
+      await consume(bridged, level, 300, () => true, { durable: "d" });
+      const moved = await move({ ...options, channel, durable: "d", client: middle, ackWait: 7_000 });
+      expect(moved).toMatchObject({ by: "look", unacknowledged: open_(acked, moved.lastSent), ackWait: 7_000 });
+      expect(moved.unacknowledged!.length).toBeGreaterThan(15);
+      const atEnd = await move({ ...options, channel, durable: "d", client: level });
+      expect(atEnd).toMatchObject({ by: "look", lastSent: 300, unacknowledged: [], consumer: `${level}-d` });
+      await expect(move({ ...options, channel, durable: "d", client: nobody })).rejects.toMatchObject({
+        code: "UNKNOWN_DURABLE",
+      });
+      await publish(publisher, channel, 1);
+      await copy({ ...options, channels: channel });
+      const js = await JetStream.open(nats().url);
+      expect(await js.fetch(channel, atEnd.consumer)).toEqual(once([301]));
+    }, 30_000);
+
+    test("is refused where something would get lost", async () => {
+      const bridged = await channelWith(20);
+      const { channel, options } = bridged;
+      const client = fresh("billing");
+      await consume(bridged, client, 20, () => true, { durable: "d" });
+      const all = { ...options, channel, durable: "d", client };
+      const code = async (call: Promise<unknown>): Promise<string> => {
+        return await call.then(() => "", (error: { code: string; remedy: string }) => error.code + (error.remedy ? "" : "?"));
+      };
+      expect(await code(move(all))).toBe("NOT_LEVEL");
+      await copy({ ...options, channels: channel });
+      expect(await code(move({ ...all, durable: "another" }))).toBe("UNKNOWN_DURABLE");
+      expect(await code(move({ ...all, client: "another" }))).toBe("UNKNOWN_DURABLE");
+      expect(await code(move({ ...all, back: true }))).toBe("UNKNOWN_DURABLE");
+      expect(await code(move({ ...all, channel: fresh("none") }))).toBe("NOT_LEVEL");
+      const js = await JetStream.open(nats().url);
+      const config = { name: "d", durable_name: "d", ack_policy: "explicit" };
+      await js.ask(`$JS.API.CONSUMER.CREATE.${channel}.d`, { stream_name: channel, config });
+      expect(await code(move(all))).toBe("NAME_TAKEN");
+      await js.ask(`$JS.API.CONSUMER.DELETE.${channel}.d`);
+      // Its client is there, for something else.
+      const owner = await open(stan(), { clientId: client });
+      expect(await move(all)).toMatchObject({ changed: true });
+      await owner.close();
+      await expect(move({ ...all, queue: "q" })).rejects.toThrow(TypeError);
+      await expect(move({ ...options, channel, durable: "d" })).rejects.toThrow(/^client must be given/);
+      await expect(move({ ...all, ackWait: 1_500 })).rejects.toThrow(/^ackWait must be whole seconds/);
+    });
+
+    test("waits for what the copy lacks, and is refused if it does not come", async () => {
+      const bridged = await channelWith(20);
+      const { channel, options, publisher } = bridged;
+      const client = fresh("billing");
+      await copy({ ...options, channels: channel });
+      await publish(publisher, channel, 10);
+      await consume(bridged, client, 30, () => true, { durable: "d" });
+      const all = { ...options, channel, durable: "d", client };
+      const moving = move(all);
+      await copy({ ...options, channels: channel });
+      expect(await moving).toMatchObject({ lastSent: 30, changed: true });
+    });
   },
   ["streaming", "nats"],
 );
-void openChannel;
