@@ -152,7 +152,7 @@ export class ChannelCopy {
       await connection.flush();
       const info = await this.#stream();
       await this.#synchronize(connection, info);
-      if (this.#isLevel()) return { kind: "level" };
+      if (this.#isLevel() || this.#phase === "done") return { kind: "level" };
       if (this.#gap || this.#emptyAt >= this.#next!) await this.#lookForNext();
       if (this.#holeEnd > 0) return await this.#fill(connection, info);
       if (this.#subscription === undefined) await this.#subscribe();
@@ -193,11 +193,13 @@ export class ChannelCopy {
     const { channel, stream } = this.#route;
     const figures = this.#figures;
     const phase = phaseOf(info.config, this.#route, settings);
+    this.#phase = phase;
     if (phase === "done") {
+      // `finish` has compared all while this copy ran.
+      if (this.#next !== undefined) return;
       const remedy = "Nothing is left to do: producers and consumers of the channel use JetStream.";
       throw new BridgeError("WRONG_PHASE", channel, "its copy is finished", remedy);
     }
-    this.#phase = phase;
     const { last, from, copied, newest } = phase === "mirror"
       ? await mirrorPosition(target, this.#route, info)
       : await mergePosition(this.#ends, this.#client, connection, this.#route, info);
