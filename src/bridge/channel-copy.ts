@@ -3,9 +3,9 @@ import { elapsed } from "../core-nats/clock.ts";
 import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import { NO_BYTES } from "../core-nats/text.ts";
-import { StreamingError } from "../index.ts";
 import type { Client, Message, Subscription } from "../index.ts";
 import type { ChannelProgress } from "./copy-report.ts";
+import { bridgeError } from "./ends.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
@@ -121,7 +121,7 @@ export class ChannelCopy {
         await sleep(isWait ? Math.max(trouble.delay, pause) : pause, ending);
       }
     } catch (error) {
-      if (!ending.aborted) this.#error = this.#named(error);
+      if (!ending.aborted) this.#error = bridgeError(error, this.#route.channel);
     } finally {
       release();
       this.sender.stop();
@@ -152,7 +152,7 @@ export class ChannelCopy {
       await connection.flush();
       const info = await this.#stream();
       await this.#synchronize(connection, info);
-      if (this.#isLevel()) return { kind: "level" };
+      if (this.#isLevel() || this.#phase === "done") return { kind: "level" };
       if (this.#gap || this.#emptyAt >= this.#next!) await this.#lookForNext();
       if (this.#holeEnd > 0) return await this.#fill(connection, info);
       if (this.#subscription === undefined) await this.#subscribe();
@@ -164,7 +164,7 @@ export class ChannelCopy {
       this.#figures.resyncs++;
       if (error instanceof NatsError) return AGAIN;
       if (error instanceof ApiError) return troubleOf(this.#route.channel, error);
-      const { code, message } = this.#named(error);
+      const { code, message } = bridgeError(error, this.#route.channel);
       const passes = code === "TARGET_UNREACHABLE" || code === "NO_JETSTREAM" || code === "NO_MONITOR";
       if (passes && this.#next !== undefined) return { kind: "wait", delay: 0, reason: message };
       throw error;
@@ -178,7 +178,7 @@ export class ChannelCopy {
     const info = await target.stream(stream);
     if (info !== undefined) return info;
     try {
-      return await target.createStream(configOf(this.#route, "mirror", settings));
+      return await target.createStream(configOf(this.#route, settings));
     } catch (error) {
       const { nameInUse, overlap } = API_ERRORS;
       if (!(error instanceof ApiError) || (error.errCode !== nameInUse && error.errCode !== overlap)) throw error;
@@ -193,11 +193,13 @@ export class ChannelCopy {
     const { channel, stream } = this.#route;
     const figures = this.#figures;
     const phase = phaseOf(info.config, this.#route, settings);
+    this.#phase = phase;
     if (phase === "done") {
+      // `finish` has compared all while this copy ran.
+      if (this.#next !== undefined) return;
       const remedy = "Nothing is left to do: producers and consumers of the channel use JetStream.";
       throw new BridgeError("WRONG_PHASE", channel, "its copy is finished", remedy);
     }
-    this.#phase = phase;
     const { last, from, copied, newest } = phase === "mirror"
       ? await mirrorPosition(target, this.#route, info)
       : await mergePosition(this.#ends, this.#client, connection, this.#route, info);
@@ -239,7 +241,7 @@ export class ChannelCopy {
     if (turn !== this.#subscribed) return void subscription.close();
     this.#subscription = subscription;
     void subscription.closed.then((error) => {
-      if (error !== undefined) this.#raise({ kind: "over", error: this.#named(error) });
+      if (error !== undefined) this.#raise({ kind: "over", error: bridgeError(error, this.#route.channel) });
     });
   }
 
@@ -380,18 +382,5 @@ export class ChannelCopy {
 
   #look(startAt: "lastReceived" | { sequence: number }): Promise<Message | undefined> {
     return look(this.#client, this.#route.channel, startAt, this.#ends.ending);
-  }
-
-  /** The error, with the channel that it is about. */
-  #named(error: unknown): BridgeError {
-    const { channel } = this.#route;
-    if (error instanceof BridgeError) {
-      if (error.channel !== undefined) return error;
-      return new BridgeError(error.code, channel, error.message, error.remedy, error.cause);
-    }
-    if (!(error instanceof StreamingError)) throw error;
-    const code = error.code === "NOT_PERMITTED" ? "NOT_PERMITTED" : "SOURCE_UNREACHABLE";
-    const remedy = "Let the bridge's user do in the source what any client of the streaming server may.";
-    return new BridgeError(code, channel, error.message, remedy, error);
   }
 }

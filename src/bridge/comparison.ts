@@ -18,7 +18,7 @@ import { aborted } from "./target.ts";
 const MOST_WAITING = 2_048;
 const MOST_WAITING_BYTES = 16 * 1024 * 1024;
 /** The time between two reports of progress, and between two questions for the same, in milliseconds. */
-const PACE = 1_000;
+const CALM = 1_000;
 /** How many differences are named. All are counted. */
 const MOST_NAMED = 1_000;
 
@@ -167,7 +167,7 @@ export class Comparison {
   /** Tells of the progress, and calls `over` when nothing has come and the channel has no more. */
   async #watch(life: Lifetime, over: () => void): Promise<void> {
     for (let seen = -1; !life.aborted; seen = this.#last) {
-      await sleep(PACE, life);
+      await sleep(CALM, life);
       if (life.aborted) return;
       this.#onProgress?.(this.found());
       const isIdle = (): boolean => !this.#busy && seen === this.#last;
@@ -263,7 +263,7 @@ export class Comparison {
 
   /** Whether a limit has removed it. The oldest numbers are asked for again now and then: they move. */
   async #isGone(number: number, side: "channel" | "stream"): Promise<boolean> {
-    if (number >= this.#kept[side] && elapsed() - this.#kept.at > PACE) {
+    if (number >= this.#kept[side] && elapsed() - this.#kept.at > CALM) {
       this.#kept = { channel: await this.#oldestOfChannel(), stream: await this.#oldestOfStream(), at: elapsed() };
     }
     return number < this.#kept[side];

@@ -1,7 +1,8 @@
-import type { MonitoredChannel, MonitoredSubscription } from "../monitoring/monitor.ts";
+import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
-import type { Settings } from "./options.ts";
+import type { MonitoredChannel, MonitoredSubscription } from "../monitoring/monitor.ts";
 import { nameOf } from "./stream.ts";
+import type { Route } from "./stream.ts";
 import type { ConsumerInfo, Target } from "./target.ts";
 
 /** @internal A durable, which belongs to a client ID, or a durable queue group, which belongs to none. */
@@ -28,15 +29,15 @@ export function durablesOf({ subscriptions = [] }: MonitoredChannel): MonitoredD
   const found = new Map<string, MonitoredDurable>();
   for (const subscription of subscriptions) {
     if (subscription.is_durable !== true) continue;
-    const one = readDurable(subscription);
+    const one = durableOf(subscription);
     const key = JSON.stringify([one.durable, one.client, one.queue]);
     const other = found.get(key);
-    found.set(key, other === undefined ? one : joined(one, other));
+    found.set(key, other === undefined ? one : together(one, other));
   }
   return [...found.values()];
 }
 
-function readDurable(subscription: MonitoredSubscription): MonitoredDurable {
+function durableOf(subscription: MonitoredSubscription): MonitoredDurable {
   const { client_id, durable_name, queue_name, is_offline, last_sent, pending_count } = subscription;
   const colon = queue_name?.indexOf(":") ?? -1;
   const who =
@@ -48,7 +49,7 @@ function readDurable(subscription: MonitoredSubscription): MonitoredDurable {
   return { ...who, ...position, maxInFlight, ackWait: ack_wait * 1_000 };
 }
 
-function joined(one: MonitoredDurable, other: MonitoredDurable): MonitoredDurable {
+function together(one: MonitoredDurable, other: MonitoredDurable): MonitoredDurable {
   return {
     ...one,
     connected: one.connected || other.connected,
@@ -71,33 +72,31 @@ export function title({ durable, client, queue }: Durable): string {
 
 /** @internal The name of its consumer in JetStream. `others` are the durables of the channel, as far as known. */
 export function consumerName(who: Durable, others: readonly Durable[]): string {
-  if (who.queue !== undefined) return nameOf(`${who.durable}-${who.queue}`);
-  const shared = others.some((other) => other.durable === who.durable && other.client !== who.client && isPlain(other));
+  if (who.queue !== undefined) return longName(who);
+  const shared = others.some(({ durable, client, queue }) => {
+    return durable === who.durable && client !== who.client && queue === undefined;
+  });
   return shared ? longName(who) : nameOf(who.durable);
 }
 
-function isPlain(who: Durable): boolean {
-  return who.queue === undefined;
-}
-
-function longName(who: Durable): string {
-  return nameOf(`${who.client}-${who.durable}`);
+/** @internal The name of its consumer where another durable of the channel has the shorter one. */
+export function longName({ durable, client, queue }: Durable): string {
+  return nameOf(queue === undefined ? `${client}-${durable}` : `${durable}-${queue}`);
 }
 
 /** @internal Where a durable's consumer is, or will be. */
 export interface Place {
-  readonly channel: string;
-  readonly stream: string;
+  readonly route: Route;
   readonly cluster: string;
   readonly who: Durable;
 }
 
 /** @internal What a consumer's metadata say of the durable that it comes from. */
-export function metadataOf({ channel, cluster, who }: Place): Record<string, string> {
+export function metadataOf({ route, cluster, who }: Place): Record<string, string> {
   const { durable, client, queue } = who;
   return {
     "stan.cluster": cluster,
-    "stan.channel": channel,
+    "stan.channel": route.channel,
     "stan.durable": durable,
     ...(queue === undefined ? { "stan.client": client ?? "" } : { "stan.queue": queue }),
   };
@@ -106,8 +105,8 @@ export function metadataOf({ channel, cluster, who }: Place): Record<string, str
 /** @internal The consumer that was made for a durable: under its name, or under the longer one that it once had. */
 export async function findConsumer(target: Target, place: Place): Promise<ConsumerInfo | undefined> {
   const { who } = place;
-  for (const name of new Set([consumerName(who, []), ...(isPlain(who) ? [longName(who)] : [])])) {
-    const info = await target.consumer(place.stream, name);
+  for (const name of new Set([consumerName(who, []), longName(who)])) {
+    const info = await target.consumer(place.route.stream, name);
     if (info !== undefined && isOf(info, place)) return info;
   }
   return undefined;
@@ -117,22 +116,22 @@ function isOf({ config }: ConsumerInfo, place: Place): boolean {
   return Object.entries(metadataOf(place)).every(([key, value]) => config.metadata?.[key] === value);
 }
 
+/** @internal What says in a consumer's metadata that it is complete. */
+export const MOVED = "stan.moved";
+
 /** @internal Whether all that the durable had is in its consumer: `move` has come to its end. */
 export function isMoved(consumer: ConsumerInfo): boolean {
-  return consumer.config.metadata?.["stan.moved"] === "true";
+  return consumer.config.metadata?.[MOVED] === "true";
 }
 
-/** @internal The page's durables that have no consumer yet. */
-export async function unmovedOf(target: Target, page: MonitoredChannel, stream: string, settings: Settings): Promise<
-  Durable[]
-> {
-  const unmoved: Durable[] = [];
+/** @internal @throws BridgeError `NOT_LEVEL` if a durable of the page has no consumer yet */
+export async function checkMoved({ target, settings }: Ends, page: MonitoredChannel, route: Route): Promise<void> {
   for (const who of durablesOf(page)) {
-    const place = { channel: page.name, stream, cluster: settings.from.clusterId, who };
-    const consumer = await findConsumer(target, place);
-    if (consumer === undefined || !isMoved(consumer)) unmoved.push(who);
+    const consumer = await findConsumer(target, { route, cluster: settings.from.clusterId, who });
+    if (consumer !== undefined && isMoved(consumer)) continue;
+    const what = `${title(who)} is not moved, and its position would get lost`;
+    throw new BridgeError("NOT_LEVEL", page.name, what, "Move it, or unsubscribe it in the streaming server.");
   }
-  return unmoved;
 }
 
 /** @internal */

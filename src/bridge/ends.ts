@@ -1,4 +1,5 @@
 import { onAbort } from "../core-nats/async.ts";
+import { NatsError } from "../core-nats/errors.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { Link } from "../core-nats/link.ts";
 import { connect, StreamingError } from "../index.ts";
@@ -6,7 +7,7 @@ import type { Client, Status } from "../index.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import { BridgeError } from "./errors.ts";
 import type { Settings, Source, TargetServer } from "./options.ts";
-import { aborted, Target } from "./target.ts";
+import { aborted, ApiError, Target } from "./target.ts";
 
 /** In JetStream's answers, a message is in base64: a third more than the 64 MiB that a server takes at most. */
 const LARGEST_ANSWER = 96 * 1024 * 1024;
@@ -45,8 +46,15 @@ export class Ends {
       this.#clients.push(client);
       return client;
     } catch (error) {
-      throw error instanceof StreamingError ? sourceError(error, clientId) : error;
+      if (!(error instanceof StreamingError) || error.code !== "CLIENT_ID_IN_USE") throw bridgeError(error);
+      const remedy = "End the other bridge, or give this one another from.clientId for other channels.";
+      throw new BridgeError("BRIDGE_RUNS", undefined, `another client holds the client ID ${clientId}`, remedy, error);
     }
+  }
+
+  /** @throws BridgeError `ABORTED` */
+  check(): void {
+    if (this.ending.aborted) throw aborted(this.ending.reason);
   }
 
   async close(): Promise<void> {
@@ -69,32 +77,44 @@ export function linkTo({ servers, auth, tls, inboxPrefix = "_INBOX" }: Source | 
   return new Link({ servers, auth, tls, inboxPrefix, name, ...times, ...limits });
 }
 
-function sourceError(error: StreamingError, clientId: string): BridgeError {
-  switch (error.code) {
-    case "ABORTED":
-      return aborted(error.cause);
-    case "CLIENT_ID_IN_USE": {
-      const remedy = "End the other bridge, or give this one another from.clientId for other channels.";
-      return new BridgeError("BRIDGE_RUNS", undefined, `another client holds the client ID ${clientId}`, remedy, error);
-    }
-    case "NOT_PERMITTED": {
-      const remedy = "Let the bridge's user do there what any client of the streaming server may.";
-      return new BridgeError("NOT_PERMITTED", undefined, error.message, remedy, error);
-    }
-    default: {
-      const remedy = "Check the source's address, cluster ID, credentials and TLS.";
-      const what = `the source does not answer: ${error.message}`;
-      return new BridgeError("SOURCE_UNREACHABLE", undefined, what, remedy, error);
-    }
-  }
-}
-
-/** @internal Does something with both ends, and closes them, whatever comes of it. */
-export async function withEnds<T>(settings: Settings, use: (ends: Ends) => Promise<T>): Promise<T> {
+/**
+ * @internal Does something with both ends, and closes them, whatever comes of it. What it rejects with is a
+ * `BridgeError`, or a `TypeError` of a wrong option, about `channel` if there is one.
+ */
+export async function withEnds<T>(settings: Settings, use: (ends: Ends) => Promise<T>, channel?: string): Promise<T> {
   const ends = new Ends(settings);
   try {
     return await use(ends);
+  } catch (error) {
+    ends.check();
+    throw bridgeError(error, channel);
   } finally {
     await ends.close();
   }
+}
+
+/** @internal What users get in place of an error of one of the ends, with the channel that it is about. */
+export function bridgeError(error: unknown, channel?: string): BridgeError {
+  if (error instanceof BridgeError) {
+    if (error.channel !== undefined || channel === undefined) return error;
+    return new BridgeError(error.code, channel, error.message, error.remedy, error.cause);
+  }
+  if (error instanceof StreamingError) {
+    if (error.code === "ABORTED") return aborted(error.cause);
+    const denied = error.code === "NOT_PERMITTED";
+    const code = denied ? error.code : "SOURCE_UNREACHABLE";
+    const remedy = denied
+      ? "Let the bridge's user do there what any client of the streaming server may."
+      : "Check the source's address, cluster ID, credentials and TLS.";
+    return new BridgeError(code, channel, `the source does not do it: ${error.message}`, remedy, error);
+  }
+  const remedy = "See what the target's log says; the same call goes on where this one ended.";
+  if (error instanceof NatsError) {
+    const code = error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "TARGET_UNREACHABLE";
+    return new BridgeError(code, channel, error.reason, remedy, error);
+  }
+  if (error instanceof ApiError) {
+    return new BridgeError("REFUSED", channel, `the target refuses: ${error.message}`, remedy, error);
+  }
+  throw error;
 }

@@ -110,6 +110,7 @@ export interface ConsumerInfo {
   readonly num_ack_pending: number;
   readonly num_redelivered: number;
   readonly num_pending: number;
+  readonly num_waiting: number;
 }
 
 /** @internal A message as the stream has it. */

@@ -1,6 +1,8 @@
 import { onTestFinished } from "vitest";
 import { Connection } from "../../src/core-nats/connection.ts";
+import type { Delivery } from "../../src/core-nats/delivery.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
+import { nuid } from "../../src/core-nats/nuid.ts";
 import { Servers } from "../../src/core-nats/servers.ts";
 import type { Client, Message } from "../../src/index.ts";
 import { Received } from "./clients.ts";
@@ -22,6 +24,12 @@ export interface StreamMessage {
   readonly headers: Readonly<Record<string, string>>;
   /** In base64. */
   readonly data: string;
+}
+
+/** A message that a consumer handed out. */
+export interface Fetched {
+  readonly sequence: number;
+  readonly deliveries: number;
 }
 
 /** A connection to a JetStream, by which tests ask it, and do to streams what no bridge does. */
@@ -84,6 +92,30 @@ export class JetStream {
     const headers = lines.map((line) => /^([^:]*): (.*)$/.exec(line)!.slice(1));
     const { subject, seq: sequence, data = "" } = message;
     return { sequence, subject, headers: Object.fromEntries(headers) as Record<string, string>, data };
+  }
+
+  /** What a consumer hands out now. It stays unacknowledged, but for what `acks` says. */
+  async fetch(stream: string, consumer: string, batch = 5_000, acks = (_: Fetched): boolean => false): Promise<Fetched[]> {
+    const { connection } = this;
+    const inbox = `_INBOX.${nuid()}`;
+    const found: Fetched[] = [];
+    await new Promise<void>((resolve, reject) => {
+      const deliver = (delivery: Delivery): void => {
+        if (delivery.status !== 0) return resolve();
+        const reply = delivery.reply();
+        const tokens = reply.split(".");
+        const one = { sequence: Number(tokens[5]), deliveries: Number(tokens[4]) };
+        found.push(one);
+        if (acks(one)) connection.publish(reply, new TextEncoder().encode("+ACK"));
+        if (found.length === batch) resolve();
+      };
+      const sid = connection.subscribe(inbox, { deliver, denied: reject });
+      const ask = new TextEncoder().encode(JSON.stringify({ batch, no_wait: true }));
+      connection.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, ask, inbox);
+      onTestFinished(() => connection.unsubscribe(sid));
+    });
+    await connection.flush();
+    return found;
   }
 
   /** All messages of a stream that it has from a number on. */
