@@ -1,21 +1,18 @@
 import type { Connection } from "../core-nats/connection.ts";
-import { NatsError } from "../core-nats/errors.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import type { MonitoredChannel } from "../monitoring/monitor.ts";
 import { channelsOf } from "./channels.ts";
 import { consumerName, durablesOf, findConsumer, isMoved, title } from "./durable.ts";
 import type { MonitoredDurable } from "./durable.ts";
 import { pageOf } from "./durable-position.ts";
-import { linkTo, withEnds } from "./ends.ts";
+import { bridgeError, linkTo, withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
-import { BridgeError } from "./errors.ts";
 import type { BridgeErrorCode } from "./errors.ts";
 import { checkBridgeOptions, isName } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { deniedSubjects } from "./permissions.ts";
 import { phaseOf, routeOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
-import { aborted, ApiError } from "./target.ts";
 import type { AccountInfo } from "./target.ts";
 
 /** Something that stands in the way of the bridge, or that its operator should know before. */
@@ -91,7 +88,7 @@ const MANY_STREAMS = 500;
  * time, also while a copy runs.
  *
  * Resolves with the plan, whose {@link Plan.ok} is false if something stands in the way. Rejects with a `TypeError` if
- * an option is wrong, and with the {@link BridgeError} `ABORTED`.
+ * an option is wrong, and with the `BridgeError` `ABORTED`.
  *
  * @example
  * ```ts
@@ -267,12 +264,9 @@ class Planning {
     try {
       return await work();
     } catch (error) {
-      const { ending } = this.#ends;
-      if (ending.aborted) throw aborted(ending.reason);
-      const isOurs = error instanceof BridgeError;
-      if (!isOurs && !(error instanceof ApiError || error instanceof NatsError)) throw error;
-      if (isOurs) this.#stop(error.code, error.channel, withoutChannel(error), error.remedy);
-      else this.#stop("REFUSED", undefined, error.message, "See what the server's log says.");
+      this.#ends.check();
+      const { code, channel, message, remedy } = bridgeError(error);
+      this.#stop(code, channel, channel === undefined ? message : message.slice(`${channel}: `.length), remedy);
       return undefined;
     }
   }
@@ -286,10 +280,6 @@ class Planning {
   #warn(code: BridgeErrorCode, text: string, remedy: string): void {
     this.#warnings.push({ code, text, remedy });
   }
-}
-
-function withoutChannel({ channel, message }: BridgeError): string {
-  return channel === undefined ? message : message.slice(`${channel}: `.length);
 }
 
 /** What a nats-server of a version does wrong, or undefined. */

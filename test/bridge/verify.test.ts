@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { copy, verify } from "../../src/bridge/index.ts";
 import type { VerifyReport } from "../../src/bridge/index.ts";
 import { between } from "../support/bridge.ts";
@@ -177,6 +177,28 @@ describeWithServer(
       });
       await Promise.all([lost, ...cuts]);
       expect(report).toMatchObject({ ok: true, channels: [{ compared: 6_000, last: 6_000 }] });
+    }, 60_000);
+
+    test("waits for a source that is down", async () => {
+      const source = await RealServer.start({ store: "file" });
+      onTestFinished(() => source.stop("SIGKILL"));
+      const proxy = await proxyTo(source);
+      const client = await open(source);
+      const channel = fresh("c");
+      await Promise.all(range(1, 5_000).map((n) => client.publish(channel, `message ${n}`)));
+      await client.close();
+      const options = between(source, nats(), channel);
+      await copy(options);
+      const eaten = proxy.eat(({ payload }) => new TextDecoder().decode(payload).includes("message 2500"), "down");
+      let told = 0;
+      const from = { ...options.from, servers: proxy.url };
+      const verifying = verify({ ...options, from, onProgress: () => void told++ });
+      await eaten;
+      await source.kill();
+      const before = told;
+      await until("it has waited for some time", () => told > before + 1);
+      await source.restart();
+      expect(await verifying).toMatchObject({ ok: true, channels: [{ compared: 5_000 }] });
     }, 60_000);
 
     test("knows producers' own messages in a stream that is open to them", async () => {
