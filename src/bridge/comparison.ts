@@ -101,13 +101,13 @@ export class Comparison {
 
   /** Resolves when all is compared. Rejects with a `BridgeError`, or with the error of one side. */
   async run(onProgress: ((progress: Compared) => void) | undefined): Promise<void> {
-    const { target, ending } = this.#ends;
+    const { ending } = this.#ends;
     const { stream, subject, channel } = this.#route;
     const { phase, info } = await this.#copy();
     if (phase !== "mirror") this.#opened = openedOf(info.config);
     const to = info.state.last_seq;
     const from = Math.min(this.#from, this.#opened + 1);
-    this.#batches = readStream(target, { stream, subject, from, to }, ending);
+    this.#batches = readStream(this.#ends, { stream, subject, from, to });
     // Only now: all that the stream has the channel must have had.
     const page = await this.#page();
     const last = page?.last_seq ?? (await look(this.#client, channel, "lastReceived", ending))?.sequence ?? 0;

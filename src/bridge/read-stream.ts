@@ -1,10 +1,8 @@
 import { settled, sleep } from "../core-nats/async.ts";
 import { NatsError } from "../core-nats/errors.ts";
-import type { AbortSignalLike } from "../core-nats/lifetime.ts";
+import type { Ends } from "./ends.ts";
 import { pull } from "./pull.ts";
 import type { Pulled } from "./pull.ts";
-import { aborted } from "./target.ts";
-import type { Target } from "./target.ts";
 
 /** How many messages are read at once, and how many bytes. */
 const BATCH = 2_000;
@@ -19,16 +17,18 @@ export interface Range {
   readonly subject: string;
   readonly from: number;
   readonly to: number;
+  /** True: only the headers. Default false. */
+  readonly headersOnly?: boolean;
 }
 
 /** @internal Reads messages of a stream in order, in batches that are never empty, and goes on after outages. */
 export async function* readStream(
-  target: Target,
-  { stream, subject, from, to }: Range,
-  ending: AbortSignalLike,
+  ends: Ends,
+  { stream, subject, from, to, headersOnly = false }: Range,
 ): AsyncGenerator<readonly Pulled[], void> {
+  const { target, ending } = ends;
   const { inboxPrefix } = target;
-  const config = { filter_subject: subject, mem_storage: true, inactive_threshold: UNUSED } as const;
+  const what = { filter_subject: subject, headers_only: headersOnly, mem_storage: true, inactive_threshold: UNUSED };
   const start = { ack_policy: "none", deliver_policy: "by_start_sequence" } as const;
   let consumer: string | undefined;
   for (let next = from, last: number | undefined; ; ) {
@@ -36,17 +36,17 @@ export async function* readStream(
     try {
       last ??= Math.min(to, (await target.message(stream, { last_by_subj: subject }))?.sequence ?? 0);
       if (next > last) break;
-      consumer ??= (await target.createConsumer(stream, { ...config, ...start, opt_start_seq: next })).name;
+      consumer ??= (await target.createConsumer(stream, { ...what, ...start, opt_start_seq: next })).name;
       const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${consumer}`);
-      const what = { stream, consumer, request, inboxPrefix, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
-      const pulling = pull(await target.connection(), what, (message) => void batch.push(message));
+      const batchOf = { stream, consumer, request, inboxPrefix, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
+      const pulling = pull(await target.connection(), batchOf, (message) => void batch.push(message));
       if (await settled(pulling, ending)) await pulling;
       // A replica is late, or the consumer is gone; or the last message is, by its age.
       if (batch.length === 0) throw new NatsError("TIMEOUT", `${stream}: nothing comes`);
     } catch (error) {
       if (!(error instanceof NatsError)) throw error;
       await sleep(PAUSE, ending);
-      if (ending.aborted) throw aborted(ending.reason);
+      ends.check();
       consumer = last = undefined;
       continue;
     }
