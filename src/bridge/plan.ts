@@ -109,6 +109,8 @@ class Planning {
   readonly #ends: Ends;
   readonly #obstacles: PlanNote[] = [];
   readonly #warnings: PlanNote[] = [];
+  /** The largest payload there. */
+  #mostOfSource = 0;
 
   constructor(ends: Ends) {
     this.#ends = ends;
@@ -120,7 +122,7 @@ class Planning {
     const names = (await this.#try(() => channelsOf(this.#ends))) ?? [];
     const routes = names.map((channel) => routeOf(channel, settings));
     const connection = await this.#try(() => target.connection());
-    if (connection !== undefined) await this.#try(() => this.#checkServer(connection, routes));
+    if (connection !== undefined) this.#checkServer(connection, routes);
     const account = connection && (await this.#try(() => target.account(PATIENCE_FOR_JETSTREAM)));
     if (account !== undefined) await this.#try(() => this.#checkPermissions(connection!, routes));
     const channels: PlannedChannel[] = [];
@@ -137,9 +139,14 @@ class Planning {
   }
 
   async #source(): Promise<Plan["source"]> {
-    const { settings, monitor } = this.#ends;
+    const { settings, monitor, ending } = this.#ends;
     const { clusterId } = settings.from;
-    await this.#try(() => this.#ends.client(`bridge-plan-${nuid()}`));
+    const name = `bridge-plan-${nuid()}`;
+    const client = await this.#try(() => this.#ends.client(name));
+    // Only a connection tells what the client's NATS server says of itself.
+    const link = linkTo(settings.from, name);
+    if (client !== undefined) this.#mostOfSource = (await this.#try(() => link.connection(ending)))?.maxPayload ?? 0;
+    link.close();
     if (monitor === undefined) {
       const what = "without the monitoring page nothing tells what channels have, and who reads them";
       this.#warn("NO_MONITOR", what, "Give the streaming server's monitoring port as from.monitor.");
@@ -154,8 +161,8 @@ class Planning {
     return { clusterId, version: page?.version };
   }
 
-  async #checkServer({ info, maxPayload }: Connection, routes: readonly Route[]): Promise<void> {
-    const { settings, ending } = this.#ends;
+  #checkServer({ info, maxPayload }: Connection, routes: readonly Route[]): void {
+    const { settings } = this.#ends;
     const problem = problemOf(info.version);
     if (problem !== undefined) {
       const remedy = "Use nats-server 2.10.28 or later, or 2.11.2 or later.";
@@ -165,13 +172,9 @@ class Planning {
     if (info.cluster === undefined && Math.max(...replicas) > 1) {
       this.#stop("REFUSED", undefined, "a single server keeps no replicas", "Set replicas to 1, or use a cluster.");
     }
-    // Only a connection tells what the client's NATS server says of itself.
-    const link = linkTo(settings.from, settings.from.clientId);
-    const most = (await link.connection(ending)).maxPayload;
-    link.close();
-    const least = maxPayload - PAYLOAD_MARGIN;
-    if (most > least) {
-      const what = `the source takes messages up to ${most} bytes, the target with their headers up to about ${least}`;
+    const most = maxPayload - PAYLOAD_MARGIN;
+    if (this.#mostOfSource > most) {
+      const what = `the source takes ${this.#mostOfSource} bytes, the target with headers only about ${most}`;
       this.#warn("TOO_LARGE", what, "If there are such messages, raise max_payload in the target's configuration.");
     }
   }
