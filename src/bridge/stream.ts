@@ -50,7 +50,7 @@ export function nameOf(text: string): string {
   return text.replace(/[\s.*>/\\\p{Cc}\p{Z}\p{Cs}]/gu, "_");
 }
 
-/** @internal The stream that a copy begins with. It has no limits but `maxAge`: another one would push out messages unread. */
+/** @internal The stream that a copy begins with. It has no limits but `maxAge`: others would push out unread messages. */
 export function configOf(route: Route, settings: Settings): StreamConfig {
   const { channel, stream } = route;
   const { replicas = settings.replicas, maxAge = settings.maxAge } = settings.map[channel] ?? {};
@@ -73,8 +73,8 @@ export function configOf(route: Route, settings: Settings): StreamConfig {
 }
 
 /**
- * @internal The stream in another phase. In the phase `mirror` nobody but the bridge can write into it, since only its own
- * subjects lead there.
+ * @internal The stream in another phase. In the phase `mirror` nobody but the bridge can write into it, since only its
+ * own subjects lead there.
  */
 export function inPhase({ subject_transform: _, ...config }: StreamConfig, route: Route, phase: Phase): StreamConfig {
   const { subject, door, mergeDoor, hole } = route;
@@ -131,7 +131,7 @@ export async function copyIn(
 ): Promise<{ readonly phase: Phase; readonly info: StreamInfo }> {
   const { channel, stream } = route;
   const info = await target.stream(stream);
-  if (info === undefined) throw new BridgeError("NOT_LEVEL", channel, "it has no copy", "Start copy, and the same call.");
+  if (info === undefined) throw new BridgeError("NOT_LEVEL", channel, "it has no copy", "Start copy first.");
   const phase = phaseOf(info.config, route, settings);
   if (phases.includes(phase)) return { phase, info };
   const what = `its copy is in the phase ${phase}, and this needs ${phases.join(" or ")}`;

@@ -29,7 +29,7 @@ export interface VerifiedChannel extends Compared {
 
 /** What a comparison has found. It is plain data. */
 export interface VerifyReport {
-  /** False if there is a difference, or if a channel could not be compared. Messages that are not copied yet are none. */
+  /** False if a message differs, or if a channel could not be compared. Messages that are not copied yet do not. */
   readonly ok: boolean;
   readonly channels: readonly VerifiedChannel[];
 }
