@@ -151,7 +151,7 @@ export class ChannelCopy {
       // What was sent before is processed.
       await connection.flush();
       const info = await this.#stream();
-      await this.#synchronize(connection, info);
+      await this.#synchronize(info);
       if (this.#isLevel() || this.#phase === "done") return { kind: "level" };
       if (this.#gap || this.#emptyAt >= this.#next!) await this.#lookForNext();
       if (this.#holeEnd > 0) return await this.#fill(connection, info);
@@ -188,7 +188,7 @@ export class ChannelCopy {
   }
 
   /** Takes what the stream has off the messages under way, or begins anew behind it. */
-  async #synchronize(connection: Connection, info: StreamInfo): Promise<void> {
+  async #synchronize(info: StreamInfo): Promise<void> {
     const { target, settings, ending } = this.#ends;
     const { channel, stream } = this.#route;
     const figures = this.#figures;
@@ -202,7 +202,7 @@ export class ChannelCopy {
     }
     const { last, from, copied, newest } = phase === "mirror"
       ? await mirrorPosition(target, this.#route, info)
-      : await mergePosition(this.#ends, this.#client, connection, this.#route, info);
+      : await mergePosition(this.#ends, this.#client, this.#route, info);
     if (this.#highest < 0) {
       this.#highest = last;
       figures.from = from;

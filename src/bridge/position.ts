@@ -1,4 +1,3 @@
-import type { Connection } from "../core-nats/connection.ts";
 import { readHeader } from "../core-nats/headers.ts";
 import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import type { Client } from "../index.ts";
@@ -6,7 +5,7 @@ import { rfc3339, SEQUENCE, TIMESTAMP } from "./copied-message.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
-import { pull } from "./pull.ts";
+import { readStream } from "./read-stream.ts";
 import { WINDOW } from "./sender.ts";
 import { NANOSECONDS_PER_MILLISECOND, openedOf } from "./stream.ts";
 import type { Route } from "./stream.ts";
@@ -14,9 +13,6 @@ import type { StoredMessage, StreamInfo, Target } from "./target.ts";
 
 /** How many messages of a stream are looked at first. Ten times as many the next time. */
 const FIRST_DEPTH = 1_000;
-const PULL_EXPIRES = 2_000;
-/** How long the server keeps the consumer if this process dies, in nanoseconds. */
-const INACTIVE = 30_000_000_000;
 const NONE: ReadonlySet<number> = new Set();
 
 /** What of a copied message tells whether it is the channel's: its number and its time there. */
@@ -60,12 +56,13 @@ export async function mirrorPosition(target: Target, route: Route, { state }: St
  * A bridge has at most `WINDOW` messages under way: below the newest one minus that, none is missing.
  */
 export async function mergePosition(
-  { target, ending }: Ends,
+  ends: Ends,
   client: Client,
-  connection: Connection,
-  { channel, stream, hole }: Route,
+  route: Route,
   { config }: StreamInfo,
 ): Promise<Position> {
+  const { target, ending } = ends;
+  const { channel, stream, hole } = route;
   // What was sent before it, in the mirror and so without an id, is stored before it or never.
   await target.store(hole);
   await target.purge(stream, { filter: hole });
@@ -74,7 +71,7 @@ export async function mergePosition(
   const first = Math.max(first_seq, opened + 1);
   for (let depth = FIRST_DEPTH; ; depth *= 10) {
     const start = Math.max(first, last_seq - depth + 1);
-    const found = await copiesFrom(target, connection, stream, start, last_seq);
+    const found = await copiesFrom(ends, route, start, last_seq);
     const copied = new Set([...found.keys()].sort((a, b) => a - b));
     const [oldest = Infinity, newest = 0] = [[...copied][0], [...copied].at(-1)];
     const from = Math.max(newest - WINDOW, opened) + 1;
@@ -94,34 +91,18 @@ export async function mergePosition(
 
 /** The times of the copied messages that the stream has from a place on, by their numbers in the channel. */
 async function copiesFrom(
-  target: Target,
-  connection: Connection,
-  stream: string,
-  start: number,
-  end: number,
+  ends: Ends,
+  { stream, subject }: Route,
+  from: number,
+  to: number,
 ): Promise<Map<number, string | undefined>> {
   const found = new Map<number, string | undefined>();
-  if (start > end) return found;
-  const { name } = await target.createConsumer(stream, {
-    ack_policy: "none",
-    deliver_policy: "by_start_sequence",
-    opt_start_seq: start,
-    headers_only: true,
-    mem_storage: true,
-    inactive_threshold: INACTIVE,
-  });
-  const { inboxPrefix } = target;
-  const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${name}`);
-  const what = { stream, consumer: name, request, inboxPrefix, batch: FIRST_DEPTH, expires: PULL_EXPIRES };
-  for (let more = true; more; ) {
-    const count = await pull(connection, what, (message) => {
+  for await (const batch of readStream(ends, { stream, subject, from, to, headersOnly: true })) {
+    for (const message of batch) {
       const copied = copiedOf(message);
       if (copied !== undefined) found.set(copied.sequence, copied.time);
-      more = message.sequence < end && message.pending > 0;
-    });
-    if (count === 0) more = false;
+    }
   }
-  await target.deleteConsumer(stream, name);
   return found;
 }
 
