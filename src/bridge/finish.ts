@@ -39,8 +39,8 @@ export interface FinishReport {
  * after an end at any moment the same call goes on.
  *
  * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among
- * others `NOT_LEVEL` if a message is not copied, if one differs, if a durable is not moved, or if somebody still publishes to
- * the channel, and `NO_MONITOR`.
+ * others `NOT_LEVEL` if a message is not copied, if one differs, if a durable is not moved, or if somebody still
+ * publishes to the channel, and `NO_MONITOR`.
  */
 export async function finish(options: FinishOptions): Promise<FinishReport> {
   const settings = checkBridgeOptions("finish", options, ["channel"]);

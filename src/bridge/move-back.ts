@@ -3,7 +3,7 @@ import { title } from "./durable.ts";
 import type { Place } from "./durable.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
-import type { MoveReport } from "./move.ts";
+import type { MoveReport } from "./move-report.ts";
 import { durableOn, PACE, pageOf, pageOfDurable, Patience, subscribeNames } from "./durable-position.ts";
 import { pull } from "./pull.ts";
 import type { ConsumerInfo } from "./target.ts";

@@ -50,7 +50,7 @@ export function nameOf(text: string): string {
   return text.replace(/[\s.*>/\\\p{Cc}\p{Z}\p{Cs}]/gu, "_");
 }
 
-/** @internal The stream that a copy begins with. It has no limits but `maxAge`: others would push out unread messages. */
+/** @internal The stream that a copy begins with. It has no limit but `maxAge`: others would push out what is unread. */
 export function configOf(route: Route, settings: Settings): StreamConfig {
   const { channel, stream } = route;
   const { replicas = settings.replicas, maxAge = settings.maxAge } = settings.map[channel] ?? {};
