@@ -40,6 +40,7 @@ export interface Pull {
  */
 export async function pull(connection: Connection, what: Pull, take: (message: Pulled) => void): Promise<number> {
   const { batch, expires } = what;
+  if (connection.ended.aborted) throw connection.ended.reason;
   const inbox = `${what.inboxPrefix ?? "_INBOX"}.${nuid()}`;
   let count = 0;
   return new Promise<number>((resolve, reject) => {
