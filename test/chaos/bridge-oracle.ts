@@ -83,17 +83,21 @@ export class Target {
   /** The answer of a request, which is made again while nobody answers. */
   async ask<T>(subject: string, body?: object): Promise<T> {
     const payload = new TextEncoder().encode(body === undefined ? "" : JSON.stringify(body));
-    return await until(`${subject} is answered`, async () => {
-      try {
-        const connection = await this.connection();
-        const answer = await connection.request(subject, payload, 2_000, (bytes, start, end) => {
-          return JSON.parse(new TextDecoder().decode(bytes.subarray(start, end))) as T & { error?: { code: number } };
-        });
-        return answer.error?.code === 503 ? undefined : answer;
-      } catch {
-        return undefined;
-      }
-    }, 60_000);
+    return await until(
+      `${subject} is answered`,
+      async () => {
+        try {
+          const connection = await this.connection();
+          const answer = await connection.request(subject, payload, 2_000, (bytes, start, end) => {
+            return JSON.parse(new TextDecoder().decode(bytes.subarray(start, end))) as T & { error?: { code: number } };
+          });
+          return answer.error?.code === 503 ? undefined : answer;
+        } catch {
+          return undefined;
+        }
+      },
+      60_000,
+    );
   }
 
   /** Undefined while there is no such stream. */
@@ -116,7 +120,10 @@ export class Target {
     if (state === undefined || state.messages === 0) return found;
     const connection = await this.connection();
     const config = { ack_policy: "none", deliver_policy: "all", mem_storage: true, inactive_threshold: 60_000_000_000 };
-    const { name } = await this.ask<{ name: string }>(`$JS.API.CONSUMER.CREATE.${stream}`, { stream_name: stream, config });
+    const { name } = await this.ask<{ name: string }>(`$JS.API.CONSUMER.CREATE.${stream}`, {
+      stream_name: stream,
+      config,
+    });
     while (found.length < state.messages) {
       const before = found.length;
       await this.#fetch(connection, `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`, found);
@@ -164,10 +171,13 @@ function storedOf(delivery: Delivery): Stored {
   const number = header("Nats-Streaming-Sequence");
   const time = header("Nats-Streaming-Timestamp") ?? "";
   const [seconds, fraction] = time.replace("Z", "").split(".");
-  const original = number === undefined ? undefined : {
-    ...{ sequence: Number(number), reply: header("Nats-Streaming-Reply") ?? "", data },
-    time: BigInt(Date.parse(`${seconds}Z`)) * 1_000_000n + BigInt((fraction ?? "").padEnd(9, "0")),
-  };
+  const original =
+    number === undefined
+      ? undefined
+      : {
+          ...{ sequence: Number(number), reply: header("Nats-Streaming-Reply") ?? "", data },
+          time: BigInt(Date.parse(`${seconds}Z`)) * 1_000_000n + BigInt((fraction ?? "").padEnd(9, "0")),
+        };
   return { sequence: Number(tokens[5]), subject: delivery.subject(), original, data };
 }
 

@@ -61,10 +61,14 @@ export class BridgeProcess {
   /** Copies once more, up to the ends of the channels. Resolves with the report. */
   async finish(): Promise<CopyReport> {
     let last: Outcome = {};
-    return await until(`the last copy comes to its end: ${JSON.stringify(last)}`, async () => {
-      last = await this.#once(this.#options);
-      return last.report;
-    }, 120_000);
+    return await until(
+      `the last copy comes to its end: ${JSON.stringify(last)}`,
+      async () => {
+        last = await this.#once(this.#options);
+        return last.report;
+      },
+      120_000,
+    );
   }
 
   #once(options: CopyOptions): Promise<Outcome> {

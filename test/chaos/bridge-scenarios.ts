@@ -105,7 +105,9 @@ async function sourceOf(plan: Plan, undoing: Undoing): Promise<Source> {
     const kill = (): Promise<void> => server.restart("SIGKILL");
     return { urls: [server.url], monitor: `http://127.0.0.1:${server.monitorPort}`, kill };
   }
-  const group: StreamingGroup = undoing.add(await (plan.source === "raft" ? startCluster : startFtPair)({ args: limits }));
+  const group: StreamingGroup = undoing.add(
+    await (plan.source === "raft" ? startCluster : startFtPair)({ args: limits }),
+  );
   const kill = async (): Promise<void> => {
     const old = await group.leader();
     await old.down("SIGKILL");
@@ -127,9 +129,14 @@ async function run(plan: Plan, random: Random, seconds: number, path: string): P
     const config = "max_payload: 4194304";
     const one = three === undefined ? undoing.add(await NatsServer.start({ jetstream: true, config })) : undefined;
     const targetUrls = three?.urls ?? [one!.url];
-    const proxies = plan.links === undefined ? [] : await Promise.all(
-      [source.urls[0]!, one!.url].map(async (url) => undoing.add(await Proxy.start(Number(url.split(":").at(-1))))),
-    );
+    const proxies =
+      plan.links === undefined
+        ? []
+        : await Promise.all(
+            [source.urls[0]!, one!.url].map(async (url) =>
+              undoing.add(await Proxy.start(Number(url.split(":").at(-1)))),
+            ),
+          );
     const [from, to] = [proxies[0]?.url ?? source.urls, proxies[1]?.url ?? targetUrls];
     const producer = undoing.add(stopping(await connectTo(source.urls, `producer-${random.bits()}`)));
     const channels = Array.from({ length: plan.channels ?? 1 }, (_, i) => `orders.${i}`);
@@ -138,13 +145,18 @@ async function run(plan: Plan, random: Random, seconds: number, path: string): P
     for (const channel of channels) {
       const { backlog = 10, size } = plan;
       const items = (function* () {
-        for (let i = 0; i < backlog; i++) yield { data: size === undefined ? small : payload(), reply: i % 5 === 0 ? `r ${i}` : "" };
+        for (let i = 0; i < backlog; i++)
+          yield { data: size === undefined ? small : payload(), reply: i % 5 === 0 ? `r ${i}` : "" };
       })();
       await producer.client.publishMany(channel, items);
     }
 
     const options: CopyOptions = {
-      from: { clusterId: "test-cluster", servers: from, ...(plan.source === "raft" || plan.source === "pair" ? {} : { monitor: source.monitor }) },
+      from: {
+        clusterId: "test-cluster",
+        servers: from,
+        ...(plan.source === "raft" || plan.source === "pair" ? {} : { monitor: source.monitor }),
+      },
       ...{ to: { servers: to }, channels, replicas: three === undefined ? 1 : 3 },
     };
     const bridge = new BridgeProcess(path, options);
@@ -164,30 +176,37 @@ async function run(plan: Plan, random: Random, seconds: number, path: string): P
         const leader = await until("the stream has a leader", () => target.leader(streams[0]!), 60_000);
         await three!.named(leader).restart("SIGKILL");
       };
-      doers["step-down"] = () => target.ask<unknown>(`$JS.API.STREAM.LEADER.STEPDOWN.${streams[0]}`).then(() => undefined);
+      doers["step-down"] = () =>
+        target.ask<unknown>(`$JS.API.STREAM.LEADER.STEPDOWN.${streams[0]}`).then(() => undefined);
     }
     for (const [i, proxy] of proxies.entries()) {
       const which = i === 0 ? "source" : "target";
       if (plan.links === "cut") doers[`link to the ${which} cut`] = () => Promise.resolve(proxy.cut());
-      else doers[`link to the ${which} stalled`] = async () => {
-        proxy.stall();
-        await pause(random.int(50, 4_000));
-        proxy.go();
-      };
+      else
+        doers[`link to the ${which} stalled`] = async () => {
+          proxy.stall();
+          await pause(random.int(50, 4_000));
+          proxy.go();
+        };
     }
 
     const end = performance.now() + seconds * 1_000;
     const producing = { on: true };
     const producers = produce(producer.client, channels, plan, payload, producing);
     const direct = plan.merge === true ? new Direct(target, channels[0]!) : undefined;
-    for (let i = 0; i === 0 || performance.now() < end; i++) {
+    for (let i = 0; i < (direct === undefined ? 1 : 5) || performance.now() < end; i++) {
       const [what, act] = random.pick(Object.entries(doers));
       faults[what] = (faults[what] ?? 0) + 1;
       await act();
       await pause(random.int(20, 500));
       if (direct !== undefined && i === 2) {
         const { channels: _, ...access } = options;
-        await until("the channel is open", async () => (await openChannel({ ...access, from: { ...access.from, clientId: "opener" }, channel: channels[0]! })).ok, 60_000);
+        await until(
+          "the channel is open",
+          async () =>
+            (await openChannel({ ...access, from: { ...access.from, clientId: "opener" }, channel: channels[0]! })).ok,
+          60_000,
+        );
         direct.begin();
       }
     }
@@ -198,10 +217,14 @@ async function run(plan: Plan, random: Random, seconds: number, path: string): P
     const report = await bridge.finish();
     violations.push(...bridge.problems);
     if (!report.ok) violations.push(`the last copy: ${JSON.stringify(report.channels.map(({ error }) => error))}`);
-    const compared = await Promise.all(channels.map(async (channel, i): Promise<Comparison> => {
-      const [have, stored] = [await readChannel(source.urls, channel), await target.read(streams[i]!)];
-      return direct === undefined ? compareMirror(channel, have, stored) : compareMerged(channel, have, stored, direct);
-    }));
+    const compared = await Promise.all(
+      channels.map(async (channel, i): Promise<Comparison> => {
+        const [have, stored] = [await readChannel(source.urls, channel), await target.read(streams[i]!)];
+        return direct === undefined
+          ? compareMirror(channel, have, stored)
+          : compareMerged(channel, have, stored, direct);
+      }),
+    );
     violations.push(...compared.flatMap(({ differences }) => differences.slice(0, 20)));
     return { faults, messages: compared.reduce((sum, { messages }) => sum + messages, 0), violations };
   } finally {
@@ -267,9 +290,14 @@ class Direct {
       this.sent.add(id);
       try {
         const connection = await this.#target.connection();
-        const answer = await connection.request(this.#subject, new TextEncoder().encode(id), 2_000, (bytes, start, end) => {
-          return new TextDecoder().decode(bytes.subarray(start, end));
-        });
+        const answer = await connection.request(
+          this.#subject,
+          new TextEncoder().encode(id),
+          2_000,
+          (bytes, start, end) => {
+            return new TextDecoder().decode(bytes.subarray(start, end));
+          },
+        );
         if (answer.includes('"seq"') && !answer.includes('"error"')) this.acknowledged.add(id);
       } catch {
         // Nobody knows whether it is stored.
@@ -288,7 +316,10 @@ async function replaced(random: Random, seconds: number, path: string): Promise<
     const producer = await connectTo([server.url], "producer");
     const count = random.int(1_000, 5_000) * Math.ceil(seconds);
     const channel = "orders.0";
-    await producer.publishMany(channel, Array.from({ length: count }, () => random.bytes(20)));
+    await producer.publishMany(
+      channel,
+      Array.from({ length: count }, () => random.bytes(20)),
+    );
     const before = await readChannel(server.url, channel);
     const monitor = `http://127.0.0.1:${server.monitorPort}`;
     const from = { clusterId: "test-cluster", servers: server.url, monitor };
@@ -300,9 +331,16 @@ async function replaced(random: Random, seconds: number, path: string): Promise<
     await producer.close();
     await server.restart("SIGKILL");
     const again = await connectTo([server.url], "producer");
-    await again.publishMany(channel, Array.from({ length: random.int(1, 2 * count) }, () => random.bytes(20)));
+    await again.publishMany(
+      channel,
+      Array.from({ length: random.int(1, 2 * count) }, () => random.bytes(20)),
+    );
     await again.close();
-    await until("the copy has ended", () => bridge.problems.some((problem) => problem.startsWith("CHANNEL_REPLACED")), 60_000);
+    await until(
+      "the copy has ended",
+      () => bridge.problems.some((problem) => problem.startsWith("CHANNEL_REPLACED")),
+      60_000,
+    );
     await bridge.end();
     const others = bridge.problems.filter((problem) => !problem.startsWith("CHANNEL_REPLACED"));
     const { messages, differences } = compareMirror(channel, before, await target.read("orders_0"));

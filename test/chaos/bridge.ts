@@ -30,9 +30,13 @@ export async function bridgeChaos(chosen: readonly BridgeScenario[], seed: numbe
         rows.push({ name: scenario.name, result });
         const { messages, violations, faults } = result;
         if (violations.length > 0) failures++;
-        const what = Object.entries(faults).map(([fault, count]) => `${fault} ${count}`).join(", ");
+        const what = Object.entries(faults)
+          .map(([fault, count]) => `${fault} ${count}`)
+          .join(", ");
         const took = ((performance.now() - started) / 1_000).toFixed(0);
-        say(`${violations.length === 0 ? "ok  " : "FAIL"} ${scenario.name} (seed ${own}, ${took} s): ${messages} messages; ${what}`);
+        say(
+          `${violations.length === 0 ? "ok  " : "FAIL"} ${scenario.name} (seed ${own}, ${took} s): ${messages} messages; ${what}`,
+        );
         for (const violation of violations) say(`     ${violation}`);
       } catch (error) {
         failures++;
@@ -54,7 +58,10 @@ function faultsOf({ result }: Row): number {
 
 /** One line for each scenario, over all of its rounds, in Markdown. */
 function table(rows: readonly Row[]): string {
-  const lines = [["scenario", "runs", "faults", "messages compared", "differences"], ["---", "---", "---", "---", "---"]];
+  const lines = [
+    ["scenario", "runs", "faults", "messages compared", "differences"],
+    ["---", "---", "---", "---", "---"],
+  ];
   for (const name of new Set(rows.map((row) => row.name))) {
     const own = rows.filter((row) => row.name === name);
     const faults = new Map<string, number>();
