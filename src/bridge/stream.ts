@@ -1,4 +1,4 @@
-import { VERSION } from "../core-nats/connection.ts";
+import { VERSION } from "../core-nats/connect-fields.ts";
 import { BridgeError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { StreamConfig } from "./target.ts";
