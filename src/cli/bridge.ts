@@ -1,0 +1,4 @@
+import type { Command } from "./command.ts";
+
+/** @internal */
+export const bridge: readonly Command[] = [];
