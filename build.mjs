@@ -15,7 +15,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path/posix";
 
 const DIST = process.argv[2] ?? "dist";
-const ENTRIES = ["index.js", "testing/server.js", "node-nats-streaming/index.js", "cli/program.js"];
+const ENTRIES = [
+  "index.js", "testing/server.js", "node-nats-streaming/index.js", "bridge/index.js", "cli/program.js",
+];
 /** The one layer that is a program. It takes what it needs of the host at once. */
 const PROGRAM = "cli";
 

@@ -318,6 +318,7 @@ describe("the docstrings of what is public", () => {
     declare const batches: import("nats-streaming-client").Batches;
     declare const readDeadLetter: typeof import("nats-streaming-client").readDeadLetter;
     declare const server: import("nats-streaming-client/testing").StreamingServer;
+    declare const copy: typeof import("nats-streaming-client/bridge").copy;
     type Message = import("nats-streaming-client").Message;
     type Status = import("nats-streaming-client").Status;
     declare function save(order: string): Promise<void>;

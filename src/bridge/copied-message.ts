@@ -1,5 +1,3 @@
-import type { Message } from "../index.ts";
-
 /**
  * @internal
  * The headers that a copied message has. stan2js, the official tool, writes those of the number and the time, too.
@@ -28,5 +26,7 @@ export function parseRfc3339(text: string): bigint | undefined {
   return BigInt(milliseconds) * 1_000_000n + BigInt((parts[2] ?? "").padEnd(9, "0"));
 }
 
-/** @internal What of a message must be equal on both sides. */
-export type Original = Pick<Message, "sequence" | "timestamp" | "reply" | "data">;
+/** @internal The value of {@link REPLY} for a reply: without line breaks, which would end the header. */
+export function headerOf(reply: string): string {
+  return reply.replace(/[\r\n]/g, " ").trim();
+}

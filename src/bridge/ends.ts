@@ -1,14 +1,15 @@
 import { onAbort } from "../core-nats/async.ts";
+import { NatsError } from "../core-nats/errors.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { Link } from "../core-nats/link.ts";
 import { connect, StreamingError } from "../index.ts";
 import type { Client, Status } from "../index.ts";
+import { Monitor } from "../monitoring/monitor.ts";
 import { BridgeError } from "./errors.ts";
-import { Monitor } from "./monitor.ts";
-import type { Settings } from "./options.ts";
-import { aborted, Target } from "./target.ts";
+import type { Settings, Source, TargetServer } from "./options.ts";
+import { aborted, ApiError, Target } from "./target.ts";
 
-/** @internal Both ends of the bridge, for one call: the target, the source's monitoring page, and clients of the source. */
+/** @internal Both ends of the bridge, for one call: the target, and the source's clients and monitoring page. */
 export class Ends {
   readonly settings: Settings;
   readonly target: Target;
@@ -24,18 +25,9 @@ export class Ends {
   constructor(settings: Settings) {
     const { to, from, signal } = settings;
     this.settings = settings;
-    this.#link = new Link({
-      servers: to.servers,
-      auth: to.auth,
-      tls: to.tls,
-      name: from.clientId,
-      connectTimeout: 5_000,
-      pingInterval: 5_000,
-      pingMaxOut: 3,
-      inboxPrefix: to.inboxPrefix ?? "_INBOX",
-    });
-    this.target = new Target(this.#link, to.domain, this.ending);
-    this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal);
+    this.#link = linkTo(to, from.clientId);
+    this.target = new Target(this.#link, to, this.ending);
+    this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal, noMonitor);
     this.#unlisten = signal === undefined ? () => {} : onAbort(() => this.ending.abort(signal.reason), signal);
   }
 
@@ -51,8 +43,15 @@ export class Ends {
       this.#clients.push(client);
       return client;
     } catch (error) {
-      throw error instanceof StreamingError ? sourceError(error, clientId) : error;
+      if (!(error instanceof StreamingError) || error.code !== "CLIENT_ID_IN_USE") throw bridgeError(error);
+      const remedy = "End the other bridge, or give this one another from.clientId for other channels.";
+      throw new BridgeError("BRIDGE_RUNS", undefined, `another client holds the client ID ${clientId}`, remedy, error);
     }
+  }
+
+  /** @throws BridgeError `ABORTED` */
+  check(): void {
+    if (this.ending.aborted) throw aborted(this.ending.reason);
   }
 
   async close(): Promise<void> {
@@ -63,32 +62,55 @@ export class Ends {
   }
 }
 
-function sourceError(error: StreamingError, clientId: string): BridgeError {
-  switch (error.code) {
-    case "ABORTED":
-      return aborted(error.cause);
-    case "CLIENT_ID_IN_USE": {
-      const remedy = "End the other bridge, or give this one another from.clientId for other channels.";
-      return new BridgeError("BRIDGE_RUNS", undefined, `another client holds the client ID ${clientId}`, remedy, error);
-    }
-    case "NOT_PERMITTED": {
-      const remedy = "Let the bridge's user do there what any client of the streaming server may.";
-      return new BridgeError("NOT_PERMITTED", undefined, error.message, remedy, error);
-    }
-    default: {
-      const remedy = "Check the source's address, cluster ID, credentials and TLS.";
-      const what = `the source does not answer: ${error.message}`;
-      return new BridgeError("SOURCE_UNREACHABLE", undefined, what, remedy, error);
-    }
-  }
+function noMonitor(reason: string, cause: unknown): BridgeError {
+  const remedy = "Start the streaming server with -m 8222, and give that port's URL as from.monitor.";
+  return new BridgeError("NO_MONITOR", undefined, reason, remedy, cause);
 }
 
-/** @internal Does something with both ends, and closes them, whatever comes of it. */
-export async function withEnds<T>(settings: Settings, use: (ends: Ends) => Promise<T>): Promise<T> {
+/** @internal A link to the NATS servers of one end. It rejects if none of them is there at its first dial. */
+export function linkTo({ servers, auth, tls, inboxPrefix = "_INBOX" }: Source | TargetServer, name: string): Link {
+  const times = { connectTimeout: 5_000, pingInterval: 5_000, pingMaxOut: 3 };
+  return new Link({ servers, auth, tls, inboxPrefix, name, ...times, waitOnFirstConnect: false });
+}
+
+/**
+ * @internal Does something with both ends, and closes them, whatever comes of it. What it rejects with is a
+ * `BridgeError`, or a `TypeError` of a wrong option, about `channel` if there is one.
+ */
+export async function withEnds<T>(settings: Settings, use: (ends: Ends) => Promise<T>, channel?: string): Promise<T> {
   const ends = new Ends(settings);
   try {
     return await use(ends);
+  } catch (error) {
+    ends.check();
+    throw bridgeError(error, channel);
   } finally {
     await ends.close();
   }
+}
+
+/** @internal What users get in place of an error of one of the ends, with the channel that it is about. */
+export function bridgeError(error: unknown, channel?: string): BridgeError {
+  if (error instanceof BridgeError) {
+    if (error.channel !== undefined || channel === undefined) return error;
+    return new BridgeError(error.code, channel, error.message, error.remedy, error.cause);
+  }
+  if (error instanceof StreamingError) {
+    if (error.code === "ABORTED") return aborted(error.cause);
+    const denied = error.code === "NOT_PERMITTED";
+    const code = denied ? error.code : "SOURCE_UNREACHABLE";
+    const remedy = denied
+      ? "Let the bridge's user do there what any client of the streaming server may."
+      : "Check the source's address, cluster ID, credentials and TLS.";
+    return new BridgeError(code, channel, `the source does not do it: ${error.message}`, remedy, error);
+  }
+  const remedy = "See what the target's log says; the same call goes on where this one ended.";
+  if (error instanceof NatsError) {
+    const code = error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "TARGET_UNREACHABLE";
+    return new BridgeError(code, channel, error.reason, remedy, error);
+  }
+  if (error instanceof ApiError) {
+    return new BridgeError("REFUSED", channel, `the target refuses: ${error.message}`, remedy, error);
+  }
+  throw error;
 }

@@ -25,24 +25,9 @@
  * After each of them all that was copied is there, and the same call goes on from it.
  */
 export type BridgeErrorCode =
-  | "SOURCE_UNREACHABLE"
-  | "TARGET_UNREACHABLE"
-  | "NO_JETSTREAM"
-  | "VERSION"
-  | "NOT_PERMITTED"
-  | "NO_MONITOR"
-  | "UNKNOWN_CHANNEL"
-  | "UNKNOWN_DURABLE"
-  | "NAME_TAKEN"
-  | "WRONG_PHASE"
-  | "BRIDGE_RUNS"
-  | "CHANNEL_REPLACED"
-  | "FOREIGN_MESSAGE"
-  | "TOO_LARGE"
-  | "CONSUMER_CONNECTED"
-  | "NOT_LEVEL"
-  | "REFUSED"
-  | "ABORTED";
+  | "SOURCE_UNREACHABLE" | "TARGET_UNREACHABLE" | "NO_JETSTREAM" | "VERSION" | "NOT_PERMITTED" | "NO_MONITOR"
+  | "UNKNOWN_CHANNEL" | "UNKNOWN_DURABLE" | "NAME_TAKEN" | "WRONG_PHASE" | "BRIDGE_RUNS" | "CHANNEL_REPLACED"
+  | "FOREIGN_MESSAGE" | "TOO_LARGE" | "CONSUMER_CONNECTED" | "NOT_LEVEL" | "REFUSED" | "ABORTED";
 
 /** What the functions of the bridge reject with, unless an argument is wrong: that is a `TypeError`. */
 export class BridgeError extends Error {

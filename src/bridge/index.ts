@@ -1,4 +1,11 @@
+export { copy } from "./copy.ts";
+export type { CopyOptions } from "./copy.ts";
+export type { ChannelProgress, CopyProgress, CopyReport } from "./copy-report.ts";
 export { BridgeError } from "./errors.ts";
 export type { BridgeErrorCode } from "./errors.ts";
 export type { BridgeOptions, ChannelMapping, Source, TargetServer } from "./options.ts";
 export type { Phase } from "./stream.ts";
+export { move } from "./move.ts";
+export type { MoveOptions, MoveReport } from "./move.ts";
+export { open } from "./open.ts";
+export type { OpenOptions, OpenReport } from "./open.ts";

@@ -10,9 +10,7 @@ import { checkSignal } from "../streaming/signal.ts";
 export interface Source {
   /** The ID of the streaming cluster. */
   clusterId: string;
-  /**
-   * The bridge's client ID there: no two bridges with the same one run at a time. Default "bridge-" and the cluster ID.
-   */
+  /** The bridge's client ID: no two bridges with the same one run at a time. Default "bridge-" and the cluster ID. */
   clientId?: string | undefined;
   /** As in `connect`. Default "nats://127.0.0.1:4222". */
   servers?: string | readonly string[] | undefined;
@@ -53,7 +51,7 @@ export interface ChannelMapping {
   subject?: string | undefined;
   /** Copies of the stream in a cluster, 1 to 5. Default: {@link BridgeOptions.replicas}. */
   replicas?: number | undefined;
-  /** How long the stream keeps a message, in milliseconds, counted from the copy. Default: {@link BridgeOptions.maxAge}. */
+  /** How long the stream keeps a message after the copy, in milliseconds. Default: {@link BridgeOptions.maxAge}. */
   maxAge?: number | undefined;
   /** The most messages that the stream keeps, from `finish` on. Default no limit. */
   maxMessages?: number | undefined;
@@ -65,10 +63,7 @@ export interface ChannelMapping {
 export interface BridgeOptions {
   from: Source;
   to: TargetServer;
-  /**
-   * The channels: names, and patterns like "orders.*" and "orders.>". Patterns need {@link Source.monitor}. Default: all
-   * channels.
-   */
+  /** Names, and patterns like "orders.*" and "orders.>", which need {@link Source.monitor}. Default: all channels. */
   channels?: string | readonly string[] | undefined;
   /** Where channels go that the defaults do not fit, by their names. Default none. */
   map?: Readonly<Record<string, ChannelMapping>> | undefined;
@@ -96,30 +91,28 @@ export interface Settings {
 }
 
 const BRIDGE_OPTIONS = ["from", "to", "channels", "map", "replicas", "maxAge", "storage", "signal"] as const;
-const SOURCE_OPTIONS = [
-  "clusterId", "clientId", "servers", "auth", "tls", "inboxPrefix", "discoverPrefix", "monitor",
-] as const;
 const TARGET_OPTIONS = ["servers", "auth", "tls", "inboxPrefix", "domain"] as const;
+const SOURCE_OPTIONS = ["clusterId", "clientId", "discoverPrefix", "monitor", ...TARGET_OPTIONS.slice(0, 4)];
 const MAPPING_OPTIONS = ["stream", "subject", "replicas", "maxAge", "maxMessages", "maxBytes"] as const;
 
 /** JetStream counts durations in nanoseconds, in 64 bits: 292 years. */
 const LONGEST_AGE = 9e15;
 
 /**
- * @internal Checks what all functions take. `names` are the options that `call` has beside them, which it checks itself.
+ * @internal Checks what all functions take. `more` are the options that `call` has beside them, which it checks itself.
  * What `connect` takes is checked by `connect`, before anything is sent.
  * @throws TypeError that names the option, the rule and the value, but never the value of a credential
  */
-export function checkBridgeOptions(call: string, options: BridgeOptions, names: readonly string[] = []): Settings {
-  checkNames(call, [...BRIDGE_OPTIONS, ...names], options, `${call}({ from: { clusterId, servers }, to: { servers } })`);
+export function checkBridgeOptions(call: string, options: BridgeOptions, more: readonly string[] = []): Settings {
+  checkNames(call, [...BRIDGE_OPTIONS, ...more], options, `${call}({ from: { clusterId, servers }, to: { servers } })`);
   const { from, to, channels, map = {}, storage = "file", signal } = options;
   checkNames(`${call}: from`, SOURCE_OPTIONS, from, "from: { clusterId, servers }");
   checkNames(`${call}: to`, TARGET_OPTIONS, to, "to: { servers }");
   checkNames(`${call}: map`, Object.keys(map), map, 'map: { "orders.eu": { stream: "ORDERS_EU" } }');
   name("from.clusterId", from.clusterId);
   const { monitor, clientId = `bridge-${from.clusterId.replace(/[^\w-]/g, "_")}` } = from;
-  if (monitor !== undefined && !/^https?:\/\/[^\s/]+(\/.*)?$/.test(String(monitor))) {
-    secret("from.monitor", "must be a URL with http:// or https://", monitor);
+  if (monitor !== undefined && !/^https?:\/\/[^\s/@]+(\/.*)?$/.test(String(monitor))) {
+    secret("from.monitor", "must be a URL with http:// or https://, without credentials", monitor);
   }
   if (to.domain !== undefined && !isName(to.domain)) bad("to.domain", NAME_RULE, to.domain);
   if (to.auth !== undefined && typeof to.auth !== "function") checkCredentials(to.auth);
@@ -149,9 +142,10 @@ export function checkBridgeOptions(call: string, options: BridgeOptions, names: 
 /** What a stream's, a consumer's or a domain's name may be. */
 const NAME_RULE = "must be 1 to 255 characters without blanks, control characters and . * > / \\";
 
-/** @internal Whether JetStream takes it as the name of a stream or a consumer. A request with a wrong one gets no answer. */
+/** @internal Whether JetStream takes it as the name of a stream or a consumer: to a wrong one it gives no answer. */
 export function isName(value: unknown): value is string {
-  return typeof value === "string" && /^[^\s.*>/\\\p{Cc}\p{Z}\p{Cs}]+$/u.test(value) && encoder.encode(value).length < 256;
+  const fits = typeof value === "string" && /^[^\s.*>/\\\p{Cc}\p{Z}\p{Cs}]+$/u.test(value);
+  return fits && encoder.encode(value).length < 256;
 }
 
 function checkMapping(call: string, channel: string, mapping: ChannelMapping): void {

@@ -24,6 +24,8 @@ export interface Pull {
   /** The subject of the request: `Target.subject`. */
   readonly request: string;
   readonly batch: number;
+  /** Default "_INBOX". */
+  readonly inboxPrefix?: string | undefined;
   /** 0: only what is there now. */
   readonly expires: number;
 }
@@ -36,7 +38,7 @@ export interface Pull {
  */
 export async function pull(connection: Connection, what: Pull, take: (message: Pulled) => void): Promise<number> {
   const { batch, expires } = what;
-  const inbox = `_INBOX.${nuid()}`;
+  const inbox = `${what.inboxPrefix ?? "_INBOX"}.${nuid()}`;
   let count = 0;
   return new Promise<number>((resolve, reject) => {
     let timer: Timer | undefined;

@@ -1,11 +1,15 @@
 import { VERSION } from "../core-nats/connect-fields.ts";
 import { BridgeError } from "./errors.ts";
+import type { Ends } from "./ends.ts";
 import type { Settings } from "./options.ts";
-import type { StreamConfig } from "./target.ts";
+import type { StreamConfig, StreamInfo } from "./target.ts";
 
 const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** How long JetStream remembers the ids of messages, in milliseconds: ten minutes. Merging needs it. */
 const DUPLICATE_WINDOW = 10 * 60 * 1_000;
+
+/** @internal The key of the metadata that says at which number the mirror ended, and the merge phase began. */
+export const OPENED = "stan.opened";
 
 /**
  * Where a channel is on its way.
@@ -24,6 +28,11 @@ export interface Route {
   readonly subject: string;
   /** The subject that the bridge publishes to. The stream turns it into `subject`: nobody writes by mistake. */
   readonly door: string;
+  /**
+   * In the merge phase it publishes to this one: what a bridge that does not know of the new phase still has under way
+   * to the other door is not stored.
+   */
+  readonly mergeDoor: string;
   /** The subject of what stands for messages that the channel does not have. */
   readonly hole: string;
 }
@@ -31,7 +40,8 @@ export interface Route {
 /** @internal The route of a channel. */
 export function routeOf(channel: string, settings: Settings): Route {
   const { stream = nameOf(channel), subject = channel } = settings.map[channel] ?? {};
-  return { channel, stream, subject, door: `_stan.in.${stream}`, hole: `_stan.hole.${stream}` };
+  const [door, mergeDoor, hole] = ["in", "merge", "hole"].map((name) => `_stan.${name}.${stream}`);
+  return { channel, stream, subject, door, mergeDoor, hole };
 }
 
 /** @internal A name that JetStream takes, with _ for each character that it does not. */
@@ -39,41 +49,55 @@ export function nameOf(text: string): string {
   return text.replace(/[\s.*>/\\\p{Cc}\p{Z}\p{Cs}]/gu, "_");
 }
 
-/**
- * @internal
- * The stream of a channel in its phase. While the phase is `mirror`, nobody but the bridge can write into it, since
- * only its own subjects lead there; and it has no limits but `maxAge`: another one would push out messages that are
- * not read yet.
- */
-export function configOf(route: Route, phase: Phase, settings: Settings): StreamConfig {
-  const { channel, stream, subject, door, hole } = route;
-  const { replicas, maxAge, maxMessages, maxBytes } = settings.map[channel] ?? {};
-  const limits = phase === "done" ? { max_msgs: maxMessages ?? -1, max_bytes: maxBytes ?? -1 } : {};
-  const subjects = { mirror: [door, hole], merge: [door, hole, subject], done: [subject] };
-  return {
+/** @internal The stream that a copy begins with. It has no limits but `maxAge`: another one would push out messages unread. */
+export function configOf(route: Route, settings: Settings): StreamConfig {
+  const { channel, stream } = route;
+  const { replicas = settings.replicas, maxAge = settings.maxAge } = settings.map[channel] ?? {};
+  const config: StreamConfig = {
     name: stream,
-    subjects: subjects[phase],
+    subjects: [],
     storage: settings.storage,
     retention: "limits",
     discard: "old",
-    num_replicas: replicas ?? settings.replicas,
-    max_age: (maxAge ?? settings.maxAge) * NANOSECONDS_PER_MILLISECOND,
-    duplicate_window: windowOf(maxAge ?? settings.maxAge),
+    num_replicas: replicas,
+    ...agesOf(maxAge),
     allow_direct: true,
     metadata: {
       "stan.cluster": settings.from.clusterId,
       "stan.channel": channel,
-      "stan.phase": phase,
       "stan.tool": `nats-streaming-client ${VERSION}`,
     },
-    ...limits,
-    ...(phase === "done" ? {} : { subject_transform: { src: door, dest: subject } }),
   };
+  return inPhase(config, route, "mirror");
 }
 
-/** JetStream refuses a window that is longer than the age. */
-function windowOf(maxAge: number): number {
-  return Math.min(DUPLICATE_WINDOW, maxAge === 0 ? DUPLICATE_WINDOW : maxAge) * NANOSECONDS_PER_MILLISECOND;
+/**
+ * @internal The stream in another phase. In the phase `mirror` nobody but the bridge can write into it, since only its own
+ * subjects lead there.
+ */
+export function inPhase({ subject_transform: _, ...config }: StreamConfig, route: Route, phase: Phase): StreamConfig {
+  const { subject, door, mergeDoor, hole } = route;
+  const subjects = { mirror: [door, hole], merge: [mergeDoor, hole, subject], done: [subject] }[phase];
+  const transform = { subject_transform: { src: phase === "mirror" ? door : mergeDoor, dest: subject } };
+  const metadata = { ...config.metadata, "stan.phase": phase };
+  return { ...config, subjects, metadata, ...(phase === "done" ? {} : transform) };
+}
+
+/** @internal The limits that the stream has from the end of the copy on. */
+export function withLimits(config: StreamConfig, { channel }: Route, settings: Settings): StreamConfig {
+  const { maxAge = settings.maxAge, maxMessages = -1, maxBytes = -1 } = settings.map[channel] ?? {};
+  return { ...config, max_msgs: maxMessages, max_bytes: maxBytes, ...(maxAge === 0 ? {} : agesOf(maxAge)) };
+}
+
+/** @internal The last number of the mirror, which `open` leaves in the stream's metadata. */
+export function openedOf({ metadata }: StreamConfig): number {
+  return Number(metadata?.[OPENED] ?? 0);
+}
+
+function agesOf(maxAge: number): Pick<StreamConfig, "max_age" | "duplicate_window"> {
+  // JetStream refuses a window that is longer than the age.
+  const window = maxAge === 0 ? DUPLICATE_WINDOW : Math.min(DUPLICATE_WINDOW, maxAge);
+  return { max_age: maxAge * NANOSECONDS_PER_MILLISECOND, duplicate_window: window * NANOSECONDS_PER_MILLISECOND };
 }
 
 /**
@@ -93,4 +117,22 @@ export function phaseOf(config: StreamConfig, route: Route, settings: Settings):
     `the target has a stream ${route.stream} that ${whose}`,
     `Give the channel another stream by map: { "${route.channel}": { stream: "…" } }.`,
   );
+}
+
+/**
+ * @internal The stream of a channel that is in one of these phases.
+ * @throws BridgeError `NOT_LEVEL` without a copy, or `WRONG_PHASE`
+ */
+export async function copyIn(
+  { target, settings }: Ends,
+  route: Route,
+  phases: readonly Phase[],
+): Promise<{ readonly phase: Phase; readonly info: StreamInfo }> {
+  const { channel, stream } = route;
+  const info = await target.stream(stream);
+  if (info === undefined) throw new BridgeError("NOT_LEVEL", channel, "it has no copy", "Start copy, and the same call.");
+  const phase = phaseOf(info.config, route, settings);
+  if (phases.includes(phase)) return { phase, info };
+  const what = `its copy is in the phase ${phase}, and this needs ${phases.join(" or ")}`;
+  throw new BridgeError("WRONG_PHASE", channel, what, "docs/leaving.md has the order of the steps.");
 }

@@ -1,4 +1,4 @@
-import { RETRY_DELAY, sleep } from "../core-nats/async.ts";
+import { noop, RETRY_DELAY, sleep } from "../core-nats/async.ts";
 import { now } from "../core-nats/clock.ts";
 import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
@@ -6,6 +6,7 @@ import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import type { Link } from "../core-nats/link.ts";
 import { decodeText, encoder } from "../core-nats/text.ts";
 import { BridgeError } from "./errors.ts";
+import type { TargetServer } from "./options.ts";
 
 /** How long one request may take, in milliseconds. */
 const REQUEST_TIMEOUT = 5_000;
@@ -98,6 +99,7 @@ export interface ConsumerInfo {
   readonly num_ack_pending: number;
   readonly num_redelivered: number;
   readonly num_pending: number;
+  readonly num_waiting: number;
 }
 
 /** @internal A message as the stream has it. */
@@ -130,12 +132,16 @@ export interface AccountInfo {
  */
 export class Target {
   readonly link: Link;
+  readonly inboxPrefix: string;
+  /** Is called with each connection that `connection` gives. */
+  opened: (connection: Connection) => void = noop;
   readonly #prefix: string;
   readonly #signal: AbortSignalLike;
 
   /** The signal ends each wait. */
-  constructor(link: Link, domain: string | undefined, signal: AbortSignalLike) {
+  constructor(link: Link, { domain, inboxPrefix = "_INBOX" }: TargetServer, signal: AbortSignalLike) {
     this.link = link;
+    this.inboxPrefix = inboxPrefix;
     this.#prefix = domain === undefined ? "$JS.API." : `$JS.${domain}.API.`;
     this.#signal = signal;
   }
@@ -143,14 +149,16 @@ export class Target {
   /** The open connection, dialled if need be. */
   async connection(): Promise<Connection> {
     try {
-      return await this.link.connection(this.#signal);
+      const connection = await this.link.connection(this.#signal);
+      this.opened(connection);
+      return connection;
     } catch (error) {
       throw this.#unreachable(error);
     }
   }
 
-  account(): Promise<AccountInfo> {
-    return this.ask("INFO");
+  account(patience?: number): Promise<AccountInfo> {
+    return this.ask("INFO", undefined, patience);
   }
 
   /** Undefined if there is no such stream. */
@@ -215,20 +223,30 @@ export class Target {
     await this.#unless(API_ERRORS.consumerNotFound, this.ask(`CONSUMER.DELETE.${stream}.${name}`));
   }
 
+  /** Stores an empty message in the stream that captures the subject. */
+  async store(subject: string): Promise<void> {
+    await this.#request(subject, undefined, PATIENCE);
+  }
+
   /** The subject of an API request. */
   subject(name: string): string {
     return this.#prefix + name;
   }
 
   /** Asks until somebody answers, for `patience` milliseconds. */
-  async ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
+  ask<T>(name: string, body?: object, patience = PATIENCE): Promise<T> {
+    return this.#request(this.subject(name), body, patience);
+  }
+
+  async #request<T>(subject: string, body: object | undefined, patience: number): Promise<T> {
     const payload = encoder.encode(body === undefined ? "" : JSON.stringify(body));
     const deadline = now() + patience;
     for (let delay = RETRY_DELAY; ; delay = Math.min(2 * delay, 2_000)) {
       const connection = await this.connection();
       try {
-        const answer = await connection.request(this.subject(name), payload, REQUEST_TIMEOUT, readAnswer<T>);
+        const answer = await connection.request(subject, payload, REQUEST_TIMEOUT, readAnswer<T>);
         if (answer.error === undefined) return answer;
+        if (answer.error.err_code === API_ERRORS.notEnabled) throw noJetStream(answer.error.description);
         throw new ApiError(answer.error.err_code, answer.error.description);
       } catch (error) {
         if (!(error instanceof NatsError)) throw error;
@@ -256,13 +274,17 @@ export class Target {
   #unreachable(error: unknown): BridgeError {
     if (this.#signal.aborted) return aborted(this.#signal.reason);
     if (error instanceof NatsError && error.code === "NO_RESPONDERS") {
-      const remedy = "Start the target with -js, and let the bridge's account use JetStream.";
-      return new BridgeError("NO_JETSTREAM", undefined, `no JetStream answers: ${error.reason}`, remedy, error);
+      return noJetStream(error.reason, error);
     }
     const reason = error instanceof NatsError ? error.reason : String(error);
     const remedy = "Check the target's address, credentials and TLS; the same command goes on where this one ended.";
     return new BridgeError("TARGET_UNREACHABLE", undefined, `the target does not answer: ${reason}`, remedy, error);
   }
+}
+
+function noJetStream(reason: string, cause?: unknown): BridgeError {
+  const remedy = "Start the target with -js, and let the bridge's account use JetStream.";
+  return new BridgeError("NO_JETSTREAM", undefined, `no JetStream answers: ${reason}`, remedy, cause);
 }
 
 /** @internal The error of a call whose caller has aborted its signal. */

@@ -1,4 +1,4 @@
-import { CR, decodeText, encoder, LF, SPACE, TAB, ZERO } from "./text.ts";
+import { decodeText, encoder, LF, SPACE, ZERO } from "./text.ts";
 
 const FIRST_WORD = "NATS/1.0";
 const COLON = 0x3a;
@@ -32,8 +32,8 @@ export function readStatus(bytes: Uint8Array, start: number, end: number): numbe
 }
 
 /**
- * Returns the value of the first header with this name, without the blanks around it, or undefined if the block has
- * none or is malformed. Upper and lower case differ in names, as they do in nats.go and nats-server. Never throws.
+ * Returns the value of the first header with this name, without the blanks around it (as `trim` does), or undefined
+ * if the block has none or is malformed. Upper and lower case differ in names, as in nats.go. Never throws.
  */
 export function readHeader(bytes: Uint8Array, start: number, end: number, name: string): string | undefined {
   if (!isText(bytes, start, FIRST_WORD)) return undefined;
@@ -44,11 +44,7 @@ export function readHeader(bytes: Uint8Array, start: number, end: number, name: 
     const colon = at + name.length;
     // The first line has no header.
     if (at > start && bytes[colon] === COLON && isText(bytes, at, name)) {
-      let from = colon + 1;
-      let to = bytes[newline - 1] === CR ? newline - 1 : newline;
-      while (from < to && isBlankOrTab(bytes[from])) from++;
-      while (from < to && isBlankOrTab(bytes[to - 1])) to--;
-      return decodeText(bytes, from, to);
+      return decodeText(bytes, colon + 1, newline).trim();
     }
     at = newline + 1;
   }
@@ -74,8 +70,4 @@ function isText(bytes: Uint8Array, start: number, ascii: string): boolean {
     if (bytes[start + i] !== ascii.charCodeAt(i)) return false;
   }
   return true;
-}
-
-function isBlankOrTab(byte: number): boolean {
-  return byte === SPACE || byte === TAB;
 }

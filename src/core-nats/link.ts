@@ -23,13 +23,15 @@ export interface LinkOptions
   readonly auth: Credentials | (() => Credentials | Promise<Credentials>) | undefined;
   /** If given, even empty, every server must speak TLS. A function is called at every dial. */
   readonly tls: TlsOptions | (() => TlsOptions | Promise<TlsOptions>) | undefined;
+  /** False: `connection` rejects if no server of the first round can be reached. Default true: it goes on dialling. */
+  readonly waitOnFirstConnect?: boolean | undefined;
   /** Gets the failure of each server for each round of dials that failed. Must not throw. */
   readonly failed?: ((errors: readonly NatsError[]) => void) | undefined;
   /** Gets each error after which the connection goes on. Must not throw. */
   readonly problem?: ((error: NatsError) => void) | undefined;
 }
 
-/** Dials wait again, and longer and longer, unless the last connection was opened this long ago, in milliseconds. */
+/** When the last connection was opened this long ago, the next dial does not wait. In milliseconds. */
 const STABLE_TIME = 1_000;
 
 /** A way to a cluster: one connection at a time, and another one when it has ended and somebody asks for it. */
@@ -40,7 +42,7 @@ export class Link {
   readonly #closing = new Lifetime();
   /** The latest connection, which may have ended. */
   #latest: Connection | undefined;
-  #openedAt = 0;
+  #openedAt = Infinity;
   #dialling: Promise<Connection> | undefined;
   /** Counts the dials in a row, so that a server that drops its clients at once is dialled with pauses. */
   #attempt = 0;
@@ -70,7 +72,7 @@ export class Link {
    * Rejects with the signal's reason if that aborts, while the dials go on for the others. Rejects with the
    * `NatsError` `CLOSED` once the link is closed. If there never was a connection, and each server of a round has
    * failed with `AUTHORIZATION` or `TLS`, it rejects with the first of these errors: no time makes a wrong password
-   * right. The next call dials again.
+   * right. Without `waitOnFirstConnect` so it does whatever they failed with. The next call dials again.
    */
   async connection(signal?: AbortSignalLike): Promise<Connection> {
     if (signal?.aborted) throw signal.reason;
@@ -115,7 +117,8 @@ export class Link {
     if (closing.aborted) throw closing.reason;
     if (dialled instanceof Connection) return dialled;
     this.#options.failed?.(dialled);
-    if (this.#latest === undefined && dialled.every(isRefusal)) throw dialled[0];
+    const wait = this.#options.waitOnFirstConnect !== false && !dialled.every(isRefusal);
+    if (this.#latest === undefined && !wait) throw dialled[0];
     return undefined;
   }
 }

@@ -2,8 +2,9 @@ import { ByteCollector } from "./byte-collector.ts";
 import { Delivery } from "./delivery.ts";
 import { NatsError } from "./errors.ts";
 import { readStatus } from "./headers.ts";
-import { CR, decodeText, LF, NO_BYTES, SPACE, TAB, ZERO } from "./text.ts";
+import { CR, decodeText, LF, NO_BYTES, SPACE, ZERO } from "./text.ts";
 
+const TAB = 0x09;
 const QUOTE = 0x27;
 const MINUS = 0x2d;
 const UPPER_M = 0x4d;

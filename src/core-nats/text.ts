@@ -2,8 +2,6 @@
 export const LF = 0x0a;
 /** The byte before LF. */
 export const CR = 0x0d;
-/** Stands between words as well, in what servers take. */
-export const TAB = 0x09;
 /** The byte between words. */
 export const SPACE = 0x20;
 /** The byte of the digit 0. The bytes of 1 to 9 follow it. */

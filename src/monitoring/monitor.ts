@@ -82,14 +82,20 @@ export class MonitorError extends Error {
   }
 }
 
-/** @internal Reads the monitoring pages of a streaming server. What fails is a `MonitorError`. */
+/** @internal Makes the error of a page that did not answer. */
+export type MonitorFailed = (reason: string, cause: unknown) => Error;
+
+/** @internal Reads the monitoring pages of a streaming server. */
 export class Monitor {
   readonly url: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #failed: MonitorFailed;
 
-  constructor(url: string, signal: AbortSignal | undefined) {
+  /** What fails is a `MonitorError`, or what `failed` makes. */
+  constructor(url: string, signal: AbortSignal | undefined, failed: MonitorFailed = monitorError) {
     this.url = url.replace(/\/+$/, "");
     this.#signal = signal;
+    this.#failed = failed;
   }
 
   async server(): Promise<MonitoredServer> {
@@ -143,7 +149,7 @@ export class Monitor {
     }
   }
 
-  /** Undefined for a 404. */
+  /** Undefined for a 404 of a page that is asked for by a name. */
   async #page<T>(path: string): Promise<T | undefined> {
     const timeout = AbortSignal.timeout(TIMEOUT);
     const signal = this.#signal === undefined ? timeout : AbortSignal.any([timeout, this.#signal]);
@@ -155,7 +161,11 @@ export class Monitor {
     } catch (error) {
       const { message, cause } = error as Error;
       const reason = cause instanceof Error && cause.message !== "" ? cause.message : message;
-      throw new MonitorError(`the monitoring page of the streaming server does not answer: ${reason}`, { cause: error });
+      throw this.#failed(`the monitoring page of the streaming server does not answer: ${reason}`, error);
     }
   }
+}
+
+function monitorError(reason: string, cause: unknown): MonitorError {
+  return new MonitorError(reason, { cause });
 }

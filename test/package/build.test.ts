@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { root } from "../support/tarball.ts";
 
-const LAYERS = ["core-nats", "pb", "streaming", "testing", "node-nats-streaming"];
+const LAYERS = ["core-nats", "pb", "streaming", "testing", "node-nats-streaming", "monitoring", "bridge"];
 let place = "";
 
 beforeEach(() => {

@@ -145,6 +145,12 @@ export class RealServer extends Server {
   }
 }
 
+/** What a NATS server can be started with. */
+export interface NatsServerOptions extends ServerOptions {
+  /** True: with JetStream, whose files are in a folder of its own. */
+  readonly jetstream?: boolean | undefined;
+}
+
 /** A bare nats-server. */
 export class NatsServer extends Server {
   private constructor(launched: Launched) {
@@ -152,10 +158,11 @@ export class NatsServer extends Server {
   }
 
   /** Starts a server on 127.0.0.1 and resolves once it serves clients. */
-  static async start(options: ServerOptions = {}): Promise<NatsServer> {
+  static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
     const binary = options.binary ?? binaryPath(binaries.nats);
     const launched = await launch(binary, natsServes, options, (location) => [
       ...["-a", "127.0.0.1", "-p", String(location.port), "-m", String(location.monitorPort)],
+      ...(options.jetstream === true ? ["-js", "-sd", join(location.folder, "jetstream")] : []),
     ]);
     return new NatsServer(launched);
   }
