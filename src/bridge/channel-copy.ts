@@ -4,7 +4,6 @@ import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import { NO_BYTES } from "../core-nats/text.ts";
 import type { Client, Message, Subscription } from "../index.ts";
-import type { MonitoredChannel } from "../monitoring/monitor.ts";
 import type { ChannelProgress } from "./copy-report.ts";
 import { bridgeError } from "./ends.ts";
 import type { Ends } from "./ends.ts";
@@ -56,8 +55,10 @@ export class ChannelCopy {
   #highest = -1;
   /** In the merge phase: numbers from `next` on that the stream has. */
   #copied: ReadonlySet<number> = new Set();
-  /** The next message may be missing in the channel. */
+  /** The next message may be missing in the channel: a later one has come. */
   #gap = false;
+  /** Where the channel ended when it was seen without any messages. */
+  #emptyAt = 0;
   /** The last of the numbers, from `next` on, that the channel is known not to have. 0: there are none. */
   #holeEnd = 0;
   #subscription: Subscription | undefined;
@@ -105,9 +106,7 @@ export class ChannelCopy {
     const { ending } = this.#ends;
     const release = onAbort(() => this.#raise(AGAIN), ending);
     try {
-      const page = await this.#page();
-      this.#figures.end = page?.last_seq ?? (await this.#look("lastReceived"))?.sequence ?? 0;
-      this.#gap = page?.msgs === 0 && page.last_seq > 0;
+      this.#figures.end = await this.#endOfChannel();
       for (let attempt = 0; !ending.aborted; attempt++) {
         const { last } = this.#figures;
         const trouble = await this.#round();
@@ -153,8 +152,8 @@ export class ChannelCopy {
       await connection.flush();
       const info = await this.#stream();
       await this.#synchronize(connection, info);
-      if (this.#isLevel()) return { kind: "level" };
-      if (this.#gap) await this.#lookForNext();
+      if (this.#isLevel() || this.#phase === "done") return { kind: "level" };
+      if (this.#gap || this.#emptyAt >= this.#next!) await this.#lookForNext();
       if (this.#holeEnd > 0) return await this.#fill(connection, info);
       if (this.#subscription === undefined) await this.#subscribe();
       this.sender.start(connection, this.#phase === "mirror" ? "door" : "mergeDoor");
@@ -194,11 +193,13 @@ export class ChannelCopy {
     const { channel, stream } = this.#route;
     const figures = this.#figures;
     const phase = phaseOf(info.config, this.#route, settings);
+    this.#phase = phase;
     if (phase === "done") {
+      // `finish` has compared all while this copy ran.
+      if (this.#next !== undefined) return;
       const remedy = "Nothing is left to do: producers and consumers of the channel use JetStream.";
       throw new BridgeError("WRONG_PHASE", channel, "its copy is finished", remedy);
     }
-    this.#phase = phase;
     const { last, from, copied, newest } = phase === "mirror"
       ? await mirrorPosition(target, this.#route, info)
       : await mergePosition(this.#ends, this.#client, connection, this.#route, info);
@@ -314,13 +315,14 @@ export class ChannelCopy {
     this.#attention.resolve(trouble);
   }
 
-  /** A later message came than the next one, or none is left in the channel: looks which is the first that it has. */
+  /** Looks which is the first message that the channel has from the next number on. */
   async #lookForNext(): Promise<void> {
+    const [next, emptyAt] = [this.#next!, this.#emptyAt];
+    // One page does not tell all at one time: a message may have been stored between its figures. Two pages do.
+    const isEmpty = emptyAt > 0 && (await this.#endOfChannel()) === emptyAt && this.#emptyAt === emptyAt;
     this.#gap = false;
-    const next = this.#next!;
-    const first = (await this.#look({ sequence: next }))?.sequence;
-    const page = first === undefined ? await this.#page() : undefined;
-    const found = first ?? (page?.msgs === 0 ? page.last_seq + 1 : next);
+    this.#emptyAt = 0;
+    const found = isEmpty ? emptyAt + 1 : ((await this.#look({ sequence: next }))?.sequence ?? next);
     if (found <= next) return;
     this.#figures.holes++;
     this.#figures.missing += found - next;
@@ -354,25 +356,28 @@ export class ChannelCopy {
       const info = await target.stream(this.#route.stream);
       if (info === undefined || phaseOf(info.config, this.#route, settings) !== this.#phase) return AGAIN;
       if (this.#watch && monitor === undefined) return undefined;
-      const page = await this.#page();
-      const end = page?.last_seq ?? (await this.#look("lastReceived"))?.sequence ?? 0;
+      const end = await this.#endOfChannel();
       figures.end = this.#watch ? Math.max(end, figures.last) : Math.min(end, figures.end);
-      this.#gap = page?.msgs === 0 && end > figures.last;
-      if (this.#gap) this.#leave();
-      return this.#gap || this.#isLevel() ? AGAIN : undefined;
+      if (this.#emptyAt > figures.last) this.#leave();
+      return this.#subscription === undefined || this.#isLevel() ? AGAIN : undefined;
     } catch {
       // The next round says what is wrong.
       return AGAIN;
     }
   }
 
-  async #page(): Promise<MonitoredChannel | undefined> {
+  /** The number of the channel's last message. 0: there is none. */
+  async #endOfChannel(): Promise<number> {
     const { monitor } = this.#ends;
     const { channel } = this.#route;
-    const page = await monitor?.channel(channel);
-    if (monitor === undefined || page !== undefined) return page;
-    const remedy = "Check its name, and that from.monitor is the page of the server in charge.";
-    throw new BridgeError("UNKNOWN_CHANNEL", channel, "the source has no such channel", remedy);
+    if (monitor === undefined) return (await this.#look("lastReceived"))?.sequence ?? 0;
+    const page = await monitor.channel(channel);
+    if (page === undefined) {
+      const remedy = "Check its name, and that from.monitor is the page of the server in charge.";
+      throw new BridgeError("UNKNOWN_CHANNEL", channel, "the source has no such channel", remedy);
+    }
+    this.#emptyAt = page.msgs === 0 ? page.last_seq : 0;
+    return page.last_seq;
   }
 
   #look(startAt: "lastReceived" | { sequence: number }): Promise<Message | undefined> {

@@ -9,6 +9,9 @@ import { BridgeError } from "./errors.ts";
 import type { Settings, Source, TargetServer } from "./options.ts";
 import { aborted, ApiError, Target } from "./target.ts";
 
+/** In JetStream's answers, a message is in base64: a third more than the 64 MiB that a server takes at most. */
+const LARGEST_ANSWER = 96 * 1024 * 1024;
+
 /** @internal Both ends of the bridge, for one call: the target, and the source's clients and monitoring page. */
 export class Ends {
   readonly settings: Settings;
@@ -70,7 +73,8 @@ function noMonitor(reason: string, cause: unknown): BridgeError {
 /** @internal A link to the NATS servers of one end. It rejects if none of them is there at its first dial. */
 export function linkTo({ servers, auth, tls, inboxPrefix = "_INBOX" }: Source | TargetServer, name: string): Link {
   const times = { connectTimeout: 5_000, pingInterval: 5_000, pingMaxOut: 3 };
-  return new Link({ servers, auth, tls, inboxPrefix, name, ...times, waitOnFirstConnect: false });
+  const limits = { largestAnswer: LARGEST_ANSWER, waitOnFirstConnect: false };
+  return new Link({ servers, auth, tls, inboxPrefix, name, ...times, ...limits });
 }
 
 /**

@@ -4,7 +4,7 @@ import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import type { Client, Message, StartAt } from "../index.ts";
 
 /** How long a look waits for a message, in milliseconds. The server sends what it has at once. */
-const LOOK_PATIENCE = 3_000;
+const LOOK_TIME = 3_000;
 
 /**
  * @internal
@@ -21,7 +21,7 @@ export async function look(
   const release = onAbort(() => found.resolve(undefined), ending);
   const options = { startAt, manualAck: true, maxInFlight: 1 };
   const subscription = await client.subscribe(channel, (message) => found.resolve(message), options);
-  const timer = setTimeout(() => found.resolve(undefined), LOOK_PATIENCE);
+  const timer = setTimeout(() => found.resolve(undefined), LOOK_TIME);
   const message = await found.promise;
   clearTimeout(timer);
   release();

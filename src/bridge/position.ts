@@ -8,14 +8,13 @@ import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
 import { pull } from "./pull.ts";
 import { WINDOW } from "./sender.ts";
-import { openedOf } from "./stream.ts";
+import { NANOSECONDS_PER_MILLISECOND, openedOf } from "./stream.ts";
 import type { Route } from "./stream.ts";
 import type { StoredMessage, StreamInfo, Target } from "./target.ts";
 
 /** How many messages of a stream are looked at first. Ten times as many the next time. */
 const FIRST_DEPTH = 1_000;
 const PULL_EXPIRES = 2_000;
-const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** How long the server keeps the consumer if this process dies, in nanoseconds. */
 const INACTIVE = 30_000_000_000;
 const NONE: ReadonlySet<number> = new Set();

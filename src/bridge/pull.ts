@@ -24,6 +24,8 @@ export interface Pull {
   /** The subject of the request: `Target.subject`. */
   readonly request: string;
   readonly batch: number;
+  /** At least the largest message. Default no limit. */
+  readonly maxBytes?: number | undefined;
   /** Default "_INBOX". */
   readonly inboxPrefix?: string | undefined;
   /** 0: only what is there now. */
@@ -34,7 +36,7 @@ export interface Pull {
  * @internal
  * Gives `take` the messages of one pull, in the order of the consumer. Resolves with how many came when the server has
  * ended the pull, or all came. Rejects with the reason for which the connection ended, with `TIMEOUT` if the server
- * says nothing, and with what `take` throws.
+ * says nothing for long, and with what `take` throws.
  */
 export async function pull(connection: Connection, what: Pull, take: (message: Pulled) => void): Promise<number> {
   const { batch, expires } = what;
@@ -61,8 +63,12 @@ export async function pull(connection: Connection, what: Pull, take: (message: P
     };
     const sid = connection.subscribe(inbox, { deliver, denied: (error) => finish(() => reject(error)) });
     const silence = new NatsError("TIMEOUT", `${what.stream}: the consumer ${what.consumer} does not answer`);
-    timer = setTimeout(() => finish(() => reject(silence)), expires + 5_000);
-    const ask = expires === 0 ? { batch, no_wait: true } : { batch, expires: expires * 1_000_000 };
+    const watch = (seen: number): void => {
+      timer = setTimeout(() => (count > seen ? watch(count) : finish(() => reject(silence))), expires + 5_000);
+    };
+    watch(0);
+    const limits = { batch, max_bytes: what.maxBytes };
+    const ask = expires === 0 ? { ...limits, no_wait: true } : { ...limits, expires: expires * 1_000_000 };
     connection.publish(what.request, encoder.encode(JSON.stringify(ask)), inbox);
   });
 }

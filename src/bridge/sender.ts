@@ -11,6 +11,7 @@ import { BridgeError } from "./errors.ts";
 import { HeaderWriter } from "./header-writer.ts";
 import type { Route } from "./stream.ts";
 import { API_ERRORS, ApiError } from "./target.ts";
+import type { ApiFailure } from "./target.ts";
 
 /** @internal The most messages of a channel that are under way: a power of two. */
 export const WINDOW = 2_048;
@@ -20,9 +21,8 @@ const ACK_BITS = 63;
 /** No ack for this long, in milliseconds: the copy looks what the stream has. */
 const SILENCE = 3_000;
 /** How long to wait when the target is full, and when a stream has no leader, in milliseconds. */
-const FULL_DELAY = 5_000;
+const FULL_DELAY = 2_000;
 const LEADER_DELAY = 250;
-const { insufficientResources, storageExceeded, maximumReached } = API_ERRORS;
 /** What the objects of a message take, about, in bytes. */
 const OVERHEAD = 256;
 
@@ -40,11 +40,9 @@ export type Trouble =
   | { readonly kind: "wait"; readonly delay: number; readonly reason: string }
   | { readonly kind: "over"; readonly error: BridgeError };
 
-/** @internal What to do when the target refuses: it may be full for some time. */
-export function troubleOf(channel: string, { errCode, message }: ApiError): Trouble {
-  if (errCode === insufficientResources || errCode === storageExceeded || errCode === maximumReached) {
-    return { kind: "wait", delay: FULL_DELAY, reason: `the target is full: ${message}` };
-  }
+/** @internal What to do when the target refuses. */
+export function troubleOf(channel: string, { passes, message }: ApiError): Trouble {
+  if (passes) return { kind: "wait", delay: FULL_DELAY, reason: `the target stores nothing now: ${message}` };
   const remedy = "See what the target's log says; the same command goes on where this one ended.";
   return { kind: "over", error: new BridgeError("REFUSED", channel, `the target refuses: ${message}`, remedy) };
 }
@@ -221,13 +219,13 @@ export class Sender implements Receiver {
       const reason = `the stream ${this.#route.stream} has no leader now, or does not exist`;
       return this.#stopFor({ kind: "wait", delay: LEADER_DELAY, reason });
     }
-    let ack: { readonly seq?: number; readonly error?: { readonly err_code: number; readonly description: string } };
+    let ack: { readonly seq?: number; readonly error?: ApiFailure };
     try {
       ack = JSON.parse(decodeText(delivery.bytes, delivery.start, delivery.end)) as typeof ack;
     } catch {
       return this.#stopFor({ kind: "again" });
     }
-    if (ack.error !== undefined) return this.#refused(ack.error.err_code, ack.error.description);
+    if (ack.error !== undefined) return this.#refused(ack.error);
     this.#heardAt = elapsed();
     if (this.#byId) this.#confirmed.add(Number(delivery.subject().slice(this.#inbox.length + 1)));
     const last = this.#byId ? 0 : (ack.seq ?? 0);
@@ -246,9 +244,9 @@ export class Sender implements Receiver {
     this.#events.stored(message);
   }
 
-  #refused(code: number, description: string): void {
-    if (code === API_ERRORS.wrongLastSequence) return this.#stopFor({ kind: "again" });
-    this.#stopFor(troubleOf(this.#route.channel, new ApiError(code, description)));
+  #refused(error: ApiFailure): void {
+    const isResync = error.err_code === API_ERRORS.wrongLastSequence;
+    this.#stopFor(isResync ? { kind: "again" } : troubleOf(this.#route.channel, new ApiError(error)));
   }
 
   /** The server denied the inbox, or a publish. */

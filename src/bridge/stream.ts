@@ -4,7 +4,8 @@ import type { Ends } from "./ends.ts";
 import type { Settings } from "./options.ts";
 import type { StreamConfig, StreamInfo } from "./target.ts";
 
-const NANOSECONDS_PER_MILLISECOND = 1_000_000;
+/** @internal JetStream counts durations in nanoseconds. */
+export const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** How long JetStream remembers the ids of messages, in milliseconds: ten minutes. Merging needs it. */
 const DUPLICATE_WINDOW = 10 * 60 * 1_000;
 

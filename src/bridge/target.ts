@@ -13,14 +13,28 @@ const REQUEST_TIMEOUT = 5_000;
 /** How long a request is tried again while nobody answers it, in milliseconds: a cluster elects a leader meanwhile. */
 const PATIENCE = 30_000;
 
+const UNAVAILABLE = 503;
+/** An account or a server has no more room, or a stream has reached a limit. */
+const FULL: readonly number[] = [10_002, 10_047, 10_077];
+
+/** @internal An error as JetStream writes it. */
+export interface ApiFailure {
+  readonly code: number;
+  readonly err_code: number;
+  readonly description: string;
+}
+
 /** @internal What JetStream says in place of a result. The codes: nats-server's errors.json, each seen on 2.10.29. */
 export class ApiError extends Error {
   /** What exactly: 10059, say, is "stream not found". */
   readonly errCode: number;
+  /** Whether it may pass by itself, as when a cluster has no leader, or a disk is full. */
+  readonly passes: boolean;
 
-  constructor(errCode: number, description: string) {
-    super(`${description} (${errCode})`);
-    this.errCode = errCode;
+  constructor({ code, err_code, description }: ApiFailure) {
+    super(`${description} (${err_code})`);
+    this.errCode = err_code;
+    this.passes = code === UNAVAILABLE || FULL.includes(err_code);
   }
 
   override get name(): string {
@@ -30,17 +44,14 @@ export class ApiError extends Error {
 
 /** @internal The codes of errors that the bridge tells apart. */
 export const API_ERRORS = {
-  insufficientResources: 10_002,
   startSequence: 10_012,
   consumerNotFound: 10_014,
   noMessage: 10_037,
   notEnabled: 10_039,
-  storageExceeded: 10_047,
   nameInUse: 10_058,
   streamNotFound: 10_059,
   overlap: 10_065,
   wrongLastSequence: 10_071,
-  maximumReached: 10_077,
   consumerExists: 10_148,
 } as const;
 
@@ -247,7 +258,7 @@ export class Target {
         const answer = await connection.request(subject, payload, REQUEST_TIMEOUT, readAnswer<T>);
         if (answer.error === undefined) return answer;
         if (answer.error.err_code === API_ERRORS.notEnabled) throw noJetStream(answer.error.description);
-        throw new ApiError(answer.error.err_code, answer.error.description);
+        if (answer.error.code !== UNAVAILABLE || now() >= deadline) throw new ApiError(answer.error);
       } catch (error) {
         if (!(error instanceof NatsError)) throw error;
         if (error.code === "PERMISSIONS") throw this.#denied(error);
@@ -297,7 +308,7 @@ function consumerSubject(stream: string, { name }: ConsumerConfig): string {
   return `CONSUMER.CREATE.${stream}${name === undefined ? "" : `.${name}`}`;
 }
 
-type Answer<T> = T & { readonly error?: { readonly err_code: number; readonly description: string } };
+type Answer<T> = T & { readonly error?: ApiFailure };
 
 function readAnswer<T>(bytes: Uint8Array, start: number, end: number): Answer<T> {
   return JSON.parse(decodeText(bytes, start, end)) as Answer<T>;

@@ -14,7 +14,7 @@ import type { TlsOptions } from "./socket.ts";
 
 /** How a link is dialled, and who hears of it. All times are in milliseconds. */
 export interface LinkOptions
-  extends Pick<DialerOptions, "name" | "connectTimeout" | "pingInterval" | "pingMaxOut" | "inboxPrefix"> {
+  extends Omit<DialerOptions, "servers" | "auth" | "tls" | "ignoreClusterUpdates"> {
   /** See `Servers`. */
   readonly servers: string | readonly string[] | undefined;
   /** True: only `servers` are dialled. Default false: those that a server tells of as well. */

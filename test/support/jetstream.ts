@@ -51,6 +51,7 @@ export class JetStream {
       pingInterval: 60_000,
       pingMaxOut: 2,
       inboxPrefix: "_INBOX",
+      largestAnswer: 96 * 1024 * 1024,
       problem: () => {},
       informed: () => {},
     };
@@ -138,7 +139,7 @@ export function copyOf({ sequence, subject, timestamp, reply, data }: Message): 
     "Nats-Streaming-Timestamp": `${time}${String(timestamp % 1_000_000n).padStart(6, "0")}Z`,
     ...(reply === "" ? {} : { "Nats-Streaming-Reply": reply }),
   };
-  return { sequence, subject, headers, data: btoa(String.fromCharCode(...data)) };
+  return { sequence, subject, headers, data: Buffer.from(data).toString("base64") };
 }
 
 /** Messages of a stream without the headers that say how they were stored. */

@@ -274,6 +274,51 @@ async function startGroup(
   return group;
 }
 
+/** Three NATS servers with JetStream, which form a cluster. Their names are "a", "b" and "c". */
+export class NatsCluster {
+  readonly servers: readonly NatsServer[];
+
+  private constructor(servers: readonly NatsServer[]) {
+    this.servers = servers;
+  }
+
+  /** Starts the cluster, and waits until its JetStream has a leader, which all three follow. */
+  static async start(): Promise<NatsCluster> {
+    const names = ["a", "b", "c"];
+    const ports = await freePorts(names.length);
+    const routes = ports.map((port) => `nats://127.0.0.1:${port}`).join();
+    const servers = await Promise.all(names.map((name, member) => NatsServer.start({
+      jetstream: true,
+      args: ["-n", name, "-cluster_name", "c", "-cluster", `nats://127.0.0.1:${ports[member]}`, "-routes", routes],
+    })));
+    const cluster = new NatsCluster(servers);
+    interface Page {
+      readonly meta_cluster?: { leader?: string; replicas?: { current: boolean }[] };
+    }
+    await until("JetStream has a leader with followers", async () => {
+      const pages = await Promise.all(servers.map((server) => server.monitor<Page>("jsz")));
+      const replicas = pages.flatMap((page) => page?.meta_cluster?.replicas ?? []);
+      const agree = new Set(pages.map((page) => page?.meta_cluster?.leader)).size === 1;
+      return agree && replicas.filter(({ current }) => current).length >= 2;
+    }, 60_000);
+    return cluster;
+  }
+
+  get urls(): string[] {
+    return this.servers.map((server) => server.url);
+  }
+
+  /** The server of a name. */
+  named(name: string): NatsServer {
+    return this.servers["abc".indexOf(name)]!;
+  }
+
+  /** Ends all for good and removes their folders. */
+  async stop(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.stop("SIGKILL")));
+  }
+}
+
 const defaultClusterId = "test-cluster";
 const serves = "Streaming Server is ready";
 const natsServes = "[INF] Server is ready";

@@ -1,0 +1,85 @@
+import { NatsError } from "../core-nats/errors.ts";
+import { nuid } from "../core-nats/nuid.ts";
+import { StreamingError } from "../index.ts";
+import { bad, integer } from "../streaming/checks.ts";
+import { channelsOf } from "./channels.ts";
+import { Comparison } from "./comparison.ts";
+import type { Compared } from "./comparison.ts";
+import { withEnds } from "./ends.ts";
+import { BridgeError } from "./errors.ts";
+import type { BridgeErrorCode } from "./errors.ts";
+import { checkBridgeOptions } from "./options.ts";
+import type { BridgeOptions } from "./options.ts";
+import { routeOf } from "./stream.ts";
+import { aborted, ApiError } from "./target.ts";
+
+/** Options of {@link verify}. */
+export interface VerifyOptions extends BridgeOptions {
+  /** Compares the messages from this number on. Default 1. */
+  fromSequence?: number | undefined;
+  /** Is told about once a second how far the comparison of a channel is. Must not throw. */
+  onProgress?: ((progress: Compared) => void) | undefined;
+}
+
+/** What the comparison of a channel has found. */
+export interface VerifiedChannel extends Compared {
+  /** Why the comparison could not come to its end. */
+  readonly error?: { readonly code: BridgeErrorCode; readonly message: string; readonly remedy: string };
+}
+
+/** What a comparison has found. It is plain data. */
+export interface VerifyReport {
+  /** False if there is a difference, or if a channel could not be compared. Messages that are not copied yet are none. */
+  readonly ok: boolean;
+  readonly channels: readonly VerifiedChannel[];
+}
+
+/**
+ * Reads channels and their streams, both from the first message to the last one of now, and compares them: number,
+ * bytes, time and reply of each message. It changes nothing, and may be called while a copy runs. Outages of both sides
+ * are waited for.
+ *
+ * Resolves with the report, whose {@link VerifyReport.ok} is false if something differs, or if a channel could not be
+ * compared. Rejects with a `TypeError` if an option is wrong, before anything is sent. Otherwise rejects with a
+ * {@link BridgeError} if nothing can begin: `SOURCE_UNREACHABLE`, `TARGET_UNREACHABLE`, `NO_MONITOR`, or `ABORTED`.
+ *
+ * @example
+ * ```ts
+ * const { ok, channels } = await verify({
+ *   from: { clusterId: "test-cluster", servers: "nats://127.0.0.1:4222", monitor: "http://127.0.0.1:8222" },
+ *   to: { servers: "nats://127.0.0.1:4333" },
+ * });
+ * for (const { channel, compared, differences } of channels) console.log(channel, compared, differences);
+ * console.log(ok);
+ * ```
+ */
+export async function verify(options: VerifyOptions): Promise<VerifyReport> {
+  const settings = checkBridgeOptions("verify", options, ["fromSequence", "onProgress"]);
+  const from = integer("fromSequence", options.fromSequence, 1, 1, Number.MAX_SAFE_INTEGER);
+  const { onProgress } = options;
+  if (onProgress !== undefined && typeof onProgress !== "function") bad("onProgress", "must be a function", onProgress);
+  return await withEnds(settings, async (ends) => {
+    await ends.target.connection();
+    const client = await ends.client(`bridge-verify-${nuid()}`);
+    const channels: VerifiedChannel[] = [];
+    for (const channel of await channelsOf(ends)) {
+      const comparison = new Comparison(ends, client, routeOf(channel, settings), from, onProgress);
+      try {
+        await comparison.run();
+        channels.push(comparison.found());
+      } catch (error) {
+        if (ends.ending.aborted) throw aborted(ends.ending.reason);
+        const { code, message, remedy } = named(channel, error);
+        channels.push({ ...comparison.found(), error: { code, message, remedy } });
+      }
+    }
+    return { ok: channels.every(({ error, differences }) => error === undefined && differences === 0), channels };
+  });
+}
+
+function named(channel: string, error: unknown): BridgeError {
+  if (error instanceof BridgeError) return error;
+  if (!(error instanceof StreamingError || error instanceof ApiError || error instanceof NatsError)) throw error;
+  const code = error instanceof StreamingError ? "SOURCE_UNREACHABLE" : "REFUSED";
+  return new BridgeError(code, channel, error.message, "See what the server's log says.", error);
+}
