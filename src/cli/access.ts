@@ -1,6 +1,6 @@
 import { nuid } from "../core-nats/nuid.ts";
 import { connect } from "../index.ts";
-import type { Client, ConnectOptions, Status } from "../index.ts";
+import type { Client, ConnectOptions, Status, TlsOptions } from "../index.ts";
 import { Monitor } from "../monitoring/monitor.ts";
 import type { OptionDefinition } from "./command.ts";
 import { UsageError } from "./host.ts";
@@ -37,7 +37,7 @@ export class Access {
 
   /** The URLs of the NATS server, or undefined for the default. They may have a password: never print them. */
   get servers(): string | undefined {
-    return this.#text("server") ?? (this.#host.env["NATS_URL"] || undefined);
+    return this.#text("server") ?? this.#text("from") ?? (this.#host.env["NATS_URL"] || undefined);
   }
 
   get clusterId(): string {
@@ -57,7 +57,7 @@ export class Access {
       clientId: this.clientId ?? clientId,
       servers: this.servers,
       auth: this.auth("creds", "nkey", "NATS_CREDS"),
-      tls: this.#tls(),
+      tls: this.tls(),
       inboxPrefix: this.#text("inbox-prefix"),
       signal,
     };
@@ -78,8 +78,10 @@ export class Access {
     return path === undefined ? undefined : { creds: this.read(path, file === undefined ? variable! : creds) };
   }
 
-  #tls(): ConnectOptions["tls"] {
-    const [ca, cert, key] = ["tls-ca", "tls-cert", "tls-key"].map((name) => {
+  /** TLS, if one of its options is given. */
+  tls(prefix = ""): TlsOptions | undefined {
+    const [ca, cert, key] = ["tls-ca", "tls-cert", "tls-key"].map((option) => {
+      const name = prefix + option;
       const path = this.#text(name);
       return path === undefined ? undefined : this.read(path, name);
     });

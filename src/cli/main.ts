@@ -1,7 +1,7 @@
 import { BridgeError } from "../bridge/index.ts";
 import { StreamingError } from "../index.ts";
 import { helpOf, nearest, PROGRAM, read, usageOf } from "./arguments.ts";
-import { bridge } from "./bridge.ts";
+import { bridge } from "./bridge-commands.ts";
 import { channels } from "./channels.ts";
 import { clients } from "./clients.ts";
 import type { Command } from "./command.ts";

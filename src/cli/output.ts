@@ -12,7 +12,8 @@ export class Output {
   readonly terminal: boolean;
   readonly #host: Host;
   readonly #coloured: boolean;
-  readonly #draws: boolean;
+  /** Whether progress is drawn: stderr is a terminal. */
+  readonly draws: boolean;
   #drawn = false;
 
   constructor(host: Host, json: boolean) {
@@ -21,7 +22,7 @@ export class Output {
     this.json = json;
     this.terminal = host.stdout.isTTY === true;
     this.#coloured = this.terminal && !NO_COLOR && TERM !== "dumb";
-    this.#draws = host.stderr.isTTY === true && TERM !== "dumb";
+    this.draws = host.stderr.isTTY === true && TERM !== "dumb";
   }
 
   /** Prints a line on stdout; the progress makes room for it. */
@@ -56,7 +57,7 @@ export class Output {
 
   /** Draws a line in place of the one before, cut to the terminal's width; "" erases it. Without a terminal: nothing. */
   progress(line: string): void {
-    if (!this.#draws || this.json || (line === "" && !this.#drawn)) return;
+    if (!this.draws || this.json || (line === "" && !this.#drawn)) return;
     this.#host.stderr.write(`\r\x1b[K${line.slice(0, (this.#host.stderr.columns ?? 80) - 1)}`);
     this.#drawn = line !== "";
   }

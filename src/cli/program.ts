@@ -23,7 +23,8 @@ for (const stream of [stdout, stderr]) {
 
 void main({
   ...{ args: argv.slice(2), env, pid, stdin, stdout, stderr, signal: ending.signal },
-  readText: (path) => readFileSync(path, "utf8"),
+  // - is standard input.
+  readText: (path) => readFileSync(path === "-" ? 0 : path, "utf8"),
   readBytes: createReadStream,
   writeText: writeFileSync,
 }).then((code) => {
