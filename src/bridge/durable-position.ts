@@ -11,7 +11,7 @@ import { look } from "./look.ts";
 /** How often something that is awaited is looked at, in milliseconds. */
 export const PACE = 25;
 /** Without the monitoring page: how long nothing must come before nothing is believed to come, in milliseconds. */
-const SILENCE = 2_000;
+const NOTHING_NEW = 2_000;
 /** Without the monitoring page: in a channel with fewer messages an unknown durable cannot be told from a known one. */
 const FEWEST = 100;
 
@@ -118,7 +118,7 @@ export async function positionByLook(
     const options = { manualAck: true, ackWait, maxInFlight: pending.size + 1 };
     const names = { ...subscribeNames(who), startAt: { sequence: probe } };
     const subscription = await client.subscribe(channel, take, { ...names, ...options });
-    while (next === undefined && elapsed() - latest < SILENCE) {
+    while (next === undefined && elapsed() - latest < NOTHING_NEW) {
       await sleep(PACE, ends.ending);
       ends.check();
     }

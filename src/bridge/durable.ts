@@ -29,15 +29,15 @@ export function durablesOf({ subscriptions = [] }: MonitoredChannel): MonitoredD
   const found = new Map<string, MonitoredDurable>();
   for (const subscription of subscriptions) {
     if (subscription.is_durable !== true) continue;
-    const one = read(subscription);
+    const one = durableOf(subscription);
     const key = JSON.stringify([one.durable, one.client, one.queue]);
     const other = found.get(key);
-    found.set(key, other === undefined ? one : joined(one, other));
+    found.set(key, other === undefined ? one : together(one, other));
   }
   return [...found.values()];
 }
 
-function read(subscription: MonitoredSubscription): MonitoredDurable {
+function durableOf(subscription: MonitoredSubscription): MonitoredDurable {
   const { client_id, durable_name, queue_name, is_offline, last_sent, pending_count } = subscription;
   const colon = queue_name?.indexOf(":") ?? -1;
   const who =
@@ -49,7 +49,7 @@ function read(subscription: MonitoredSubscription): MonitoredDurable {
   return { ...who, ...position, maxInFlight, ackWait: ack_wait * 1_000 };
 }
 
-function joined(one: MonitoredDurable, other: MonitoredDurable): MonitoredDurable {
+function together(one: MonitoredDurable, other: MonitoredDurable): MonitoredDurable {
   return {
     ...one,
     connected: one.connected || other.connected,

@@ -14,14 +14,13 @@ import type { BridgeOptions } from "./options.ts";
 import { PACE, pageOf, pageOfDurable, Patience, positionByLook, unacknowledgedOf } from "./durable-position.ts";
 import type { Position } from "./durable-position.ts";
 import { pull } from "./pull.ts";
-import { copyIn, routeOf } from "./stream.ts";
+import { copyIn, NANOSECONDS_PER_MILLISECOND, routeOf } from "./stream.ts";
 import type { Route } from "./stream.ts";
 import { API_ERRORS, ApiError } from "./target.ts";
 import type { ConsumerInfo } from "./target.ts";
 
 const ACK = encoder.encode("+ACK");
 const NAK = encoder.encode("-NAK");
-const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 
 /** Options of {@link move}. */
 export interface MoveOptions extends Omit<BridgeOptions, "channels"> {

@@ -1,10 +1,11 @@
 import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import { nuid } from "../core-nats/nuid.ts";
-import type { Monitor, MonitoredChannel } from "../monitoring/monitor.ts";
+import type { MonitoredChannel } from "../monitoring/monitor.ts";
 import { channelsOf } from "./channels.ts";
 import { consumerName, durablesOf, findConsumer, isMoved, title } from "./durable.ts";
 import type { MonitoredDurable } from "./durable.ts";
+import { pageOf } from "./durable-position.ts";
 import { linkTo, withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
@@ -78,7 +79,7 @@ const SIDE_BY_SIDE = 8;
 /** More than the headers of a message, in bytes. */
 const PAYLOAD_MARGIN = 512;
 /** What a stored message takes beside its payload: its headers, and its place in the file. */
-const OVERHEAD = 200;
+const PLACE_IN_FILE = 200;
 /** The most subjects that one note names. */
 const MOST_SHOWN = 40;
 /** From here on a cluster has much to do for streams alone. */
@@ -190,7 +191,7 @@ class Planning {
   async #channel(route: Route, isReady: boolean): Promise<PlannedChannel> {
     const { monitor, target, settings } = this.#ends;
     const { channel, stream, subject } = route;
-    const page = monitor && (await this.#try(() => pageOf(monitor, channel)));
+    const page = monitor && (await this.#try(() => pageOf(this.#ends, channel)));
     const canAsk = isReady && isName(stream);
     const copy = (canAsk && (await this.#try(() => this.#stream(route, page)))) || { copied: 0, capturedBy: [] };
     const { first_seq: first, last_seq: last, msgs: messages, bytes, subscriptions = [] } = page ?? {};
@@ -250,7 +251,7 @@ class Planning {
     const added = channels.filter(({ phase }) => phase === undefined);
     let needed = storage;
     for (const { channel, bytes = 0, messages = 0 } of added) {
-      needed += (bytes + messages * OVERHEAD) * (map[channel]?.replicas ?? replicas);
+      needed += (bytes + messages * PLACE_IN_FILE) * (map[channel]?.replicas ?? replicas);
     }
     const check = (what: string, most: number, all: number): void => {
       // With limits for each number of replicas the limit for all is 0.
@@ -289,13 +290,6 @@ class Planning {
 
 function withoutChannel({ channel, message }: BridgeError): string {
   return channel === undefined ? message : message.slice(`${channel}: `.length);
-}
-
-async function pageOf(monitor: Monitor, channel: string): Promise<MonitoredChannel> {
-  const page = await monitor.channel(channel);
-  if (page !== undefined) return page;
-  const remedy = "Check its name: only channels that exist are copied.";
-  throw new BridgeError("UNKNOWN_CHANNEL", channel, "the streaming server has no such channel", remedy);
 }
 
 /** What a nats-server of a version does wrong, or undefined. */
