@@ -15,7 +15,7 @@ import type { Phase, Route } from "./stream.ts";
 const MOST_WAITING = 2_048;
 const MOST_WAITING_BYTES = 16 * 1024 * 1024;
 /** The time between two reports of progress, and between two questions for the same, in milliseconds. */
-const PACE = 1_000;
+const CALM = 1_000;
 /** How many differences are named. All are counted. */
 const MOST_NAMED = 1_000;
 
@@ -134,9 +134,9 @@ export class Comparison {
       this.#onProgress?.(this.found());
       if (seen === this.#last && (await this.#isOver())) void messages.return();
       seen = this.#last;
-      if (timer !== undefined) timer = setTimeout(tick, PACE);
+      if (timer !== undefined) timer = setTimeout(tick, CALM);
     };
-    timer = setTimeout(tick, PACE);
+    timer = setTimeout(tick, CALM);
     return () => {
       clearTimeout(timer);
       timer = undefined;
@@ -225,7 +225,7 @@ export class Comparison {
 
   /** Whether a limit has removed it. The oldest numbers are asked for again now and then: they move. */
   async #isGone(number: number, side: "channel" | "stream"): Promise<boolean> {
-    if (number >= this.#kept[side] && elapsed() - this.#kept.at > PACE) {
+    if (number >= this.#kept[side] && elapsed() - this.#kept.at > CALM) {
       this.#kept = { channel: await this.#oldestOfChannel(), stream: await this.#oldestOfStream(), at: elapsed() };
     }
     return number < this.#kept[side];
