@@ -52,7 +52,7 @@ export function bridgeCommand<Report extends { readonly ok: boolean }>(of: Bridg
         if (file !== undefined) run.host.writeText(file, `${JSON.stringify(report, undefined, 2)}\n`);
       };
       try {
-        const report = await call(run, optionsOf(run));
+        const report = await call(run, bridgeOptionsOf(run));
         keep(report);
         if (run.output.json) run.output.value(report);
         else show(run, report);
@@ -68,7 +68,7 @@ export function bridgeCommand<Report extends { readonly ok: boolean }>(of: Bridg
 }
 
 /** Credentials come from files and the environment only, or in URLs of these. */
-function optionsOf(run: Run): BridgeOptions {
+function bridgeOptionsOf(run: Run): BridgeOptions {
   const { access, text, flag, host, number } = run;
   const monitor = text("monitor");
   const to = text("to") ?? (host.env["NATS_TO_URL"] || undefined);
