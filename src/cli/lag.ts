@@ -5,7 +5,7 @@ import { keyOf, positionsOf, Since } from "../monitoring/positions.ts";
 import type { Position } from "../monitoring/positions.ts";
 import { durationIn } from "./command.ts";
 import type { Command, Run } from "./command.ts";
-import { Exporter } from "./exporter.ts";
+import { Exporter } from "../monitoring/exporter.ts";
 import { Failure, UsageError } from "./host.ts";
 import { reasonOf } from "./output.ts";
 import { stateOf, tableOf } from "./table.ts";

@@ -1,11 +1,10 @@
 import { createServer } from "node:http";
 import type { HttpServer, Outgoing } from "node:http";
 import { now } from "../core-nats/clock.ts";
-import { lagOf, lagOfOne, metricsText, metricsWhileDown } from "../monitoring/lag-report.ts";
-import type { Look } from "../monitoring/lag-report.ts";
-import type { Monitor } from "../monitoring/monitor.ts";
-import { positionsOf, Since } from "../monitoring/positions.ts";
-import { reasonOf } from "./output.ts";
+import { lagOf, lagOfOne, metricsText, metricsWhileDown } from "./lag-report.ts";
+import type { Look } from "./lag-report.ts";
+import type { Monitor } from "./monitor.ts";
+import { positionsOf, Since } from "./positions.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -57,7 +56,7 @@ export class Exporter {
     } catch (error) {
       // Prometheus is to get an answer, so that an alert can be set on it; a scaler is to get none to act on.
       if (path === "/metrics") return answer(200, PROMETHEUS_TYPE, metricsWhileDown());
-      answer(503, JSON_TYPE, `${JSON.stringify({ error: reasonOf(error) })}\n`);
+      answer(503, JSON_TYPE, `${JSON.stringify({ error: (error as Error).message })}\n`);
     }
   }
 
