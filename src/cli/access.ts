@@ -37,7 +37,7 @@ export class Access {
 
   /** The URLs of the NATS server, or undefined for the default. They may have a password: never print them. */
   get servers(): string | undefined {
-    return this.#text("server") ?? this.#text("from") ?? (this.#host.env["NATS_URL"] || undefined);
+    return this.#text(this.#command === "bridge" ? "from" : "server") ?? (this.#host.env["NATS_URL"] || undefined);
   }
 
   get clusterId(): string {

@@ -114,6 +114,8 @@ async function replay(run: Run, client: Client, only: readonly number[] | undefi
     if (output.json) output.value(plain(message));
     else output.note(`#${number} replayed to ${letter.channel}; it had failed with: ${letter.error}`);
   }
+  // The drain would wait for the one in hand.
+  await messages.return();
   if (open.size > 0) output.warn(`not replayed, since not there, or replayed before: ${[...open].join(", ")}`);
   if (output.json) output.value({ replayed, left });
   else output.note(`${counted(replayed, "dead letter")} replayed, ${left} left`);

@@ -86,7 +86,7 @@ async function ofMonitor(run: Run, connection: Connection | undefined, listen: n
       const { count = 0, most = 0 } = redelivered.get(inbox) ?? {};
       if (count === 0) continue;
       const text =
-        `${client_id} gets messages of ${name} again: ${count} while we listened, one for the ${most + 1}th time. ` +
+        `${client_id} gets messages of ${name} again: ${count} while we listened, one of them ${most + 1} times. ` +
         `Its ackWait of ${ack_wait} s is shorter than its handlers take, or they fail.`;
       findings.push({ code: "ACK_WAIT", text, remedy: "Raise ackWait above the longest handler, or see why they fail." });
     }

@@ -1,3 +1,4 @@
+import { createServer } from "node:http";
 import { aborted, sleep } from "../core-nats/async.ts";
 import { now } from "../core-nats/clock.ts";
 import type { Monitor } from "../monitoring/monitor.ts";
@@ -96,7 +97,7 @@ function draw({ output, flag }: Run, latest: Look, before: Look | undefined, sin
 }
 
 async function serve({ output, access, host, args: [channel], text }: Run, port: number): Promise<number> {
-  const exporter = new Exporter(access.monitor, channel);
+  const exporter = new Exporter(access.monitor, channel, createServer);
   const address = text("listen") ?? "127.0.0.1";
   const url = await exporter.listen(port, address).catch((error: unknown) => {
     throw new Failure(reasonOf(error));

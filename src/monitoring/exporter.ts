@@ -1,5 +1,4 @@
-import { createServer } from "node:http";
-import type { HttpServer, Outgoing } from "node:http";
+import type { createServer, HttpServer, Outgoing } from "node:http";
 import { now } from "../core-nats/clock.ts";
 import { lagOf, lagOfOne, metricsText, metricsWhileDown } from "./lag-report.ts";
 import type { Look } from "./lag-report.ts";
@@ -18,11 +17,11 @@ export class Exporter {
   /** Requests that come at the same time share one look. */
   #looking: Promise<Look> | undefined;
 
-  /** With a channel: it alone. */
-  constructor(monitor: Monitor, channel: string | undefined) {
+  /** With a channel: it alone. `create` is `createServer` of the host. */
+  constructor(monitor: Monitor, channel: string | undefined, create: typeof createServer) {
     this.#monitor = monitor;
     this.#channel = channel;
-    this.#server = createServer(({ url, method }, response) => void this.#serve(method, url, response));
+    this.#server = create(({ url, method }, response) => void this.#serve(method, url, response));
   }
 
   /** Resolves with the URL. */

@@ -71,15 +71,16 @@ function ofPosition({ channel, name, offline, lag, stalled, members, pending, ma
   if (offline && lag > 0) {
     const text = `Nobody reads ${channel} for ${name}: ${lag} messages wait, and the channel's limits drop the oldest first.`;
     const [client, durable] = name.split("/");
-    const who = durable === undefined ? "with --queue and --durable" : `with --client ${client} --durable ${durable}`;
+    const [of, group] = name.split(":");
+    const who = durable === undefined ? `--durable ${of} --queue ${group}` : `--client ${client} --durable ${durable}`;
     const remedy = `Start its consumer, or have the server forget it: sub ${channel} ${who} --unsubscribe.`;
     return [{ code: "OFFLINE", text, remedy }];
   }
   if (stalled === 0) return [];
   const which = members > 1 ? `${stalled} of ${members} members of ${name}` : name;
-  const text = `${which} on ${channel} get nothing new: ${pending} messages are not acknowledged, of ${maxInFlight} at most.`;
+  const text = `The server sends nothing new of ${channel} to ${which}: ${pending} messages are not acknowledged, of at most ${maxInFlight}.`;
   const remedy = "See whether its handlers hang, or are slower than what is published; acknowledge when they end.";
-  return [{ code: "STALLED", text: text.replace(/^(\S+ on \S+) get /, "$1 gets "), remedy }];
+  return [{ code: "STALLED", text, remedy }];
 }
 
 function limit(most: number, count: number, whose: string, what: string, option: string): Finding[] {
