@@ -149,15 +149,17 @@ export class Monitor {
     }
   }
 
-  /** Undefined for a 404 of a page that is asked for by a name. */
+  /** Undefined if the server has no channel or client of the name that is asked for. */
   async #page<T>(path: string): Promise<T | undefined> {
     const timeout = AbortSignal.timeout(TIMEOUT);
     const signal = this.#signal === undefined ? timeout : AbortSignal.any([timeout, this.#signal]);
     try {
       const response = await fetch(`${this.url}/${path}`, { signal, redirect: "error" });
-      if (response.status === 404 && path.includes("=")) return undefined;
+      const text = await response.text();
+      // A server that is starting has no such page at all yet.
+      if (response.status === 404 && /^(Channel|Client) /.test(text)) return undefined;
       if (!response.ok) throw new Error(`status ${response.status}`);
-      return JSON.parse(await response.text()) as T;
+      return JSON.parse(text) as T;
     } catch (error) {
       const { message, cause } = error as Error;
       const reason = cause instanceof Error && cause.message !== "" ? cause.message : message;
