@@ -1,6 +1,6 @@
 import { anySignal, deferred, noop, settled } from "./async.ts";
 import { authenticate } from "./auth.ts";
-import type { Credentials } from "./auth.ts";
+import type { AuthFields, Credentials } from "./auth.ts";
 import { clearTimeout, setTimeout } from "./clock.ts";
 import type { Delivery, Receiver } from "./delivery.ts";
 import { NatsError } from "./errors.ts";
@@ -96,7 +96,7 @@ export class Connection {
   #info!: ServerInfo;
   /** Resolves when INFO has come and TLS has begun, if there is any. */
   readonly #greeted = deferred();
-  #stage: "INFO" | "end of the TLS handshake" | "answer to CONNECT" = "INFO";
+  #stage: "INFO" | "end of the TLS handshake" | "signature by auth.sign" | "answer to CONNECT" = "INFO";
   #lastSid = 0;
   #lastError: NatsError | undefined;
   #tlsPending = false;
@@ -211,19 +211,22 @@ export class Connection {
     const { ended } = this;
     const stop = anySignal(signal, ended);
     this.#opening = stop.lifetime;
+    const wait = async <T>(promise: Promise<T>): Promise<T> => {
+      const done = await settled(promise, stop.lifetime);
+      if (signal.aborted) throw signal.reason;
+      if (!done) throw ended.reason;
+      return promise;
+    };
     try {
       await this.#dial();
-      await settled(this.#greeted.promise, stop.lifetime);
-      if (ended.aborted) throw ended.reason;
-      if (signal.aborted) throw signal.reason;
-      await this.#greeted.promise;
+      await wait(this.#greeted.promise);
+      this.#stage = "signature by auth.sign";
+      const auth = await wait(authenticate(this.#options.credentials, this.#info.nonce));
       this.#stage = "answer to CONNECT";
-      this.outbox.line(`CONNECT ${JSON.stringify(this.#connectFields())}`);
+      this.outbox.line(`CONNECT ${JSON.stringify(this.#connectFields(auth))}`);
       const proof = this.flush();
       this.subscribe(this.#requests.answers, this.#requests);
-      await settled(proof, stop.lifetime);
-      if (signal.aborted) throw signal.reason;
-      await proof;
+      await wait(proof);
     } finally {
       stop.release();
     }
@@ -352,9 +355,9 @@ export class Connection {
 
   // Why: docs/decisions.md#secrets-are-shown-nowhere
   /** All fields of CONNECT. Nothing else of what is sent has the credentials. */
-  #connectFields(): Record<string, string | number | boolean> {
+  #connectFields(auth: AuthFields): Record<string, string | number | boolean> {
     // A server with headers answers a publish that nobody listens to with a 503 (NATS 2.2 and later).
-    const { headers, nonce } = this.#info;
+    const { headers } = this.#info;
     return {
       verbose: false,
       pedantic: false,
@@ -366,7 +369,7 @@ export class Connection {
       echo: true,
       headers,
       no_responders: headers,
-      ...authenticate(this.#options.credentials, nonce),
+      ...auth,
     };
   }
 
