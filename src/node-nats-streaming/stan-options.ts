@@ -1,18 +1,22 @@
 import type { TlsOptions as HostTlsOptions } from "node:tls";
 import { builtin } from "../core-nats/builtin.ts";
-import type { ConnectOptions, TlsOptions } from "../index.ts";
+import type { ConnectOptions, Credentials, TlsOptions } from "../index.ts";
 import { NatsError } from "./errors.ts";
 
-/** Taken, and without effect; but `encoding` must be "binary", and those of signing are refused. */
+/** Taken, and without effect; but `encoding` must be "binary". */
 type Unused = Partial<
-  Record<"encoding" | "maxPingOut" | "name" | "nkey" | "noRandomize" | "nonceSigner" | "pedantic", unknown> &
-    Record<"pingInterval" | "useOldRequestStyle" | "userJWT" | "verbose" | "yieldTime", unknown>
+  Record<"encoding" | "maxPingOut" | "name" | "noRandomize" | "pedantic", unknown> &
+    Record<"pingInterval" | "useOldRequestStyle" | "verbose" | "yieldTime", unknown>
 >;
 
 /** Options of a connection to a NATS server. Times are in milliseconds. */
 export interface ClientOpts extends Unused {
   /** How often a lost link is dialled before the client closes. Default -1: for as long as it takes. */
   maxReconnectAttempts?: number | undefined;
+  /** A user's public nkey, for `nonceSigner`. */
+  nkey?: string | undefined;
+  /** Gets the nonce of the server as a Buffer, at every dial. Returns the 64 bytes of its signature, or a promise. */
+  nonceSigner?: Function | undefined;
   /** The seed of an nkey, which never leaves the process. node-nats-streaming does not have this option. */
   nkeySeed?: string | undefined;
   pass?: string | undefined;
@@ -33,6 +37,8 @@ export interface ClientOpts extends Unused {
   user?: string | undefined;
   /** The path of a credentials file. It is read at every dial. */
   userCreds?: string | undefined;
+  /** A user JWT, for `nonceSigner`, or a function that returns it, which is called at every dial. */
+  userJWT?: string | Function | undefined;
   /** True: the client waits for a NATS server, and for a streaming server. Default false: there is an "error". */
   waitOnFirstConnect?: boolean | undefined;
 }
@@ -103,7 +109,7 @@ function withScheme(url: string): string {
 }
 
 function check(options: ParsedOptions): void {
-  const { encoding = "binary", nc, user, token, tokenHandler, nkey, nonceSigner, userJWT, tls } = options;
+  const { encoding = "binary", nc, user, token, tokenHandler, tls } = options;
   if (encoding !== "binary") throw new Error("stan: NATS connection encoding must be 'binary'.");
   for (const [wrong, text] of [
     [user && token, "User and Token can not both be provided"],
@@ -115,7 +121,6 @@ function check(options: ParsedOptions): void {
   const authority = 'trust your own authority instead: tls: { ca: fs.readFileSync("ca.pem") }';
   for (const [wrong, what, instead] of [
     [nc !== undefined, "nc", "give url instead; each client has a NATS connection of its own"],
-    [nkey ?? nonceSigner ?? userJWT, "nkey, nonceSigner or userJWT", "give nkeySeed, or userCreds (a path)"],
     [rejectUnauthorized === false, "rejectUnauthorized: false", authority],
     [other !== undefined, `tls.${other}`, `tls takes ${TLS_NAMES.join(", ")}`],
   ]) if (wrong) throw new Error(`stan: ${what} is not offered: ${instead}`);
@@ -142,8 +147,20 @@ export function connectOptionsOf(options: ParsedOptions): Omit<ConnectOptions, "
   };
 }
 
-function authOf({ user, pass = "", token, tokenHandler, nkeySeed, userCreds }: ParsedOptions): ConnectOptions["auth"] {
+function authOf(options: ParsedOptions): ConnectOptions["auth"] {
+  const { user, pass = "", token, tokenHandler, nkey, nkeySeed, nonceSigner, userCreds, userJWT } = options;
   if (userCreds !== undefined) return () => ({ creds: builtin.fs.readFileSync(userCreds, "utf8") });
+  if (nonceSigner !== undefined) {
+    const sign = async (nonce: Uint8Array): Promise<Uint8Array> => {
+      const signature = (await nonceSigner(Buffer.from(nonce.buffer, nonce.byteOffset, nonce.length))) as Buffer;
+      // As 0.3.2 sends it: the signature may be text already.
+      return Buffer.from(signature.toString("base64"), "base64");
+    };
+    return async () => {
+      const jwt = typeof userJWT === "function" ? ((await userJWT()) as string) : userJWT;
+      return { sign, ...(nkey === undefined ? {} : { nkey }), ...(jwt === undefined ? {} : { jwt }) } as Credentials;
+    };
+  }
   if (tokenHandler !== undefined) return async () => ({ token: String(await (tokenHandler as () => unknown)()) });
   if (nkeySeed !== undefined) return { nkeySeed };
   if (token !== undefined) return { token };

@@ -31,38 +31,22 @@ export class SubscriptionOptions {
   /** True: only `message.ack()` acknowledges. Default false: the end of a message's listeners does. */
   manualAcks?: boolean | undefined;
 
-  setMaxInFlight(n: number): SubscriptionOptions {
-    return Object.assign(this, { maxInFlight: n });
-  }
-  setAckWait(millis: number): SubscriptionOptions {
-    return Object.assign(this, { ackWait: millis });
-  }
-  setStartAt(startPosition: StartPosition): SubscriptionOptions {
-    return Object.assign(this, { startPosition });
-  }
+  setMaxInFlight(n: number): SubscriptionOptions { return Object.assign(this, { maxInFlight: n }); }
+  setAckWait(millis: number): SubscriptionOptions { return Object.assign(this, { ackWait: millis }); }
+  setStartAt(startPosition: StartPosition): SubscriptionOptions { return Object.assign(this, { startPosition }); }
   setStartAtSequence(sequence: number): SubscriptionOptions {
     this.startSequence = sequence;
     return this.setStartAt(StartPosition.SEQUENCE_START);
   }
-  setStartTime(date: Date): SubscriptionOptions {
-    return this.setStartAtTimeDelta(now() - date.valueOf());
-  }
+  setStartTime(date: Date): SubscriptionOptions { return this.setStartAtTimeDelta(now() - date.valueOf()); }
   setStartAtTimeDelta(millis: number): SubscriptionOptions {
     this.startTime = millis * NANOSECONDS;
     return this.setStartAt(StartPosition.TIME_DELTA_START);
   }
-  setStartWithLastReceived(): SubscriptionOptions {
-    return this.setStartAt(StartPosition.LAST_RECEIVED);
-  }
-  setDeliverAllAvailable(): SubscriptionOptions {
-    return this.setStartAt(StartPosition.FIRST);
-  }
-  setManualAckMode(tf: boolean): SubscriptionOptions {
-    return Object.assign(this, { manualAcks: tf });
-  }
-  setDurableName(durableName: string): SubscriptionOptions {
-    return Object.assign(this, { durableName });
-  }
+  setStartWithLastReceived(): SubscriptionOptions { return this.setStartAt(StartPosition.LAST_RECEIVED); }
+  setDeliverAllAvailable(): SubscriptionOptions { return this.setStartAt(StartPosition.FIRST); }
+  setManualAckMode(tf: boolean): SubscriptionOptions { return Object.assign(this, { manualAcks: tf }); }
+  setDurableName(durableName: string): SubscriptionOptions { return Object.assign(this, { durableName }); }
 }
 
 /** Returns options with the defaults, as `stan.subscriptionOptions()` does. */
@@ -78,6 +62,9 @@ export function NewSubscriptionOptions(): SubscriptionOptions {
 export function subscribeOptionsOf(options: Partial<SubscriptionOptions>, queue: string | undefined): SubscribeOptions {
   const { maxInFlight = MAX_IN_FLIGHT, ackWait = ACK_WAIT, durableName } = options;
   if (!(maxInFlight >= 1)) throw new StanError("stan: invalid MaxInflight, should be >= 1");
+  if (queue && durableName?.includes(":")) {
+    throw new StanError("stan: durable name of a durable queue subscriber can't contain the character ':'");
+  }
   if (!(ackWait > 0)) throw new StanError("stan: invalid ack wait time, should be >= 1s");
   return {
     startAt: startAtOf(options),

@@ -5,6 +5,7 @@ import { connect } from "../../src/node-nats-streaming/index.ts";
 import { makePlace } from "../support/documents.ts";
 import { installPackage } from "../support/packages.ts";
 import { start } from "../support/program.ts";
+import { user, userSeed } from "../support/nkeys.ts";
 import { Proxy } from "../support/proxy.ts";
 import { RawClient } from "../support/raw.ts";
 import { RealServer } from "../support/server.ts";
@@ -381,8 +382,16 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
   });
   afterAll(() => rmSync(place, { recursive: true, force: true }));
 
-  /** Runs a program with both. It has `stan`, `channel` and `later`. Returns how each has ended, and its output. */
-  async function both(name: string, text: string, options: object, restart?: () => Promise<void>): Promise<string[]> {
+  /**
+   * Runs a program with both, once connected. It has `stan`, `channel` and `later`. With options that are code it ends
+   * with the first error. Returns how each has ended, and its output.
+   */
+  async function both(
+    name: string,
+    text: string,
+    options: object | string,
+    restart?: () => Promise<void>,
+  ): Promise<string[]> {
     const found = installPackage(REFERENCE);
     if ("missing" in found) throw new Error(found.missing);
     const libraries = [
@@ -390,6 +399,7 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
       "nats-streaming-client/node-nats-streaming",
     ];
     const endings: string[] = [];
+    const given = typeof options === "string" ? options : JSON.stringify(options);
     for (const [i, library] of libraries.entries()) {
       const file = join(place, `${name}-${i}.cjs`);
       writeFileSync(
@@ -398,7 +408,8 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
         const library = require(${JSON.stringify(library)});
         const channel = "channel-${name}-${i}";
         const later = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-        const stan = library.connect("test-cluster", "client-${name}-${i}", ${JSON.stringify(options)});
+        const stan = library.connect("test-cluster", "client-${name}-${i}", ${given});
+        ${given === options ? "stan.on('error', () => (console.log('error'), process.exit(0)));" : ""}
         stan.once("connect", async () => { ${text} });`,
       );
       const program = start(file);
@@ -435,6 +446,20 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
     },
   );
 
+  test("a signer that throws kills the process, and so does userCreds of no file: it is an error", async () => {
+    const seed = join(place, "user.nk");
+    writeFileSync(seed, userSeed);
+    const config = `authorization { users: [ { nkey: ${user} } ] }
+      streaming { id: test-cluster, nkey_seed_file: ${JSON.stringify(seed)} }`;
+    const own = await RealServer.start({ config });
+    onTestFinished(() => own.stop());
+    const url = JSON.stringify(own.url);
+    const throws = `{ url: ${url}, nkey: "${user}", nonceSigner() { throw new Error("no vault"); } }`;
+    expect(await both("signer", "", throws)).toEqual(["1 ", "0 error"]);
+    const none = `{ url: ${url}, userCreds: "none.creds" }`;
+    expect(await both("no-file", "", none)).toEqual(["1 ", "0 error"]);
+  });
+
   test("an outage kills a process that listens to no error: it is repaired", { timeout: 60_000 }, async () => {
     const config = (password: string): string =>
       `authorization { user: app, password: ${password} }\nstreaming { username: app, password: ${password} }`;
@@ -464,9 +489,6 @@ test("what is not offered is refused, with what to do instead", () => {
   expect(() => attempt({ nc: {} })).toThrow("stan: nc is not offered: give url instead");
   expect(() => attempt({ tls: { rejectUnauthorized: false } })).toThrow('tls: { ca: fs.readFileSync("ca.pem") }');
   expect(() => attempt({ tls: { pfx: "" } })).toThrow("stan: tls.pfx is not offered: tls takes ca, cert, key");
-  for (const option of ["nkey", "nkeys", "nonceSigner", "sigCB", "userJWT", "jwt"]) {
-    expect(() => attempt({ [option]: "x" })).toThrow("give nkeySeed, or userCreds");
-  }
   const stan = connect("test-cluster", "one", { url: "nats://127.0.0.1:1" });
   stan.on("error", () => undefined);
   const nc = stan.nc as unknown as Record<string, () => void>;

@@ -74,6 +74,50 @@ describeWithServer("as 0.3.2, subscribing", () => {
     run.lines.sort();
   });
 
+  for (const name of [" ", "a b", "é 漢", "a.*.>", "a/b", "x".repeat(300)]) {
+    same(`takes ${JSON.stringify(name.slice(0, 9))} for the name of a durable, a group and both`, async (run) => {
+      const stan = await filled(run);
+      const options = (): Options => stan.subscriptionOptions().setDeliverAllAvailable();
+      const begin: Record<string, () => StanSubscription> = {
+        durable: () => stan.subscribe(run.channel(), options().setDurableName(name)),
+        group: () => stan.subscribe(run.channel(), name, options()),
+        both: () => stan.subscribe(run.channel(), name, options().setDurableName(name)),
+      };
+      for (const [what, subscribe] of Object.entries(begin)) {
+        const first = run.follow(subscribe(), what);
+        await run.seen(`${what} message`, 3);
+        first.close();
+        await run.seen(`${what} closed`);
+        // A durable goes on behind what it had.
+        run.follow(subscribe(), `${what} again`);
+        await run.seen(`${what} again ready`);
+        if (what === "group") await run.seen(`${what} again message`, 3);
+      }
+      await run.publish(stan, run.channel(), "four");
+      for (const what of Object.keys(begin)) await run.seen(`${what} again message four`);
+      run.lines.sort();
+    });
+  }
+
+  same("takes a group with a colon", async (run) => {
+    const stan = await filled(run);
+    const options = stan.subscriptionOptions().setDeliverAllAvailable();
+    run.follow(stan.subscribe(run.channel(), "a:b", options), "plain");
+    run.follow(stan.subscribe(run.channel(), "a:b", stan.subscriptionOptions().setDurableName("d")), "durable");
+    await run.seen("plain message", 3);
+    await run.seen("durable ready");
+    await run.publish(stan, run.channel(), "four");
+    await run.seen("plain message four");
+    await run.seen("durable message four");
+    run.lines.sort();
+  });
+
+  same("refuses a durable with a colon in a group, in the words of the server", async (run) => {
+    const stan = await run.open();
+    run.follow(stan.subscribe(run.channel(), "group", stan.subscriptionOptions().setDurableName("a:b")));
+    await run.seen("sub unsubscribed");
+  });
+
   same("gives each message to one member of a queue group", async (run) => {
     const stan = await run.open();
     const got: string[] = [];

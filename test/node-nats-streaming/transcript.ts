@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Client, connect } from "../../src/index.ts";
+import { type Client, connect, type Credentials, type TlsOptions } from "../../src/index.ts";
 import * as facade from "../../src/node-nats-streaming/index.ts";
 import { fresh, read } from "../support/clients.ts";
 import { installPackage } from "../support/packages.ts";
@@ -152,8 +152,11 @@ export type Program = (run: Run) => Promise<void>;
 let reference: Library | undefined;
 let missing: string | undefined;
 
-/** Prepares the suite: installs 0.3.2, and returns what runs programs against the server. */
-export function suite(server: () => RealServer): {
+/**
+ * Prepares the suite: installs 0.3.2, and returns what runs programs against the server. Whoever reads what they have
+ * stored has these credentials and options of TLS.
+ */
+export function suite(server: () => RealServer, auth?: Credentials, tls?: TlsOptions): {
   same(title: string, program: Program, timeout?: number): void;
   differs(title: string, program: Program, theirs: readonly string[], ours: readonly string[], timeout?: number): void;
 } {
@@ -170,6 +173,8 @@ export function suite(server: () => RealServer): {
       clusterId: "test-cluster",
       clientId: fresh("reader"),
       servers: server().url,
+      auth,
+      tls,
       onStatus: () => undefined,
     }));
 
