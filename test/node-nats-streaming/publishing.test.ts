@@ -1,3 +1,4 @@
+import { RealServer } from "../support/server.ts";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
 import { suite, thrown } from "./transcript.ts";
 
@@ -136,16 +137,14 @@ describeWithServer("as 0.3.2, publishing beyond limits", () => {
 });
 
 describeWithServer("as 0.3.2, publishing to a server that stands still", () => {
-  const server = serverForSuite();
-  const { same } = suite(server);
+  const { same } = suite(serverForSuite());
 
   same("calls back with an error after ackTimeout", async (run) => {
-    const stan = await run.open({ ackTimeout: 700 });
-    const paused = new Promise<void>((resolve) => setTimeout(resolve, 700));
-    server().pause();
+    const own = run.stopping(await RealServer.start());
+    const stan = await run.open({ url: own.url, ackTimeout: 700 });
+    own.pause();
     stan.publish(run.channel(), "one", (error, guid) => run.log("callback", error, guid));
     await run.seen("callback");
-    await paused;
-    server().resume();
+    own.resume();
   });
 });

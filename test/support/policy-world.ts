@@ -149,7 +149,8 @@ export class World {
       await pause(random.int(0, 6));
     }
     for (const subscription of this.#subscriptions) subscription.resume();
-    await until("all are in place", () => this.#alive.every(({ client }) => client.ready));
+    const ready = (): boolean => this.#alive.every(({ client }) => client.ready);
+    await until("all are in place", ready, PATIENCE).catch((error: Error) => this.#violation(error.message));
     // After a reset it is a message that tells.
     this.#publish(1);
     await this.#settle();
@@ -188,7 +189,7 @@ export class World {
   /** Loses a message on a link that lives; but not the first one, nor one that shows what the channel holds. */
   async #lose(): Promise<void> {
     await this.#server.idle();
-    if (this.#resetUnnoticed || this.#subscriptions.some((subscription) => subscription.stats().highest === 0)) return;
+    if (this.#resetUnnoticed || this.#subscriptions.some(hasNothingNew)) return;
     this.#server.swallow("MsgProto");
     this.#publish(1);
     this.#server.swallow("MsgProto", 0);
@@ -404,6 +405,12 @@ export class World {
     );
     return [options, ...this.#course].join("\n");
   }
+}
+
+/** It has received nothing that was not sent before: what is lost then, nothing tells. */
+function hasNothingNew(subscription: Subscription): boolean {
+  const { received, redelivered } = subscription.stats();
+  return received === redelivered;
 }
 
 function idOf(text: string): string {

@@ -21,10 +21,11 @@ export async function detectReset(
   peek: Peek,
   deliveries: Deliveries,
 ): Promise<"same" | "reset" | "unknown"> {
-  const { group, isSuspect } = deliveries;
+  const { group, isSuspect, endpoint } = deliveries;
   const { progress } = group;
   const { highest, timeOfHighest } = progress;
-  const matters = group.members !== undefined || isSuspect;
+  // What made the channel suspect came to the endpoint. Without one, the channel may be empty by now.
+  const matters = group.members !== undefined || (isSuspect && endpoint !== undefined);
   let other = false;
   const compare = (message: MsgProtoView): void => {
     const { sequence } = message;

@@ -70,8 +70,7 @@ export class FailedMessages implements FailureEvents {
 
   /** The handler has ended well. Returns undefined if it has not called `nak` or `term`. */
   handled(message: Message): Outcome | undefined {
-    const verdict = this.#verdicts.get(message);
-    this.#verdicts.delete(message);
+    const verdict = this.#takeVerdict(message);
     if (verdict === undefined || message.finished) return undefined;
     const { outcome, decision } = this.#afterRun(message, undefined, verdict);
     this.notify(message, undefined, decision);
@@ -80,8 +79,7 @@ export class FailedMessages implements FailureEvents {
 
   /** The handler has failed. `notify` must follow, with the decision. */
   failed(message: Message, error: unknown): { readonly outcome: Outcome; readonly decision: Decision | undefined } {
-    const verdict = this.#verdicts.get(message);
-    this.#verdicts.delete(message);
+    const verdict = this.#takeVerdict(message);
     return this.#afterRun(message, error, verdict);
   }
 
@@ -179,6 +177,14 @@ export class FailedMessages implements FailureEvents {
     const code = error instanceof StreamingError ? error.code : "REFUSED";
     const reason = `the dead letter of message ${sequence} was not stored; that is tried again`;
     this.#host.report(this.#host.error(code, reason, error));
+  }
+
+  #takeVerdict(message: Message): Verdict | undefined {
+    // As after most handlers.
+    if (this.#verdicts.size === 0) return undefined;
+    const verdict = this.#verdicts.get(message);
+    this.#verdicts.delete(message);
+    return verdict;
   }
 
   #afterRun(

@@ -230,6 +230,17 @@ describe("an old number in a channel that showed nothing", () => {
     expect(fake.subscribes.at(-1)!.message.startSequence).toBe(1n);
     expect(statuses.of("gap")).toEqual([]);
   });
+
+  test("counts no more when its session is lost: a channel that is empty then is subscribed to", async () => {
+    const { statuses } = await resume(0);
+    const looks: unknown[] = [];
+    fake.onSubscribe = (ask) => void looks.push(ask);
+    fake.deliver(msgProto({ sequence: 1n }), fake.held.at(-1));
+    await until("the channel is looked at", () => looks.length === 1);
+    fake.onSubscribe = (ask) => void fake.accept(ask);
+    fake.loseSession();
+    await statuses.until("subscribed", 3);
+  });
 });
 
 describe("a new number in a channel that showed nothing", () => {
