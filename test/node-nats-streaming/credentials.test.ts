@@ -108,7 +108,7 @@ describeWithServer("as 0.3.2, with a user JWT", () => {
   }));
 
   same("reads userCreds at every dial", async (run) => {
-    const own = file(`${run.clientId}.creds`, creds(userSeed, Math.floor(Date.now() / 1000) + 2));
+    const own = file(`${run.clientId}.creds`, creds(userSeed, Math.floor(Date.now() / 1000) + 5));
     await run.open({ userCreds: own, reconnectTimeWait: 50 });
     writeFileSync(own, creds(userSeed));
     await run.seen("stan reconnect");

@@ -10,9 +10,16 @@ import { Proxy } from "../support/proxy.ts";
 import { RawClient } from "../support/raw.ts";
 import { RealServer } from "../support/server.ts";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { until } from "../support/until.ts";
 import { REFERENCE, type Run, type StanMessage, suite, thrown } from "./transcript.ts";
 
 const later = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+/** Waits until the server has a subscription to a channel. */
+const subscribed = (server: RealServer, channel: string): Promise<unknown> =>
+  until(`${channel} has a subscription`, async () => {
+    const page = await server.monitor<{ subs_count: number }>(`streaming/channelsz?channel=${channel}`);
+    return page !== undefined && page.subs_count > 0;
+  });
 const notDials = (run: Run): void => {
   const lines = run.lines.filter((line) => line !== "stan reconnecting");
   run.lines.splice(0, run.lines.length, ...lines);
@@ -31,13 +38,14 @@ describeWithServer("mended beside 0.3.2", () => {
       await run.seen("sub ready");
       await own.restart();
       await run.seen("stan reconnect");
-      await later(1_500);
+      await Promise.race([run.seen("stan close"), subscribed(own, run.channel())]);
       try {
         stan.publish(run.channel(), "after", (error) => run.log("callback", error));
+        await run.seen("callback");
+        await run.seen("sub message");
       } catch (error) {
         run.log("publish throws", error);
       }
-      await later(1_000);
       notDials(run);
       run.lines.sort();
     },
@@ -63,7 +71,7 @@ describeWithServer("mended beside 0.3.2", () => {
   differs(
     "a publish before connect goes to nowhere: it waits",
     async (run) => {
-      const stan = run.connect({ ackTimeout: 500 });
+      const stan = run.connect({ ackTimeout: 3_000 });
       const returned = stan.publish(run.channel(), "early", (error, guid) =>
         run.log("callback", error, guid === returned),
       );
@@ -120,12 +128,12 @@ describeWithServer("mended beside 0.3.2", () => {
       const options = stan.subscriptionOptions().setDeliverAllAvailable().setMaxInFlight(1);
       stan.subscribe(run.channel(), options).on("message", async (message: StanMessage) => {
         run.log("begins", message.getData());
-        await later(200);
+        if (message.getData() === "one") await Promise.race([run.seen("begins two"), later(1_000)]);
         run.log("ends", message.getData());
       });
       await run.seen("ends", 2);
     },
-    ["stan connect <stan>", "begins one", "begins two", "ends one", "ends two"],
+    ["stan connect <stan>", "begins one", "begins two", "ends two", "ends one"],
     ["stan connect <stan>", "begins one", "ends one", "begins two", "ends two"],
   );
 
@@ -136,13 +144,11 @@ describeWithServer("mended beside 0.3.2", () => {
       await run.publish(stan, run.channel(), "one");
       const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000).setManualAckMode(true);
       let running = 0;
-      stan.subscribe(run.channel(), options).on("message", async (message: StanMessage) => {
+      stan.subscribe(run.channel(), options).on("message", async () => {
         run.log("runs", ++running);
-        await later(2_400);
-        if (!stan.isClosed()) message.ack();
-        running--;
+        await new Promise(() => undefined);
       });
-      await later(2_800);
+      await Promise.race([run.seen("runs", 3), later(3_500)]);
     },
     ["stan connect <stan>", "runs 1", "runs 2", "runs 3"],
     ["stan connect <stan>", "runs 1"],
@@ -151,13 +157,14 @@ describeWithServer("mended beside 0.3.2", () => {
   differs(
     "a subject with a line break sends commands of its own: it is refused",
     async (run) => {
-      const stan = await run.open({ ackTimeout: 500 });
+      const stan = await run.open();
       const spy = await RawClient.connect(run.server.port);
       const inbox = `spy.${run.clientId}`;
       spy.subscribe(inbox);
       await spy.flush();
       stan.publish(`a 0\r\n\r\nPUB ${inbox} 3\r\nbad\r\nPUB x`, "", (error) => run.log("callback", error));
-      await later(300);
+      await new Promise<void>((resolve) => stan.nc!.flush(() => resolve()));
+      await spy.flush();
       run.log("sent", spy.collect().filter(({ text }) => text.includes(inbox)).length);
       spy.destroy();
     },
@@ -233,9 +240,9 @@ describeWithServer("mended beside 0.3.2", () => {
     "another cluster ID is found out after connectTimeout: it is at once",
     async (run) => {
       const begin = Date.now();
-      run.watch(run.library.connect("other-cluster", run.clientId, { url: run.server.url, connectTimeout: 1_500 }));
+      run.watch(run.library.connect("other-cluster", run.clientId, { url: run.server.url, connectTimeout: 4_000 }));
       await run.seen("stan close");
-      run.log("soon", Date.now() - begin < 1_400);
+      run.log("soon", Date.now() - begin < 3_900);
     },
     ["stan error error(stan: connect request timeout, stan: connect request timeout)", "stan close", "soon false"],
     ["stan error error(stan: connect request timeout, stan: connect request timeout)", "stan close", "soon true"],
@@ -306,13 +313,13 @@ describeWithServer("mended beside 0.3.2", () => {
     "what a cut link had under way is told after ackTimeout: it is told at once, and that it is uncertain",
     async (run) => {
       const proxy = run.stopping(await Proxy.start(run.server.port));
-      const stan = await run.open({ url: proxy.url, ackTimeout: 1_500, reconnectTimeWait: 50 });
-      void proxy.eat((frame) => frame.text.includes("PUB _STAN.pub"), "up");
+      const stan = await run.open({ url: proxy.url, ackTimeout: 4_000, reconnectTimeWait: 50 });
+      const eaten = proxy.eat((frame) => frame.text.includes("PUB _STAN.pub"), "up");
       const begin = Date.now();
       stan.publish(run.channel(), "one", (error) => {
-        run.log("callback", error, (error as { code?: string }).code, Date.now() - begin < 1_400);
+        run.log("callback", error, (error as { code?: string }).code, Date.now() - begin < 3_900);
       });
-      await later(100);
+      await eaten;
       proxy.cut();
       await run.seen("callback");
       notDials(run);
@@ -361,11 +368,11 @@ describeWithServer("mended beside 0.3.2, with permissions", () => {
   differs(
     "a publish that is denied is told after ackTimeout: it is told at once",
     async (run) => {
-      const stan = await run.open({ user: "app", pass: "a", ackTimeout: 1_500 });
+      const stan = await run.open({ user: "app", pass: "a", ackTimeout: 4_000 });
       const begin = Date.now();
       await new Promise<void>((resolve) => {
         stan.publish(`denied.${run.channel()}`, "one", (error) => {
-          resolve(run.log("callback", (error as { code?: string }).code, Date.now() - begin < 1_400));
+          resolve(run.log("callback", (error as { code?: string }).code, Date.now() - begin < 3_900));
         });
       });
     },
@@ -390,7 +397,7 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
     name: string,
     text: string,
     options: object | string,
-    restart?: () => Promise<void>,
+    restart?: (ended: Promise<unknown>) => Promise<void>,
   ): Promise<string[]> {
     const found = installPackage(REFERENCE);
     if ("missing" in found) throw new Error(found.missing);
@@ -415,7 +422,7 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
       const program = start(file);
       if (restart !== undefined) {
         await program.printed(/ready/);
-        await restart();
+        await restart(program.ended);
       }
       const { code, out } = await program.ended;
       endings.push(`${code} ${out.trim().replaceAll("\n", " ")}`);
@@ -423,14 +430,14 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
     return endings;
   }
 
-  test("a timer throws after the connection was closed: it does not", { timeout: 30_000 }, async () => {
+  test("a timer throws after the connection was closed: it does not", { timeout: 60_000 }, async () => {
     const text = "stan.nc.close(); await later(1_500); console.log('alive'); process.exit(0);";
     expect(await both("timer", text, { url: server().url, stanPingInterval: 1_000 })).toEqual(["1 ", "0 alive"]);
   });
 
   test(
     "a listener that rejects kills the process: it is an error of the subscription",
-    { timeout: 30_000 },
+    { timeout: 60_000 },
     async () => {
       const text = `
       const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000);
@@ -446,7 +453,7 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
     },
   );
 
-  test("a signer that throws kills the process, and so does userCreds of no file: it is an error", async () => {
+  test("a signer that throws kills the process, and so does userCreds of no file: it is an error", { timeout: 60_000 }, async () => {
     const seed = join(place, "user.nk");
     writeFileSync(seed, userSeed);
     const config = `authorization { users: [ { nkey: ${user} } ] }
@@ -465,12 +472,12 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
       `authorization { user: app, password: ${password} }\nstreaming { username: app, password: ${password} }`;
     const own = await RealServer.start({ config: config("right"), store: "file" });
     onTestFinished(() => own.stop());
-    const restart = async (): Promise<void> => {
+    const restart = async (ended: Promise<unknown>): Promise<void> => {
       for (const password of ["wrong", "right"]) {
         await own.down();
         writeFileSync(join(own.folder, "server.conf"), config(password));
         await own.restart();
-        await later(1_000);
+        await Promise.race([ended, later(2_000)]);
       }
     };
     const text = `

@@ -1,5 +1,8 @@
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { until } from "../support/until.ts";
 import { type Run, type Stan, type StanMessage, type StanSubscription, suite, thrown } from "./transcript.ts";
+
+type Options = ReturnType<Stan["subscriptionOptions"]>;
 
 /** A channel with three messages, and the client that has published them. */
 async function filled(run: Run, texts: readonly string[] = ["one", "two", "three"]): Promise<Stan> {
@@ -19,7 +22,6 @@ describeWithServer("as 0.3.2, subscribing", () => {
     await run.seen("sub message");
   });
 
-  type Options = ReturnType<Stan["subscriptionOptions"]>;
   const starts: Record<string, readonly [number, (options: Options, run: Run) => Options]> = {
     "all that is available": [3, (options) => options.setDeliverAllAvailable()],
     "the last received": [1, (options) => options.setStartWithLastReceived()],
@@ -299,15 +301,15 @@ describeWithServer("as 0.3.2, subscribing", () => {
 describeWithServer("as 0.3.2, listening", () => {
   const { same } = suite(serverForSuite());
 
-  /** A subscription to all messages of a channel, with an ack wait of one second. */
-  function all(run: Run, stan: Stan, manual = false, inFlight = 100): StanSubscription {
-    const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000).setMaxInFlight(inFlight);
-    return run.follow(stan.subscribe(run.channel(), options.setManualAckMode(manual)), "sub", false);
+  /** A subscription to all messages of a channel. */
+  function all(run: Run, stan: Stan, change = (options: Options): Options => options): StanSubscription {
+    const options = change(stan.subscriptionOptions().setDeliverAllAvailable());
+    return run.follow(stan.subscribe(run.channel(), options), "sub", false);
   }
 
   same("gives messages that were not acknowledged again, and says so", async (run) => {
     const stan = await filled(run, ["one"]);
-    const sub = all(run, stan, true);
+    const sub = all(run, stan, (options) => options.setManualAckMode(true).setAckWait(1_000));
     sub.on("message", (message: StanMessage) => {
       run.log(
         "message",
@@ -324,7 +326,7 @@ describeWithServer("as 0.3.2, listening", () => {
   same("gives no message again that was acknowledged, by hand or not", async (run) => {
     const stan = await filled(run, ["one", "two"]);
     for (const manual of [false, true]) {
-      const sub = all(run, stan, manual);
+      const sub = all(run, stan, (options) => options.setManualAckMode(manual).setAckWait(2_000));
       sub.on("message", (message: StanMessage) => {
         run.log("message", manual, message.getSequence(), message.isRedelivered());
         if (manual) message.ack();
@@ -332,13 +334,15 @@ describeWithServer("as 0.3.2, listening", () => {
     }
     await run.seen("message true", 2);
     await run.seen("message false", 2);
-    await new Promise<void>((resolve) => setTimeout(resolve, 1_500));
+    await new Promise<void>((resolve) => setTimeout(resolve, 2_500));
     run.lines.sort();
   });
 
+  const one = (options: Options): Options => options.setManualAckMode(true).setMaxInFlight(1);
+
   same("gives the next message after the ack, with one in flight", async (run) => {
     const stan = await filled(run);
-    all(run, stan, true, 1).on("message", (message: StanMessage) => {
+    all(run, stan, one).on("message", (message: StanMessage) => {
       run.log("message", message.getData());
       setTimeout(() => (run.log("ack", message.getData()), message.ack()), 20);
     });
@@ -347,7 +351,7 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("takes an early ack of a listener that goes on working", async (run) => {
     const stan = await filled(run);
-    all(run, stan, true, 1).on("message", async (message: StanMessage) => {
+    all(run, stan, one).on("message", async (message: StanMessage) => {
       run.log("message", message.getData());
       message.ack();
       await new Promise(() => undefined);
@@ -357,7 +361,7 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("looks up manualAcks for each message", async (run) => {
     const stan = await filled(run, ["one"]);
-    const sub = all(run, stan, false);
+    const sub = all(run, stan, (options) => options.setAckWait(1_000));
     sub.opts.manualAcks = true;
     sub.on("message", (message: StanMessage) => {
       run.log("message", message.isRedelivered());
@@ -371,11 +375,16 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("acknowledges what nobody listens to", async (run) => {
     const stan = await filled(run);
-    const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000).setDurableName("d");
+    const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d");
     const sub = run.follow(stan.subscribe(run.channel(), options), "sub", false);
     await run.seen("sub ready");
     await run.publish(stan, run.channel(), "four");
-    await new Promise<void>((resolve) => setTimeout(resolve, 200));
+    await until("the server has all acks", async () => {
+      const page = await run.server.monitor<{ subscriptions: { last_sent: number; pending_count: number }[] }>(
+        `streaming/channelsz?channel=${run.channel()}&subs=1`,
+      );
+      return page!.subscriptions.every((each) => each.last_sent === 4 && each.pending_count === 0);
+    });
     sub.close();
     await run.seen("sub closed");
     await run.publish(stan, run.channel(), "five");
@@ -387,7 +396,7 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("emits what a listener throws as an error, and gives the message again", async (run) => {
     const stan = await filled(run, ["one"]);
-    all(run, stan).on("message", (message: StanMessage) => {
+    all(run, stan, (options) => options.setAckWait(1_000)).on("message", (message: StanMessage) => {
       run.log("message", message.isRedelivered());
       if (!message.isRedelivered()) throw new Error("of the listener");
     });
@@ -463,7 +472,7 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("takes acks that are too many or too late", async (run) => {
     const stan = await filled(run, ["one"]);
-    const sub = all(run, stan, true);
+    const sub = all(run, stan, (options) => options.setManualAckMode(true));
     sub.on("message", (message: StanMessage) => {
       thrown(run, "ack", () => message.ack());
       thrown(run, "ack", () => message.ack());

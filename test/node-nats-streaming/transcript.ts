@@ -86,7 +86,7 @@ export class Run {
   }
 
   /** Waits until such a line is there, or so many of them. */
-  async seen(begin: string, count = 1, timeout = 10_000): Promise<void> {
+  async seen(begin: string, count = 1, timeout = 20_000): Promise<void> {
     await until(`${count} times "${begin}" of ${this.lines.join(" | ")}`, () => this.count(begin) >= count, timeout);
   }
 
@@ -200,7 +200,7 @@ export function suite(server: () => RealServer, auth?: Credentials, tls?: TlsOpt
 
   return {
     /** What 0.3.2 and the layer do is equal. */
-    same(title, program, timeout = 20_000) {
+    same(title, program, timeout = 60_000) {
       test.concurrent(title, { timeout }, async ({ skip, expect }) => {
         if (missing !== undefined) return skip(missing);
         const [theirs, ours] = await both(program);
@@ -208,7 +208,7 @@ export function suite(server: () => RealServer, auth?: Credentials, tls?: TlsOpt
       });
     },
     /** A fault of 0.3.2, and what happens here. */
-    differs(title, program, theirs, ours, timeout = 20_000) {
+    differs(title, program, theirs, ours, timeout = 60_000) {
       test.concurrent(title, { timeout }, async ({ skip, expect }) => {
         if (missing !== undefined) return skip(missing);
         const seen = await both(program);
