@@ -14,6 +14,7 @@ import { until } from "../support/until.ts";
 import { REFERENCE, type Run, type StanMessage, suite, thrown } from "./transcript.ts";
 
 const later = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const long = { timeout: 60_000 };
 /** Waits until the server has a subscription to a channel. */
 const subscribed = (server: RealServer, channel: string): Promise<unknown> =>
   until(`${channel} has a subscription`, async () => {
@@ -430,14 +431,14 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
     return endings;
   }
 
-  test("a timer throws after the connection was closed: it does not", { timeout: 60_000 }, async () => {
+  test("a timer throws after the connection was closed: it does not", long, async () => {
     const text = "stan.nc.close(); await later(1_500); console.log('alive'); process.exit(0);";
     expect(await both("timer", text, { url: server().url, stanPingInterval: 1_000 })).toEqual(["1 ", "0 alive"]);
   });
 
   test(
     "a listener that rejects kills the process: it is an error of the subscription",
-    { timeout: 60_000 },
+    long,
     async () => {
       const text = `
       const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000);
@@ -453,7 +454,7 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
     },
   );
 
-  test("a signer that throws kills the process, and so does userCreds of no file: it is an error", { timeout: 60_000 }, async () => {
+  test("a signer that throws kills the process, and so does userCreds of no file: it is an error", long, async () => {
     const seed = join(place, "user.nk");
     writeFileSync(seed, userSeed);
     const config = `authorization { users: [ { nkey: ${user} } ] }
@@ -467,7 +468,7 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
     expect(await both("no-file", "", none)).toEqual(["1 ", "0 error"]);
   });
 
-  test("an outage kills a process that listens to no error: it is repaired", { timeout: 60_000 }, async () => {
+  test("an outage kills a process that listens to no error: it is repaired", long, async () => {
     const config = (password: string): string =>
       `authorization { user: app, password: ${password} }\nstreaming { username: app, password: ${password} }`;
     const own = await RealServer.start({ config: config("right"), store: "file" });

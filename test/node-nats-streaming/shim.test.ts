@@ -153,7 +153,7 @@ describeWithServer("with the overrides and the shim of docs/migrating.md", () =>
       [/got 100/, /heard 50/],
     ],
   ] as const) {
-    test(`${name} works, and works on after a restart that has forgotten it`, { timeout: 120_000 }, async ({ skip }) => {
+    test(`${name} works, and goes on after a restart that forgets it`, { timeout: 120_000 }, async ({ skip }) => {
       if (missing !== undefined) return skip(missing);
       const server = await RealServer.start();
       try {
