@@ -1,7 +1,7 @@
 import { anySignal, deferred, noop, settled } from "./async.ts";
-import { authenticate } from "./auth.ts";
-import type { AuthFields, Credentials } from "./auth.ts";
+import type { Credentials } from "./auth.ts";
 import { clearTimeout, setTimeout } from "./clock.ts";
+import { connectFields } from "./connect-fields.ts";
 import type { Delivery, Receiver } from "./delivery.ts";
 import { NatsError } from "./errors.ts";
 import { readInfo } from "./info.ts";
@@ -20,9 +20,6 @@ import { Socket } from "./socket.ts";
 import type { TlsOptions } from "./socket.ts";
 import { checkSubject } from "./subject.ts";
 import { encoder } from "./text.ts";
-
-/** The version in CONNECT: the package's. */
-export const VERSION = "0.1.0";
 
 /** Ends a connection whose peer leaves this much unread. It bounds what is sent without being held back, too. */
 const LARGEST_BACKLOG = 64 * 1024 * 1024;
@@ -141,6 +138,11 @@ export class Connection {
     return `accepted the connection, and sent no NATS greeting (INFO) within ${timeout} ms: ${question}`;
   }
 
+  /** What the server has said of itself last. */
+  get info(): ServerInfo {
+    return this.#info;
+  }
+
   /** The largest payload that the server takes, in bytes. It may change while connected. */
   get maxPayload(): number {
     return this.#info.maxPayload;
@@ -168,6 +170,20 @@ export class Connection {
     checkSubject(subject, false);
     if (reply !== undefined) checkSubject(reply, false);
     this.outbox.pub(encoder.encode(reply === undefined ? `PUB ${subject} ` : `PUB ${subject} ${reply} `), payload);
+  }
+
+  /**
+   * Sends HPUB, and copies headers (see `headerBlock`) and payload. Else it is as `publish`. A server whose `info` has
+   * no `headers` ends the connection because of it.
+   */
+  publishWithHeaders(subject: string, headers: Uint8Array, payload: Uint8Array, reply?: string): void {
+    checkSubject(subject, false);
+    if (reply !== undefined) checkSubject(reply, false);
+    const head = encoder.encode(reply === undefined ? `HPUB ${subject} ` : `HPUB ${subject} ${reply} `);
+    const { outbox } = this;
+    const at = outbox.beginWithHeaders(head, headers.length, headers.length + payload.length);
+    outbox.bytes.set(headers, at);
+    outbox.bytes.set(payload, at + headers.length);
   }
 
   /**
@@ -221,9 +237,10 @@ export class Connection {
       await this.#dial();
       await wait(this.#greeted.promise);
       this.#stage = "signature by auth.sign";
-      const auth = await wait(authenticate(this.#options.credentials, this.#info.nonce));
+      const { name, credentials } = this.#options;
+      const fields = await wait(connectFields(name, credentials, this.#info, this.#socket.encrypted));
       this.#stage = "answer to CONNECT";
-      this.outbox.line(`CONNECT ${JSON.stringify(this.#connectFields(auth))}`);
+      this.outbox.line(`CONNECT ${JSON.stringify(fields)}`);
       const proof = this.flush();
       this.subscribe(this.#requests.answers, this.#requests);
       await wait(proof);
@@ -351,26 +368,6 @@ export class Connection {
       subscribed.receiver.denied(error);
     }
     return known;
-  }
-
-  // Why: docs/decisions.md#secrets-are-shown-nowhere
-  /** All fields of CONNECT. Nothing else of what is sent has the credentials. */
-  #connectFields(auth: AuthFields): Record<string, string | number | boolean> {
-    // A server with headers answers a publish that nobody listens to with a 503 (NATS 2.2 and later).
-    const { headers } = this.#info;
-    return {
-      verbose: false,
-      pedantic: false,
-      tls_required: this.#socket.encrypted,
-      name: this.#options.name,
-      lang: "typescript",
-      version: VERSION,
-      protocol: 1,
-      echo: true,
-      headers,
-      no_responders: headers,
-      ...auth,
-    };
   }
 
   #write(bytes: Uint8Array, written: () => void): void {

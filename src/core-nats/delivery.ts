@@ -1,4 +1,5 @@
 import type { NatsError } from "./errors.ts";
+import { readHeader } from "./headers.ts";
 import { decodeText, NO_BYTES } from "./text.ts";
 
 /**
@@ -10,8 +11,10 @@ import { decodeText, NO_BYTES } from "./text.ts";
 export class Delivery {
   /** The number that SUB gave the subscription. */
   sid = 0;
-  /** Holds the payload, without headers, from `start` to `end`. */
+  /** Holds the header block from `headerStart` to `start`, and the payload from `start` to `end`. */
   bytes: Uint8Array = NO_BYTES;
+  /** Equals `start` if there are no headers. */
+  headerStart = 0;
   start = 0;
   end = 0;
   /** The status in the headers, or 0. 503 says that nobody listens on the subject of a request. */
@@ -31,6 +34,11 @@ export class Delivery {
   /** The reply subject, or "" when there is none. Each call makes a new string. */
   reply(): string {
     return decodeText(this.head, this.replyStart, this.replyEnd);
+  }
+
+  /** The value of a header, or undefined. See `readHeader`. Each call searches the block. */
+  header(name: string): string | undefined {
+    return readHeader(this.bytes, this.headerStart, this.start, name);
   }
 }
 

@@ -8,7 +8,15 @@ const LARGEST_MAX_PAYLOAD = 64 * 1024 * 1024;
 
 /** The fields of INFO that the library uses. */
 export interface ServerInfo {
+  /** The server takes headers (HPUB) and delivers them (HMSG). */
   readonly headers: boolean;
+  /** The server has JetStream. Whether the account may use it, INFO does not say. */
+  readonly jetstream: boolean;
+  readonly version: string | undefined;
+  readonly serverName: string | undefined;
+  readonly cluster: string | undefined;
+  /** The JetStream domain. */
+  readonly domain: string | undefined;
   readonly maxPayload: number;
   readonly nonce: string | undefined;
   readonly tlsRequired: boolean;
@@ -27,15 +35,24 @@ export function readInfo(json: string): ServerInfo {
   }
   if (typeof fields !== "object" || fields === null) throw new NatsError("PROTOCOL", "the server's INFO is no object");
   const info = fields as Record<string, unknown>;
-  const { max_payload, nonce } = info;
+  const { max_payload } = info;
   const usable = typeof max_payload === "number" && max_payload > 0 && max_payload <= LARGEST_MAX_PAYLOAD;
   return {
     headers: info["headers"] === true,
+    jetstream: info["jetstream"] === true,
+    version: textOf(info["version"]),
+    serverName: textOf(info["server_name"]),
+    cluster: textOf(info["cluster"]),
+    domain: textOf(info["domain"]),
     maxPayload: usable ? Math.floor(max_payload) : DEFAULT_MAX_PAYLOAD,
-    nonce: typeof nonce === "string" ? nonce : undefined,
+    nonce: textOf(info["nonce"]),
     tlsRequired: info["tls_required"] === true,
     tlsAvailable: info["tls_available"] === true,
     lameDuck: info["ldm"] === true,
     connectUrls: info["connect_urls"],
   };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }

@@ -104,6 +104,25 @@ export class Outbox {
   }
 
   /**
+   * Writes the line of an HPUB and makes room for headers and payload in one piece. `head` is everything up to the
+   * sizes: verb, subject, reply subject, and a blank behind them. `totalSize` includes `headerSize`. Returns the
+   * offset in `bytes` at which the caller must write the `totalSize` bytes before anything else is sent.
+   */
+  beginWithHeaders(head: Uint8Array, headerSize: number, totalSize: number): number {
+    let at = this.#room(head.length + totalSize + 32);
+    const bytes = this.bytes;
+    const length = head.length;
+    for (let i = 0; i < length; i++) bytes[at + i] = head[i];
+    at = writeDecimal(bytes, at + length, headerSize);
+    bytes[at++] = SPACE;
+    at = writeDecimal(bytes, at, totalSize);
+    bytes[at++] = CR;
+    bytes[at++] = LF;
+    this.#finish(at + totalSize);
+    return at;
+  }
+
+  /**
    * Sends the rest of a payload from the caller's memory, and ends the PUB. The caller must not change the bytes before
    * `written` is called, or the outbox is closed.
    */

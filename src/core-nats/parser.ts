@@ -172,6 +172,7 @@ export class Parser {
     const delivery = this.#delivery;
     delivery.sid = sid;
     delivery.bytes = chunk;
+    delivery.headerStart = start;
     delivery.start = start;
     delivery.end = end;
     delivery.status = 0;
@@ -341,6 +342,7 @@ export class Parser {
       throw new NatsError("PROTOCOL", `a payload of ${this.#totalSize} bytes without CRLF after it`);
     }
     delivery.bytes = bytes;
+    delivery.headerStart = start;
     delivery.start = bodyStart;
     delivery.end = end;
     delivery.status = bodyStart === start ? 0 : readStatus(bytes, start, bodyStart);

@@ -1,5 +1,6 @@
 import { checkCredentials } from "../core-nats/auth.ts";
 import type { Credentials } from "../core-nats/auth.ts";
+import { backoff } from "../core-nats/backoff.ts";
 import { Servers } from "../core-nats/servers.ts";
 import type { TlsOptions } from "../core-nats/socket.ts";
 import { subjectRule } from "../core-nats/subject.ts";
@@ -169,7 +170,7 @@ export function checkConnectOptions(options: ConnectOptions): Connect {
     pingInterval: seconds("pingInterval", options.pingInterval, 5_000),
     pingMaxOut: integer("pingMaxOut", options.pingMaxOut, 3, 2, 1_000),
     waitOnFirstConnect: boolean("waitOnFirstConnect", options.waitOnFirstConnect),
-    reconnectDelay: reconnectDelay ?? defaultDelay,
+    reconnectDelay: reconnectDelay ?? backoff,
     inboxPrefix: prefix("inboxPrefix", options.inboxPrefix, "_INBOX"),
     discoverPrefix: prefix("discoverPrefix", options.discoverPrefix, "_STAN.discover"),
     callerStacks: boolean("callerStacks", options.callerStacks),
@@ -213,9 +214,4 @@ function prefix(option: string, value: string | undefined, fallback: string): st
   if (rule !== undefined) bad(option, rule, value);
   if (value.length > LONGEST_PREFIX) bad(option, `must have at most ${LONGEST_PREFIX} characters`, value);
   return value;
-}
-
-/** The first dial does not wait. Each further dial waits longer, and jitter spreads the dials of many clients. */
-function defaultDelay(attempt: number): number {
-  return attempt === 0 ? 0 : Math.min(2_000, 50 * 2 ** (attempt - 1)) * (0.75 + Math.random() / 2);
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ConnectionOptions } from "../../src/core-nats/connection.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
+import { headerBlock } from "../../src/core-nats/headers.ts";
 import { Lifetime } from "../../src/core-nats/lifetime.ts";
 import { Servers } from "../../src/core-nats/servers.ts";
 import { bytesOf, latin1 } from "../support/bytes.ts";
@@ -190,6 +191,7 @@ describe("opening a connection", () => {
       link.deliver(sid, "a", "x".repeat(4_000));
       await connection.flush();
       expect(connection.maxPayload).toBe(limit);
+      expect(connection.info).toBe(infos.at(-1));
     }
     expect(box.texts.map(({ length }) => length)).toEqual([4_000, 4_000]);
     expect(infos.map(({ maxPayload }) => maxPayload)).toEqual([1_000, 5_000, 100]);
@@ -353,6 +355,27 @@ describe("what a connection sends and receives", () => {
     expect(latin1(published[0]!.payload!)).toBe("\r\nPUB b 1\r\n");
     expect(published[1]!.payload!.every((byte) => byte === 7)).toBe(true);
     expect(published[1]!.payload).toHaveLength(MIB);
+  });
+
+  test("a publish with headers carries them before the payload, copied in the call", async () => {
+    const { connection, link } = await pair();
+    const headers = headerBlock([["Nats-Msg-Id", "é 1"]]);
+    const payload = new Uint8Array(MIB - headers.length).fill(7);
+    connection.publishWithHeaders("a.b", headers, bytesOf("\r\nPUB b 1\r\n"));
+    connection.publishWithHeaders("a", headers, payload, "reply.to");
+    connection.publishWithHeaders("a", headerBlock([]), EMPTY);
+    const copy = headers.slice();
+    headers.fill(0);
+    payload.fill(0);
+    await connection.flush();
+    const published = readStrictly(link.received()).filter(({ verb }) => verb === "HPUB");
+    expect(published).toMatchObject([
+      { subject: "a.b", headers: copy, payload: bytesOf("\r\nPUB b 1\r\n") },
+      { subject: "a", reply: "reply.to", headers: copy },
+      { subject: "a", headers: bytesOf("NATS/1.0\r\n\r\n"), payload: EMPTY },
+    ]);
+    expect(published[1]!.payload).toHaveLength(MIB - copy.length);
+    expect(published[1]!.payload!.every((byte) => byte === 7)).toBe(true);
   });
 
   test("a thousand subjects are published to one after another, each to its own", async () => {

@@ -48,6 +48,13 @@ function send(outbox: Outbox, head: string, token: number, payload: Uint8Array):
   outbox.bytes.set(payload, at);
 }
 
+/** The same, with headers before the payload. */
+function sendWithHeaders(outbox: Outbox, head: string, headers: Uint8Array, payload: Uint8Array): void {
+  const at = outbox.beginWithHeaders(bytesOf(head), headers.length, headers.length + payload.length);
+  outbox.bytes.set(headers, at);
+  outbox.bytes.set(payload, at + headers.length);
+}
+
 describe("the outbox", () => {
   test("writes the operations of one turn at once, in the order of the calls", async () => {
     const sink = new SlowSink();
@@ -90,6 +97,24 @@ describe("the outbox", () => {
     }
   });
 
+  test("writes an HPUB with both sizes, of any number of digits", () => {
+    const sizes = [0, 1, 9, 10, 99, 100, 999, 1_000, 65_535];
+    for (const size of [...sizes, 256 * KIB - 40, 256 * KIB, 999_999, 1_048_576]) {
+      for (const headerSize of sizes) {
+        const sink = new SlowSink();
+        const outbox = new Outbox(sink, nothing);
+        outbox.line("PING");
+        const headers = new Uint8Array(headerSize).fill(104);
+        sendWithHeaders(outbox, "HPUB a ", headers, new Uint8Array(size).fill(112));
+        outbox.line("PONG");
+        outbox.flush();
+        const line = `HPUB a ${headerSize} ${headerSize + size}`;
+        const expected = `PING\r\n${line}\r\n${"h".repeat(headerSize)}${"p".repeat(size)}\r\nPONG\r\n`;
+        expect(sink.text === expected, line).toBe(true);
+      }
+    }
+  });
+
   test("writes the same bytes for any sizes and any turns, while written buffers are reused late or soon", async () => {
     await forEachSeed(20, async (random) => {
       const sink = new SlowSink();
@@ -99,7 +124,7 @@ describe("the outbox", () => {
         const payload = new Uint8Array(random.int(0, random.pick([8, 200, 20 * KIB, 40 * KIB]))).fill(
           random.int(32, 126),
         );
-        switch (random.int(0, 3)) {
+        switch (random.int(0, 4)) {
           case 0:
             outbox.line("PING");
             expected.push(bytesOf("PING\r\n"));
@@ -123,6 +148,13 @@ describe("the outbox", () => {
               bytesOf("\r\n"),
             );
             break;
+          case 3: {
+            const header = new Uint8Array(random.int(0, 200)).fill(random.int(32, 126));
+            sendWithHeaders(outbox, "HPUB s reply ", header, payload);
+            const sizes = `${header.length} ${header.length + payload.length}`;
+            expected.push(bytesOf(`HPUB s reply ${sizes}\r\n`), header, payload, bytesOf("\r\n"));
+            break;
+          }
           default:
             if (random.bool()) await turn();
             sink.take(random.int(0, 3));

@@ -23,6 +23,10 @@ function randomEnds(random: (limit: number) => number, length: number): number[]
 
 const longInfo = `{"connect_urls":["${"10.0.0.1:4222,".repeat(330)}"], "max_payload" : 1048576}`;
 
+const noResponders = { status: 503, headers: "NATS/1.0 503\r\n\r\n" };
+const key503 = { headers: "NATS/1.0\r\nKey: 503\r\n\r\n", key: "503" };
+const mixed = { status: 404, headers: "NATS/1.0 404 None\r\nkey:b\r\nKey:\t\xc3\xa9 c \r\nKey: d\r\n\r\n", key: "é c" };
+
 /** A stream with everything in it, and what it says. */
 const parts: [text: string, operation: Operation][] = [
   [`INFO ${longInfo} \r\n`, ["info", longInfo]],
@@ -34,17 +38,18 @@ const parts: [text: string, operation: Operation][] = [
   ["MSG a 2 0\r\n\r\n", message("a", 2, "")],
   ["MSG a 2 17 0\r\n\r\n", message("a", 2, "", { reply: "17" })],
   ["MSG a 2 17\r\nMSG a 2 1\r\nx\r\n\r\n\0\r\n", message("a", 2, "MSG a 2 1\r\nx\r\n\r\n\0")],
-  ["HMSG _INBOX.1.2 3 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", message("_INBOX.1.2", 3, "", { status: 503 })],
-  ["HMSG h 4 r 22 27\r\nNATS/1.0\r\nKey: 503\r\n\r\nhello\r\n", message("h", 4, "hello", { reply: "r" })],
+  ["HMSG _INBOX.1.2 3 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", message("_INBOX.1.2", 3, "", noResponders)],
+  ["HMSG h 4 r 22 27\r\nNATS/1.0\r\nKey: 503\r\n\r\nhello\r\n", message("h", 4, "hello", { reply: "r", ...key503 })],
+  [`HMSG h 4 r 48 48\r\n${mixed.headers}\r\n`, message("h", 4, "", { reply: "r", ...mixed })],
   ["HMSG h 4 0 5\r\nhello\r\n", message("h", 4, "hello")],
-  ["HMSG h 4 7 12\r\ngarbagehello\r\n", message("h", 4, "hello")],
+  ["HMSG h 4 7 12\r\ngarbagehello\r\n", message("h", 4, "hello", { headers: "garbage" })],
   ["ping\r\n", ["ping"]],
   ["PING  abc\r\n", ["ping"]],
   ["PoNg\n", ["pong"]],
   ["+ok fine\r\n", ["ok"]],
   ["Msg  \t a.b\t 1  \t 5 \t \r\nhello\r\n", message("a.b", 1, "hello")],
   ["msg a.b 1 5\nhello\r\n", message("a.b", 1, "hello")],
-  ["hMSG a.b 1 12 14\nNATS/1.0\r\n\r\nhi\r\n", message("a.b", 1, "hi")],
+  ["hMSG a.b 1 12 14\nNATS/1.0\r\n\r\nhi\r\n", message("a.b", 1, "hi", { headers: "NATS/1.0\r\n\r\n" })],
   ["MSG a.b 01 005\r\nhello\r\n", message("a.b", 1, "hello")],
   ["MSG __proto__ 1 constructor 9\r\n__proto__\r\n", message("__proto__", 1, "__proto__", { reply: "constructor" })],
   ["MSG x\0\x01\x0b\x0c.y 1 1\r\nz\r\n", message("x\0\x01\x0b\x0c.y", 1, "z")],
@@ -119,12 +124,15 @@ describe("a stream of operations", () => {
           texts.push(`${payload}\r\n`);
           expected.push(message(subject, sid, payload, { reply }));
         } else if (kind < 8) {
-          const status = 100 + random(900);
-          const header = `NATS/1.0 ${status}\r\n${"x".repeat(random(50))}\r\n\r\n`;
+          const status = random(2) === 0 ? 0 : 100 + random(900);
+          const key = random(2) === 0 ? word().replaceAll("\r", "") : undefined;
+          const field = key === undefined ? "" : `Key:${blank()}${key}\r\n`;
+          const first = status === 0 ? "NATS/1.0" : `NATS/1.0 ${status}`;
+          const header = `${first}\r\nPad: ${"x".repeat(random(50))}\r\n${field}\r\n`;
           const total = header.length + payload.length;
           texts.push(`HMSG ${subject} ${sid}${blank()}${replyPart}${header.length}${blank()}${total}${lineEnd}`);
           texts.push(`${header}${payload}\r\n`);
-          expected.push(message(subject, sid, payload, { reply, status }));
+          expected.push(message(subject, sid, payload, { reply, status, headers: header, key }));
         } else {
           const [text, operation] = pick(parts);
           texts.push(text);

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { VERSION } from "../../src/core-nats/connection.ts";
+import { VERSION } from "../../src/core-nats/connect-fields.ts";
 import { install, pack, root } from "../support/tarball.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-loading-"));

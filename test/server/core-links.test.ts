@@ -117,12 +117,14 @@ describeWithServer(
       const options = { servers: one.url, clientId, waitOnFirstConnect: true, onStatus: statuses.onStatus };
       const client: Client = await open(streaming, options);
       const outcomes: Promise<string>[] = [];
-      let publishing = true;
+      let [publishing, settledCount] = [true, 0];
       const published = (async () => {
         while (publishing) {
-          for (let i = 0; i < 20; i++) {
+          // Far less than would be refused as QUEUE_FULL, however long the way to the other server takes.
+          for (let i = 0; i < 20 && outcomes.length - settledCount < 4_000; i++) {
             const published = client.publish(channel, String(outcomes.length));
-            outcomes.push(published.then(() => "stored", (error: { code: string }) => error.code));
+            const outcome = published.then(() => "stored", (error: { code: string }) => error.code);
+            outcomes.push(outcome.finally(() => settledCount++));
           }
           await new Promise<void>((resolve) => setImmediate(resolve));
         }

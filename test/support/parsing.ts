@@ -11,6 +11,9 @@ export interface Received {
   subject: string;
   reply: string;
   status: number;
+  headers: string;
+  /** The header named "Key". */
+  key?: string | undefined;
   payload: string;
 }
 
@@ -45,6 +48,8 @@ function received(delivery: Delivery): Received {
     subject: delivery.subject(),
     reply: delivery.reply(),
     status: delivery.status,
+    headers: latin1(delivery.bytes.subarray(delivery.headerStart, delivery.start)),
+    key: delivery.header("Key"),
     payload: latin1(delivery.bytes.subarray(delivery.start, delivery.end)),
   };
 }
@@ -105,5 +110,5 @@ export function* every(size: number, length: number): Generator<number> {
 /** A message as an operation. */
 export const message = (subject: string, sid: number, payload: string, more: Partial<Received> = {}): Operation => [
   "message",
-  { sid, subject, reply: "", status: 0, payload, ...more },
+  { sid, subject, reply: "", status: 0, headers: "", key: undefined, payload, ...more },
 ];

@@ -2,6 +2,7 @@ import { RETRY_DELAY, deferred, noop, settled, sleep } from "../../core-nats/asy
 import type { Deferred } from "../../core-nats/async.ts";
 import { elapsed, now } from "../../core-nats/clock.ts";
 import { Connection } from "../../core-nats/connection.ts";
+import { Dialer } from "../../core-nats/dialer.ts";
 import { NatsError } from "../../core-nats/errors.ts";
 import { Lifetime } from "../../core-nats/lifetime.ts";
 import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
@@ -11,8 +12,8 @@ import { invariant } from "../invariant.ts";
 import type { Settings } from "../settings.ts";
 import type { ClientStats } from "../stats.ts";
 import type { ClientStatus } from "./client-status.ts";
+import { notConnected, problem } from "./connection-errors.ts";
 import { LONG_DELAY, dialDelay, registerDelay } from "./delays.ts";
-import { Dialer, notConnected, problem } from "./dialer.ts";
 import { Liveness } from "./liveness.ts";
 import type { LivenessEvents } from "./liveness.ts";
 import type { PublishState, Registrar, Registration, SessionListener } from "./registration.ts";
@@ -86,7 +87,7 @@ export class Supervisor implements Registrar, LivenessEvents {
     this.#notify = notify;
     this.#publishes = publishes;
     this.#listeners = listeners;
-    this.#dialer = new Dialer(settings, {
+    this.#dialer = new Dialer({ ...settings, name: settings.clientId }, {
       problem: (error) => this.#report(problem(error)),
       informed: (info, from) => {
         if (info.lameDuck) this.#avoid(from);

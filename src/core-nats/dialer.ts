@@ -1,14 +1,30 @@
-import { anySignal, settledWithin, sleep } from "../../core-nats/async.ts";
-import { elapsed } from "../../core-nats/clock.ts";
-import { Connection } from "../../core-nats/connection.ts";
-import { NatsError } from "../../core-nats/errors.ts";
-import type { NatsErrorCode } from "../../core-nats/errors.ts";
-import type { ServerInfo } from "../../core-nats/info.ts";
-import { Lifetime } from "../../core-nats/lifetime.ts";
-import type { AbortSignalLike } from "../../core-nats/lifetime.ts";
-import type { Server } from "../../core-nats/servers.ts";
-import { StreamingError } from "../errors.ts";
-import type { Settings } from "../settings.ts";
+import { anySignal, settledWithin, sleep } from "./async.ts";
+import type { Credentials } from "./auth.ts";
+import { elapsed } from "./clock.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./connection.ts";
+import { NatsError } from "./errors.ts";
+import type { NatsErrorCode } from "./errors.ts";
+import type { ServerInfo } from "./info.ts";
+import { Lifetime } from "./lifetime.ts";
+import type { AbortSignalLike } from "./lifetime.ts";
+import type { Server, Servers } from "./servers.ts";
+import type { TlsOptions } from "./socket.ts";
+
+/** How a dialer connects. */
+export interface DialerOptions
+  extends Pick<ConnectionOptions, "name" | "pingInterval" | "pingMaxOut" | "inboxPrefix"> {
+  /** Takes in the servers that others tell of. */
+  readonly servers: Servers;
+  /** True: what servers tell of others is not taken in. */
+  readonly ignoreClusterUpdates: boolean;
+  /** Is called at every dial. */
+  readonly auth: () => Promise<Credentials | undefined>;
+  /** Is called at every dial. Undefined if TLS is not demanded. */
+  readonly tls: (() => Promise<TlsOptions>) | undefined;
+  /** How long one dial may take, in milliseconds. So long may `auth` and `tls` take as well. */
+  readonly connectTimeout: number;
+}
 
 /** What a dialer reports about its connections. */
 export interface DialerEvents {
@@ -38,11 +54,11 @@ interface Race {
 
 /** Connects to one of the servers, with credentials and TLS options. */
 export class Dialer {
-  readonly #settings: Settings;
+  readonly #options: DialerOptions;
   readonly #events: DialerEvents;
 
-  constructor(settings: Settings, events: DialerEvents) {
-    this.#settings = settings;
+  constructor(options: DialerOptions, events: DialerEvents) {
+    this.#options = options;
     this.#events = events;
   }
 
@@ -88,8 +104,8 @@ export class Dialer {
     race.failures.delete(server);
     try {
       const connection = await this.#open(server, over);
-      // Two dials may succeed in the same turn.
-      if (race.winner !== undefined) return connection.close();
+      // Two dials may succeed in the same turn, and one may succeed in the turn in which `closing` ends.
+      if (over.aborted) return connection.close();
       race.winner = connection;
       server.silences = 0;
       race.over.abort();
@@ -104,13 +120,13 @@ export class Dialer {
   }
 
   async #open(server: Server, over: AbortSignalLike): Promise<Connection> {
-    const { clientId, auth, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix } = this.#settings;
-    const { servers, ignoreClusterUpdates } = this.#settings;
+    const { name, auth, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix } = this.#options;
+    const { servers, ignoreClusterUpdates } = this.#options;
     const credentials = await this.#call("auth", "credentials", "AUTHORIZATION", auth, over);
     return Connection.open(
       server,
       {
-        name: clientId,
+        name,
         credentials: credentials ?? server.credentials,
         tls: tls && (await this.#call("tls", "options", "TLS", tls, over)),
         timeout: connectTimeout,
@@ -135,7 +151,7 @@ export class Dialer {
     getValue: () => Promise<T>,
     over: AbortSignalLike,
   ): Promise<T> {
-    const { connectTimeout } = this.#settings;
+    const { connectTimeout } = this.#options;
     const value = getValue();
     const inTime = await settledWithin(connectTimeout, value, over);
     if (!inTime) throw new NatsError("TIMEOUT", `${option}: no ${what} within ${connectTimeout} ms`);
@@ -145,19 +161,4 @@ export class Dialer {
       throw new NatsError(code, `${option}: the function that gives the ${what} failed`, error);
     }
   }
-}
-
-/** The error of a round of dials that all failed. */
-export function notConnected(failures: readonly NatsError[]): StreamingError {
-  const refused = failures.find((failure) => failure.code === "AUTHORIZATION" || failure.code === "TLS");
-  // Sorted: the order of the servers changes, and the same failures must make the same text.
-  const reasons = failures.map(({ reason }) => reason).sort().join("; ");
-  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures, "no server could be used");
-  return new StreamingError(refused === undefined ? "CONNECT_FAILED" : "AUTH_FAILED", `connect: ${reasons}`, cause);
-}
-
-/** The error of a problem on a connection that stays open. */
-export function problem(error: NatsError): StreamingError {
-  const code = error.code === "PERMISSIONS" ? "NOT_PERMITTED" : "REFUSED";
-  return new StreamingError(code, `connection: ${error.reason}`, error);
 }
