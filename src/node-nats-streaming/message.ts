@@ -30,7 +30,7 @@ export class Message {
   }
 
   /** Returns the data as text, read as UTF-8. With `stanEncoding: "binary"` it returns the bytes. */
-  getData(): string | Buffer {
+  getData(): String | Buffer {
     return this.stanClient.options.stanEncoding === "binary" ? this.getRawData() : this.msg.text();
   }
 

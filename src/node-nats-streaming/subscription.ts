@@ -11,6 +11,8 @@ export interface SubscriptionOwner {
   readonly options: { readonly stanEncoding?: string | undefined };
   /** Resolves once connected; rejects if that fails. */
   readonly connected: Promise<Client>;
+  /** Resolves once the server knows of all subscriptions that were ended. */
+  leaving: Promise<unknown>;
   isClosed(): boolean;
   /** Emits an event. What a listener throws is an "error" of the client. */
   announce(emitter: EventEmitter, event: string, ...args: unknown[]): void;
@@ -50,12 +52,12 @@ export class Subscription extends EventEmitter {
 
   /** Ends it, and the server forgets the durable. Emits "unsubscribed" once the server knows. */
   unsubscribe(): void {
-    void this.leave("unsubscribe", "unsubscribed");
+    this.end("unsubscribe", "unsubscribed");
   }
 
   /** Ends it. The server keeps the position of a durable. Emits "closed" once the server knows. */
   close(): void {
-    void this.leave("close", "closed");
+    this.end("close", "closed");
   }
 
   /** @internal Asks the server for it, or, with a reason, has it fail once the caller can listen. */
@@ -118,19 +120,24 @@ export class Subscription extends EventEmitter {
     else this.stanClient.announce(this, "error", error);
   }
 
-  /** @internal */ async leave(call: "close" | "unsubscribe", event: "closed" | "unsubscribed"): Promise<void> {
+  /** @internal */ end(call: "close" | "unsubscribe", event: "closed" | "unsubscribed"): void {
     const { stanConnection } = this;
     if (stanConnection === undefined) return this.fail(new StanError("stan: invalid subscription"));
     this.stanConnection = undefined;
     if (stanConnection.isClosed()) return this.fail(new StanError(CLOSED));
+    stanConnection.leaving = Promise.all([stanConnection.leaving, this.leave(call, event)]);
+  }
+
+  /** @internal */ async leave(call: "close" | "unsubscribe", event: "closed" | "unsubscribed"): Promise<void> {
     // It may not be ready yet. 0.3.2 leaves it to the server for ever then.
     const subscription = await this.asked;
-    if (subscription === undefined) return;
     try {
-      await subscription[call]();
-      stanConnection.announce(this, event);
+      await subscription?.[call]();
+      if (subscription !== undefined) this.stanClient.announce(this, event);
     } catch (error) {
-      this.fail(subscriptionError(error));
+      const failure = subscriptionError(error);
+      // As in 0.3.2, what the end of the client overtakes has no event.
+      if (failure.message !== CLOSED) this.fail(failure);
     }
   }
 }
