@@ -16,7 +16,7 @@ async function proxied(run: Run, options: object = {}): Promise<{ proxy: Proxy; 
 }
 
 describeWithServer("as 0.3.2, closing", () => {
-  const { same } = suite(serverForSuite());
+  const { alone, same } = suite(serverForSuite());
 
   same("emits close with null, once the server knows", async (run) => {
     const stan = await run.open();
@@ -43,6 +43,50 @@ describeWithServer("as 0.3.2, closing", () => {
     await run.seen("stan close");
     run.log("closed", stan.isClosed());
   });
+
+  // In 0.3.2 the server takes the requests in any order.
+  for (const [call, event, again] of [
+    ["unsubscribe", "unsubscribed", ["second message one", "second message two"]],
+    ["close", "closed", ["second message two"]],
+  ] as const) {
+    alone(
+      `comes after ${call} of a subscription, and the server does both`,
+      async (run) => {
+        const stan = await run.open();
+        await run.publish(stan, run.channel(), "one");
+        const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d");
+        const first = run.follow(stan.subscribe(run.channel(), options));
+        await run.seen("sub message one");
+        first[call]();
+        stan.close();
+        await run.seen("stan close");
+        const next = await run.open({}, "next");
+        await run.publish(next, run.channel(), "two");
+        run.follow(next.subscribe(run.channel(), options), "second");
+        await run.seen("second message two");
+      },
+      [
+        ...["stan connect <stan>", "sub ready", "sub message one", `sub ${event}`, "stan close null"],
+        ...["next connect <stan>", "second ready", ...again],
+      ],
+    );
+  }
+
+  alone(
+    "leaves a durable free to be subscribed to at once, as the README of 0.3.2 has it",
+    async (run) => {
+      const stan = await run.open();
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d");
+      const first = run.follow(stan.subscribe(run.channel(), options), "first");
+      await run.seen("first ready");
+      first.close();
+      run.follow(stan.subscribe(run.channel(), options), "second");
+      await run.seen("second ready");
+      await run.publish(stan, run.channel(), "one");
+      await run.seen("second message");
+    },
+    ["stan connect <stan>", "first ready", "first closed", "second ready", "second message one"],
+  );
 
   same("works in a listener", async (run) => {
     const stan = await run.open();
@@ -76,6 +120,17 @@ describeWithServer("as 0.3.2, while the link is cut", () => {
     await run.seen("stan close", 1, 25_000);
     run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line !== "stan reconnecting"));
   }, 40_000);
+
+  same("emits close with an error where the server cannot be told", async (run) => {
+    const { proxy, stan } = await proxied(run, { connectTimeout: 500 });
+    proxy.refuse();
+    proxy.cut();
+    await run.seen("stan disconnect");
+    stan.close();
+    await run.seen("stan close");
+    const lines = run.lines.filter((line) => line !== "stan reconnecting");
+    run.lines.splice(0, run.lines.length, ...lines.map((line) => line.replace(/error\(.*, /, "error(")));
+  });
 
   same("emits disconnect and close with reconnect: false", async (run) => {
     const { proxy } = await proxied(run, { reconnect: false });

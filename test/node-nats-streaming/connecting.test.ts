@@ -82,6 +82,15 @@ describeWithServer("as 0.3.2, connecting", () => {
     of({ reconnectTimeWait: 5, maxReconnectAttempts: 3, waitOnFirstConnect: true, yieldTime: 5, unknown: 1 });
   });
 
+  for (const url of ["localhost", "nats://localhost", "localhost:1234", "nats://user:pass@127.0.0.1:1234"]) {
+    same(`says in options where ${url} is`, async (run) => {
+      const stan = run.library.connect("test-cluster", run.clientId, url);
+      stan.on("error", () => undefined);
+      run.log("url", stan.options.url);
+      stan.close();
+    });
+  }
+
   same("has the fields that programs read, before and after", async (run) => {
     const stan = run.connect();
     const look = (): void => {

@@ -1,11 +1,12 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { connect } from "../../src/node-nats-streaming/index.ts";
+import * as facade from "../../src/node-nats-streaming/index.ts";
 import { makePlace } from "../support/documents.ts";
 import { installPackage } from "../support/packages.ts";
 import { start } from "../support/program.ts";
-import { user, userSeed } from "../support/nkeys.ts";
+import { signature, user, userSeed } from "../support/nkeys.ts";
 import { Proxy } from "../support/proxy.ts";
 import { RawClient } from "../support/raw.ts";
 import { RealServer } from "../support/server.ts";
@@ -28,7 +29,7 @@ const notDials = (run: Run): void => {
 
 describeWithServer("mended beside 0.3.2", () => {
   const server = serverForSuite();
-  const { differs } = suite(server);
+  const { alone, differs } = suite(server);
 
   differs(
     "a session that a restart forgets is lost for ever: it is repaired",
@@ -331,6 +332,103 @@ describeWithServer("mended beside 0.3.2", () => {
   );
 
   differs(
+    "what has timed out in an outage is sent all the same after it: it is not",
+    async (run) => {
+      const proxy = run.stopping(await Proxy.start(run.server.port));
+      const stan = await run.open({ url: proxy.url, ackTimeout: 500, reconnectTimeWait: 50 });
+      proxy.refuse();
+      proxy.cut();
+      await run.seen("stan disconnect");
+      stan.publish(run.channel(), "late", (error) => run.log("callback", error));
+      await run.seen("callback");
+      proxy.accept();
+      await run.seen("stan reconnect");
+      // The answer to this one may come too late, on a busy machine.
+      await run.publish(stan, run.channel(), "last").catch(() => undefined);
+      await until("the last one is stored", async () => {
+        const page = await run.server.monitor<{ msgs: number }>(`streaming/channelsz?channel=${run.channel()}`);
+        return page?.msgs === (run.library === facade ? 1 : 2);
+      });
+      await run.stored(run.channel());
+      notDials(run);
+    },
+    [
+      ...["stan connect <stan>", "stan disconnect", "callback error(stan: publish ack timeout)"],
+      ...["stan reconnect <stan>", "stored late last"],
+    ],
+    [
+      ...["stan connect <stan>", "stan disconnect", "callback error(stan: publish ack timeout)"],
+      ...["stan reconnect <stan>", "stored last"],
+    ],
+  );
+
+  differs(
+    "a message that is too large costs the connection: it is refused at once",
+    async (run) => {
+      const stan = await run.open({ ackTimeout: 1_000 });
+      const callback = (error?: Error): void => run.log("callback", (error as { code?: string }).code);
+      stan.publish(run.channel(), Buffer.alloc(2 ** 21), callback);
+      await run.seen("callback");
+      await run.publish(stan, run.channel(), "next").catch(() => undefined);
+      notDials(run);
+    },
+    [
+      ...["stan connect <stan>", "stan error error('Maximum Payload Violation', NATS_PROTOCOL_ERR)", "stan disconnect"],
+      ...["stan reconnect <stan>", "callback undefined"],
+    ],
+    ["stan connect <stan>", "callback TOO_LARGE"],
+  );
+
+  for (const subject of ["", "a b", "a..b"]) {
+    differs(
+      `a publish to ${JSON.stringify(subject)}, which is no channel, times out: it is refused at once`,
+      async (run) => {
+        const stan = await run.open({ ackTimeout: 500 });
+        stan.publish(subject, "one", (error) => run.log("callback", error));
+        await run.seen("callback");
+        run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line.startsWith("callback")));
+      },
+      ["callback error(stan: publish ack timeout)"],
+      ["callback error(stan: invalid publish request)"],
+    );
+  }
+
+  alone(
+    "an ackTimeout that no timer takes is over after a millisecond: it is as long as one takes",
+    async (run) => {
+      const stan = await run.open({ ackTimeout: 1e10 });
+      await run.publish(stan, run.channel(), "one");
+    },
+    ["stan connect <stan>"],
+  );
+
+  differs(
+    "a server that takes the connection and says nothing is waited for without end: there is an error",
+    async (run) => {
+      const proxy = run.stopping(await Proxy.start(run.server.port));
+      proxy.stall();
+      const stan = run.connect({ url: proxy.url, timeout: 300 });
+      await Promise.race([run.seen("stan error"), later(2_000)]);
+      run.log("closed", stan.isClosed());
+    },
+    ["closed false"],
+    ["stan error error(Could not connect to server: NatsError: no answer in time, CONN_ERR)", "closed true"],
+  );
+
+  differs(
+    "an nkey is not sent where the server asks for no signature: the server is not set up for it",
+    async (run) => {
+      run.connect({ nkey: user, nonceSigner: (nonce: Buffer) => signature(userSeed, nonce), reconnect: false });
+      await Promise.race([run.seen("stan connect"), run.seen("stan error")]);
+      run.lines.splice(1);
+    },
+    ["stan connect <stan>"],
+    [
+      "stan error error(the server gave no nonce to sign: it is not set up for nkeys or JWTs, NATS_PROTOCOL_ERR)",
+    ],
+  );
+
+  differs(
     "getRedeliveryCount, and timestamps: the exact one is there as well",
     async (run) => {
       const stan = await run.open();
@@ -361,7 +459,7 @@ describeWithServer("mended beside 0.3.2", () => {
 describeWithServer("mended beside 0.3.2, with permissions", () => {
   const config = `authorization { users = [
     { user: stan, password: s }
-    { user: app, password: a, permissions: { publish: { deny: "_STAN.pub.test-cluster.denied.>" } } }
+    { user: app, password: a, permissions: { publish: { deny: ["_STAN.pub.test-cluster.denied.>", "_STAN.sub.>"] } } }
   ] }
   streaming { username: stan, password: s }`;
   const { differs } = suite(serverForSuite({ config }));
@@ -379,6 +477,28 @@ describeWithServer("mended beside 0.3.2, with permissions", () => {
     },
     ["stan connect <stan>", "callback undefined false"],
     ["stan connect <stan>", "callback NOT_PERMITTED true"],
+  );
+
+  differs(
+    "a subscription that is denied times out: it is refused at once",
+    async (run) => {
+      const stan = await run.open({ user: "app", pass: "a", connectTimeout: 4_000 });
+      const begin = Date.now();
+      run.follow(stan.subscribe(run.channel()));
+      await Promise.race([run.seen("sub timeout"), run.seen("sub unsubscribed")]);
+      run.log("soon", Date.now() - begin < 3_900);
+    },
+    [
+      "stan connect <stan>",
+      "sub timeout error(stan: subscribe request timeout, stan: subscribe request timeout)",
+      "soon false",
+    ],
+    [
+      "stan connect <stan>",
+      'sub error error(stan: subscribe orders: Permissions Violation for Publish to "_STAN.sub.test-cluster")',
+      "sub unsubscribed",
+      "soon true",
+    ],
   );
 });
 
@@ -493,13 +613,22 @@ describeWithServer("mended beside 0.3.2, in a process of its own", () => {
 });
 
 test("what is not offered is refused, with what to do instead", () => {
-  const attempt = (options: object): unknown => connect("test-cluster", "one", options);
+  const attempt = (options: object): unknown => facade.connect("test-cluster", "one", options);
   expect(() => attempt({ nc: {} })).toThrow("stan: nc is not offered: give url instead");
   expect(() => attempt({ tls: { rejectUnauthorized: false } })).toThrow('tls: { ca: fs.readFileSync("ca.pem") }');
   expect(() => attempt({ tls: { pfx: "" } })).toThrow("stan: tls.pfx is not offered: tls takes ca, cert, key");
-  const stan = connect("test-cluster", "one", { url: "nats://127.0.0.1:1" });
+  const stan = facade.connect("test-cluster", "one", { url: "nats://127.0.0.1:1" });
   stan.on("error", () => undefined);
   const nc = stan.nc as unknown as Record<string, () => void>;
   expect(() => nc["publish"]!()).toThrow("stan.nc.publish is not offered: connect with the package nats as well");
+  stan.close();
+});
+
+test("printing a client shows no secret", () => {
+  const secrets = { user: "app", pass: "CANARY", url: "nats://127.0.0.1:1" };
+  const stan = facade.connect("test-cluster", "one", secrets);
+  stan.on("error", () => undefined);
+  expect(stan.options.pass).toBe("CANARY");
+  expect(inspect(stan, { depth: 10 })).not.toContain("CANARY");
   stan.close();
 });

@@ -53,6 +53,49 @@ describeWithServer("as 0.3.2, publishing", () => {
     });
   }
 
+  for (const [what, data] of Object.entries({
+    "numbers of 16 bits": new Int16Array([1, 2]),
+    "a DataView": new DataView(new ArrayBuffer(2)),
+    "an ArrayBuffer": new ArrayBuffer(2),
+    "a list": [1, 2],
+    "an object": { a: 1 },
+    "a number": 7,
+    "a boolean": true,
+  })) {
+    same(`throws for ${what}`, async (run) => {
+      const stan = await run.open();
+      // The words are those of google-protobuf.
+      try {
+        stan.publish(run.channel(), data as never);
+        run.log("publish throws nothing");
+      } catch {
+        run.log("publish throws");
+      }
+      await run.publish(stan, run.channel(), "one");
+      await run.stored(run.channel());
+    });
+  }
+
+  same("stores what was published before close", async (run) => {
+    const stan = await run.open();
+    stan.publish(run.channel(), "one");
+    stan.publish(run.channel(), "two", (error, guid) => run.log("callback", error, guid));
+    stan.close();
+    await run.seen("stan close");
+    await run.stored(run.channel());
+  });
+
+  same("takes times as texts, and 0 for no limit", async (run) => {
+    for (const [name, options] of Object.entries({
+      texts: { ackTimeout: "5000", maxPubAcksInflight: "10", stanPingInterval: "2000", reconnectTimeWait: "100" },
+      zero: { connectTimeout: 0, maxReconnectAttempts: -1 },
+    })) {
+      const stan = await run.open(options as object, name, `${run.clientId}-${name}`);
+      await run.publish(stan, run.channel(), name);
+    }
+    await run.stored(run.channel());
+  });
+
   same("stores what was given, also if the caller changes it after the call", async (run) => {
     const stan = await run.open();
     const data = Buffer.from("before");

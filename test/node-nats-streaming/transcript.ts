@@ -159,6 +159,7 @@ let missing: string | undefined;
 export function suite(server: () => RealServer, auth?: Credentials, tls?: TlsOptions): {
   same(title: string, program: Program, timeout?: number): void;
   differs(title: string, program: Program, theirs: readonly string[], ours: readonly string[], timeout?: number): void;
+  alone(title: string, program: Program, ours: readonly string[]): void;
 } {
   let client: Promise<Client> | undefined;
   beforeAll(() => {
@@ -213,6 +214,12 @@ export function suite(server: () => RealServer, auth?: Credentials, tls?: TlsOpt
         if (missing !== undefined) return skip(missing);
         const seen = await both(program);
         expect({ theirs: seen[0], ours: seen[1] }).toEqual({ theirs, ours });
+      });
+    },
+    /** What happens here each time, and in 0.3.2 by chance. */
+    alone(title, program, ours) {
+      test.concurrent(title, { timeout: 60_000 }, async ({ expect }) => {
+        expect(await transcript(facade, program)).toEqual(ours);
       });
     },
   };
