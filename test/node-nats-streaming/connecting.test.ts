@@ -167,10 +167,7 @@ describeWithServer("as 0.3.2, with credentials", () => {
 });
 
 describeWithServer("as 0.3.2, with a token", () => {
-  const config = 'authorization { token: "secret" }\nstreaming { token: "secret" }';
-  const { same } = suite(
-    serverForSuite({ args: ["--auth", "secret"], config: config.replace(/.*\n/, "").replace('token: "secret"', "") }),
-  );
+  const { differs, same } = suite(serverForSuite({ args: ["--auth", "secret"] }));
 
   same("takes token", async (run) => {
     run.connect({ token: "secret" });
@@ -181,4 +178,27 @@ describeWithServer("as 0.3.2, with a token", () => {
     run.connect({ tokenHandler: () => "secret" });
     await run.seen("stan connect");
   });
+
+  same("takes the token of a URL", async (run) => {
+    run.connect(`nats://secret@127.0.0.1:${run.server.port}`);
+    await run.seen("stan connect");
+  });
+
+  same("emits error for another token", async (run) => {
+    const stan = run.connect({ token: "wrong", reconnect: false });
+    for (const event of ["disconnect", "close"]) stan.removeAllListeners(event);
+    await run.seen("stan error");
+    run.lines.splice(1);
+  });
+
+  differs(
+    "an async tokenHandler sends no token: it is awaited",
+    async (run) => {
+      run.connect({ tokenHandler: async () => "secret", reconnect: false });
+      await Promise.race([run.seen("stan connect"), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+      run.lines.splice(0, run.lines.length, `connects ${run.count("stan connect")}`);
+    },
+    ["connects 0"],
+    ["connects 1"],
+  );
 });

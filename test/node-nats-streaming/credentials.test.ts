@@ -88,7 +88,7 @@ describeWithServer("as 0.3.2, with an nkey", () => {
 describeWithServer("as 0.3.2, with a user JWT", () => {
   const path = file("user.creds", creds(userSeed));
   const streaming = `streaming { id: test-cluster, credentials: ${JSON.stringify(path)} }`;
-  const { same } = suite(serverForSuite({ config: `${jwtConfig()}\n${streaming}` }), { creds: creds(userSeed) });
+  const { differs, same } = suite(serverForSuite({ config: `${jwtConfig()}\n${streaming}` }), { creds: creds(userSeed) });
   const jwt = jwtOf(credsOf(userSeed));
   const nonceSigner = signer(userSeed);
 
@@ -106,6 +106,17 @@ describeWithServer("as 0.3.2, with a user JWT", () => {
   same("refuses a JWT with the signature of another user", refused(() => {
     return { userJWT: jwt, nonceSigner: signer(otherSeed) };
   }));
+
+  differs(
+    "an async userJWT sends no JWT: it is awaited",
+    async (run) => {
+      run.connect({ userJWT: async () => jwt, nonceSigner, reconnect: false });
+      await Promise.race([run.seen("stan connect"), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+      run.lines.splice(0, run.lines.length, `connects ${run.count("stan connect")}`);
+    },
+    ["connects 0"],
+    ["connects 1"],
+  );
 
   same("reads userCreds at every dial", async (run) => {
     const own = file(`${run.clientId}.creds`, creds(userSeed, Math.floor(Date.now() / 1000) + 5));
@@ -141,6 +152,8 @@ describeWithServer("as 0.3.2, with TLS", () => {
   same("takes tls:// with options", works(({ server }) => ({ url: `tls://127.0.0.1:${server.port}`, tls: own })));
   same("refuses another authority", refused(() => ({ tls: { ...own, ca: readFileSync(pem("other-ca")) } })));
   same("refuses who has no certificate", refused(() => ({ tls: { ca: own.ca } })));
+  same("takes servername", works(() => ({ tls: { ...own, servername: "localhost" } })));
+  same("refuses an authority that the host does not trust, with true", refused(() => ({ tls: true })));
   same("refuses who speaks no TLS", refused(() => ({})));
 });
 
