@@ -195,7 +195,7 @@ describeWithServer("as 0.3.2, with a token", () => {
     "an async tokenHandler sends no token: it is awaited",
     async (run) => {
       run.connect({ tokenHandler: async () => "secret", reconnect: false });
-      await Promise.race([run.seen("stan connect"), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+      await Promise.race([run.seen("stan connect"), new Promise<void>((resolve) => setTimeout(resolve, 2_000))]);
       run.lines.splice(0, run.lines.length, `connects ${run.count("stan connect")}`);
     },
     ["connects 0"],

@@ -88,7 +88,8 @@ describeWithServer("as 0.3.2, with an nkey", () => {
 describeWithServer("as 0.3.2, with a user JWT", () => {
   const path = file("user.creds", creds(userSeed));
   const streaming = `streaming { id: test-cluster, credentials: ${JSON.stringify(path)} }`;
-  const { differs, same } = suite(serverForSuite({ config: `${jwtConfig()}\n${streaming}` }), { creds: creds(userSeed) });
+  const server = serverForSuite({ config: `${jwtConfig()}\n${streaming}` });
+  const { differs, same } = suite(server, { creds: creds(userSeed) });
   const jwt = jwtOf(credsOf(userSeed));
   const nonceSigner = signer(userSeed);
 
@@ -111,7 +112,7 @@ describeWithServer("as 0.3.2, with a user JWT", () => {
     "an async userJWT sends no JWT: it is awaited",
     async (run) => {
       run.connect({ userJWT: async () => jwt, nonceSigner, reconnect: false });
-      await Promise.race([run.seen("stan connect"), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+      await Promise.race([run.seen("stan connect"), new Promise<void>((resolve) => setTimeout(resolve, 2_000))]);
       run.lines.splice(0, run.lines.length, `connects ${run.count("stan connect")}`);
     },
     ["connects 0"],
