@@ -180,26 +180,28 @@ export class Stan extends EventEmitter {
     else this.flushes.push({ at: this.settled + this.pubAckOutstanding, callback });
   }
 
-  /** @internal As in 0.3.2 there is no "close" if no server was reached. */ failed(failure: unknown): void {
+  /** @internal */ failed(failure: unknown): void {
     const error = connectError(failure);
-    if (!this.ending) this.end(() => this.raise(error), "code" in error && error.code === "CONN_ERR");
+    // As in 0.3.2, if no server was reached, "close" comes after `close()` only.
+    if (!this.ending && "code" in error && error.code === "CONN_ERR") this.raise(error);
+    else if (!this.ending) this.end(() => this.raise(error));
   }
 
-  /** @internal Ends the client, not by `close()`. */ end(tell?: () => void, quiet = false): void {
+  /** @internal Ends the client, not by `close()`. */ end(tell?: () => void): void {
     this.ending = true;
     this.aborter.abort();
     void this.client?.close();
-    soon(() => this.ended(quiet ? undefined : [], tell));
+    soon(() => this.ended([], tell));
   }
 
   /** @internal Says that it is closed: by `tell`, and by a "close" with these arguments. */
-  ended(args: readonly (Error | null)[] | undefined, tell?: () => void): void {
+  ended(args: readonly (Error | null)[], tell?: () => void): void {
     const nc = this.nc!;
     this.nc = undefined;
     Object.assign(nc, { closed: true, connected: false, reconnecting: false });
     this.announce(nc, "close");
     tell?.();
-    if (args !== undefined) this.announce(this, "close", ...args);
+    this.announce(this, "close", ...args);
   }
 
   /** @internal Says how long to wait before a dial. */ delay(): number {

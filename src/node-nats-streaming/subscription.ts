@@ -9,10 +9,8 @@ import { subscribeOptionsOf, type SubscriptionOptions } from "./subscription-opt
 /** What a subscription needs of its client. */
 export interface SubscriptionOwner {
   readonly options: { readonly stanEncoding?: string | undefined };
-  /** Resolves once connected; rejects if that fails. */
-  readonly connected: Promise<Client>;
-  /** Resolves once the server knows of all subscriptions that were ended. */
-  leaving: Promise<unknown>;
+  /** Resolves once connected; rejects if that fails. */ readonly connected: Promise<Client>;
+  /** Resolves once the server knows of all subscriptions that were ended. */ leaving: Promise<unknown>;
   isClosed(): boolean;
   /** Emits an event. What a listener throws is an "error" of the client. */
   announce(emitter: EventEmitter, event: string, ...args: unknown[]): void;

@@ -37,6 +37,20 @@ describeWithServer("as 0.3.2, closing", () => {
     await run.publish(other, run.channel());
   });
 
+  same("works in a listener of error, and emits close also if no server was reached", async (run) => {
+    const stan = run.connect({ url: "nats://127.0.0.1:1" });
+    stan.on("error", () => stan.close());
+    await run.seen("stan close");
+    run.log("closed", stan.isClosed());
+  });
+
+  same("lets a program connect again", async (run) => {
+    const first = await run.open({}, "first");
+    first.on("close", () => void run.open({}, "second"));
+    first.close();
+    await run.seen("second connect");
+  });
+
   same("may come before connect", async (run) => {
     const stan = run.connect();
     stan.close();
@@ -110,6 +124,19 @@ describeWithServer("as 0.3.2, while the link is cut", () => {
     await run.publish(stan, run.channel(), "one");
     await run.seen("sub message");
     dialsOnce(run);
+  });
+
+  same("takes publishes in the listeners of disconnect and reconnect", async (run) => {
+    const { proxy, stan } = await proxied(run);
+    const publish = (text: string): void =>
+      void stan.publish(run.channel(), text, (error) => run.log("callback", text, error));
+    stan.on("disconnect", () => publish("one"));
+    stan.on("reconnect", () => publish("two"));
+    proxy.cut();
+    await run.seen("callback two");
+    await run.seen("callback one");
+    await run.stored(run.channel());
+    run.lines.splice(0, run.lines.length, ...run.lines.filter((line) => line !== "stan reconnecting").sort());
   });
 
   same("emits connection_lost and close when a live client has taken over the client ID", async (run) => {

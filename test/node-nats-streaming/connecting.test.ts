@@ -25,6 +25,11 @@ describeWithServer("as 0.3.2, connecting", () => {
     });
   }
 
+  same("dials the next server if one is not there", async (run) => {
+    run.connect({ servers: ["nats://127.0.0.1:1", "nats://127.0.0.1:2"], reconnectTimeWait: 50 });
+    await run.seen("stan connect");
+  });
+
   same("throws without a cluster ID or a client ID", async (run) => {
     const { connect } = run.library;
     for (const id of ["", undefined, 7]) {

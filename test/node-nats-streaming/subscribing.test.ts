@@ -12,7 +12,7 @@ async function filled(run: Run, texts: readonly string[] = ["one", "two", "three
 }
 
 describeWithServer("as 0.3.2, subscribing", () => {
-  const { same } = suite(serverForSuite());
+  const { same } = suite(serverForSuite({ args: ["-mc", "1000"] }));
 
   same("emits ready without arguments, and then what is published", async (run) => {
     const stan = await filled(run, ["old"]);
@@ -65,6 +65,14 @@ describeWithServer("as 0.3.2, subscribing", () => {
       await run.seen(`sub${i} ready`);
       if (i < 4) await run.seen(`sub${i} message`, 3);
     }
+    run.lines.sort();
+  });
+
+  same("takes a copy of options", async (run) => {
+    const stan = await filled(run);
+    const options = { ...stan.subscriptionOptions().setDeliverAllAvailable() };
+    run.follow(stan.subscribe(run.channel(), options as Options));
+    await run.seen("sub message", 3);
     run.lines.sort();
   });
 
@@ -257,6 +265,40 @@ describeWithServer("as 0.3.2, subscribing", () => {
     }
   });
 
+  for (const [call, event] of [
+    ["unsubscribe", "unsubscribed"],
+    ["close", "closed"],
+  ] as const) {
+    same(`takes ${call} in a listener: the message is not acknowledged, and no more come`, async (run) => {
+      const stan = await filled(run);
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d").setMaxInFlight(1);
+      const first = run.follow(stan.subscribe(run.channel(), options), "first");
+      first.on("message", (message: StanMessage) => message.getData() === "two" && first[call]());
+      await run.seen(`first ${event}`);
+      run.follow(stan.subscribe(run.channel(), options), "second");
+      await run.seen("second message three");
+      run.lines.sort();
+    });
+  }
+
+  same("gives again what was not acknowledged before the client was closed", async (run) => {
+    const stan = await filled(run);
+    const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d").setManualAckMode(true);
+    const first = stan.subscribe(run.channel(), options);
+    first.on("message", (message: StanMessage) => {
+      if (message.getData() !== "two") message.ack();
+      if (message.getData() === "three") stan.close();
+    });
+    await run.seen("stan close");
+    const again = await run.open({}, "again");
+    again.subscribe(run.channel(), options).on("message", (message: StanMessage) => {
+      run.log("message", message.getData(), message.isRedelivered());
+    });
+    await run.publish(again, run.channel(), "four");
+    await run.seen("message four");
+    run.lines.sort();
+  });
+
   same("gets nothing after it was closed", async (run) => {
     const stan = await run.open();
     const sub = run.follow(stan.subscribe(run.channel()));
@@ -401,6 +443,15 @@ describeWithServer("as 0.3.2, listening", () => {
       if (!message.isRedelivered()) throw new Error("of the listener");
     });
     await run.seen("message true");
+    run.lines.sort();
+  });
+
+  same("emits what a listener throws that is no error", async (run) => {
+    const stan = await filled(run, ["one"]);
+    all(run, stan).on("message", () => {
+      throw "a text";
+    });
+    await run.seen("sub error");
     run.lines.sort();
   });
 
