@@ -17,9 +17,7 @@ export class StanError extends Error {
     this.code = cause instanceof StreamingError ? cause.code : undefined;
   }
 
-  override toString(): string {
-    return this.message;
-  }
+  override toString(): string { return this.message; }
 }
 
 for (const name of ["includes", "indexOf", "startsWith", "match"] as const) {
@@ -40,9 +38,7 @@ export class NatsError extends Error {
     this.chainedError = chainedError;
   }
 
-  override get name(): string {
-    return "NatsError";
-  }
+  override get name(): string { return "NatsError"; }
 }
 
 /** What "error" gets when `connect` has failed. */

@@ -48,7 +48,7 @@ export class Stan extends EventEmitter {
   /** @internal Null until connected. */ pubPrefix: string | null = null;
   /** @internal Publishes that are not settled. */ pubAckOutstanding = 0;
   /** @internal */ readonly connected: Promise<Client>;
-  /** @internal */ leaving: Promise<unknown> = Promise.resolve();
+  /** @internal */ readonly subscriptions = new Set<Subscription>();
   /** @internal */ readonly aborter = new AbortController();
   /** @internal Undefined until connected. */ client: Client | undefined = undefined;
   /** @internal `close` was called, or the client has failed. */ ending = false;
@@ -133,9 +133,10 @@ export class Stan extends EventEmitter {
     this.aborter.abort();
     const lost = this.nc?.reconnecting && new NatsError("stan: close request timeout", "REQ_TIMEOUT");
     const closed = this.connected.then(async (client) => {
-      // The ends of subscriptions that were asked for before come first. If that takes too long, this ends them.
+      // What was asked for before comes first, and async listeners may end. If that takes too long, this ends them.
       const timer = setTimeout(() => void client.close(), timeoutOf(this.options.connectTimeout));
-      if (!lost) await this.leaving;
+      const ends = async (one: Subscription): Promise<unknown> => one.left ?? one.finish(await one.asked);
+      if (!lost) await Promise.all([...this.subscriptions].map(ends));
       clearTimeout(timer);
       await client.close();
     });

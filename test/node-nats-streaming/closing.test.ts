@@ -1,7 +1,7 @@
 import { Proxy } from "../support/proxy.ts";
 import { RealServer } from "../support/server.ts";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
-import { type Run, type Stan, suite } from "./transcript.ts";
+import { type Run, type Stan, type StanSubscription, suite } from "./transcript.ts";
 
 /** Several dials of one outage count as one: how many there are depends on the time. */
 function dialsOnce(run: Run): void {
@@ -16,7 +16,7 @@ async function proxied(run: Run, options: object = {}): Promise<{ proxy: Proxy; 
 }
 
 describeWithServer("as 0.3.2, closing", () => {
-  const { alone, same } = suite(serverForSuite());
+  const { alone, differs, same } = suite(serverForSuite());
 
   same("emits close with null, once the server knows", async (run) => {
     const stan = await run.open();
@@ -100,6 +100,41 @@ describeWithServer("as 0.3.2, closing", () => {
       await run.seen("second message");
     },
     ["stan connect <stan>", "first ready", "first closed", "second ready", "second message one"],
+  );
+
+  /** Whether the message of a durable comes again after its async listener, which has that closed. */
+  const closing = (close: (stan: Stan, sub: StanSubscription) => void, listener: () => Promise<void>) =>
+    async (run: Run): Promise<void> => {
+      const stan = await run.open();
+      await run.publish(stan, run.channel(), "one");
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d");
+      const sub = run.follow(stan.subscribe(run.channel(), options));
+      sub.on("closed", () => stan.close()).on("message", async () => {
+        await pause();
+        close(stan, sub);
+        await listener();
+      });
+      await run.seen("stan close");
+      const next = await run.open({}, "next");
+      await run.publish(next, run.channel(), "two");
+      run.follow(next.subscribe(run.channel(), options), "second");
+      await run.seen("second message two");
+    };
+  const pause = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 50));
+  const [ofStan, ofSub] = [(stan: Stan): void => stan.close(), (_: Stan, sub: StanSubscription): void => sub.close()];
+
+  same("by an async listener at its end acknowledges its message", closing(ofStan, async () => undefined));
+  same("of its subscription, too", closing(ofSub, async () => undefined));
+  same("waits for an async listener that runs", closing(ofStan, pause));
+  same("of its subscription, too, waits", closing(ofSub, pause));
+  same("from elsewhere, too, waits", closing((stan) => void setTimeout(() => stan.close(), 0), pause));
+
+  const before = ["stan connect <stan>", "sub ready", "sub message one", "stan close null"];
+  differs(
+    "does not wait for an async listener that does not end: it waits for connectTimeout",
+    closing(ofStan, () => new Promise(() => undefined)),
+    [...before, "next connect <stan>", "second ready", "second message two"],
+    [...before, "next connect <stan>", "second ready", "second message one", "second message two"],
   );
 
   same("works in a listener", async (run) => {
