@@ -104,7 +104,10 @@ export const bridge: readonly Command[] = [
     show: ({ output }, { changed, dryRun, back, consumer, stream, lastSent, pending }) => {
       const where = back ? `from the consumer ${consumer} of ${stream}` : `to the consumer ${consumer} of ${stream}`;
       const verb = dryRun ? "would be moved" : changed ? "moved" : "was moved before";
-      const open = pending === 0 ? "all up to there is acknowledged" : `${counted(pending, "message")} ${pending === 1 ? "comes" : "come"} again`;
+      const open =
+        pending === 0
+          ? "all up to there is acknowledged"
+          : `${counted(pending, "message")} ${pending === 1 ? "comes" : "come"} again`;
       output.say(`${verb} ${where}: it goes on behind ${lastSent}, ${open}`);
     },
   }),

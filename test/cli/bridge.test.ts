@@ -42,13 +42,21 @@ describeWithServer(
       expect(plan.out).toContain(`${clientId}/d`);
       const written: Record<string, string> = {};
       const copied = await bridge(["copy", ...all, "--report", "copy.json"], {}, written);
-      expect(copied).toEqual({ code: 0, out: `${channel}: 50 messages copied, ${channel} has them up to 50\n`, err: "" });
+      expect(copied).toEqual({
+        code: 0,
+        out: `${channel}: 50 messages copied, ${channel} has them up to 50\n`,
+        err: "",
+      });
       expect(JSON.parse(written["copy.json"]!)).toMatchObject({ ok: true, channels: [{ copied: 50 }] });
-      const verified = JSON.parse((await bridge(["verify", ...all, "--json"])).out.trim().split("\n").at(-1)!) as object;
+      const verified = JSON.parse(
+        (await bridge(["verify", ...all, "--json"])).out.trim().split("\n").at(-1)!,
+      ) as object;
       expect(verified).toMatchObject({ ok: true, channels: [{ compared: 50, differences: 0 }] });
       const durable = ["move", ...one, "--durable", "d", "--client", clientId];
       const dry = await bridge([...durable, "--dry-run"]);
-      expect(dry.out).toBe(`would be moved to the consumer d of ${channel}: it goes on behind 50, 1 message comes again\n`);
+      expect(dry.out).toBe(
+        `would be moved to the consumer d of ${channel}: it goes on behind 50, 1 message comes again\n`,
+      );
       expect((await bridge(durable)).out).toMatch(/^moved to the consumer d of /);
       expect((await bridge([...durable, "--back"])).out).toMatch(/^moved from the consumer d of /);
       expect((await bridge(durable)).out).toMatch(/^moved to the consumer d of /);
@@ -83,14 +91,21 @@ describeWithServer(
       const { channel } = await world();
       const stop = new AbortController();
       const told = { out: "", err: "" };
-      const watching = bridge(["copy", "--watch", "--channels", channel], { signal: stop.signal, terminal: true, told });
+      const watching = bridge(["copy", "--watch", "--channels", channel], {
+        signal: stop.signal,
+        terminal: true,
+        told,
+      });
       await until("it is level", () => told.err.includes("1 of 1 channel level"));
       expect(told.err).toContain(`${channel}  50 of 50 (100 %)`);
       stop.abort();
       expect((await watching).code).toBe(0);
       const json = { out: "", err: "" };
       const again = new AbortController();
-      const machine = bridge(["copy", "--watch", "--channels", channel, "--json"], { signal: again.signal, told: json });
+      const machine = bridge(["copy", "--watch", "--channels", channel, "--json"], {
+        signal: again.signal,
+        told: json,
+      });
       await until("progress is told", () => json.out.includes('{"progress":'));
       again.abort();
       const lines = (await machine).out.trim().split("\n");
