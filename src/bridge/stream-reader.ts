@@ -19,6 +19,7 @@ export interface Range {
   readonly subject: string;
   readonly from: number;
   readonly to: number;
+  readonly headersOnly?: boolean;
 }
 
 /** @internal Reads messages of a stream in order, in batches, and goes on after outages. */
@@ -74,7 +75,7 @@ export class StreamReader {
   }
 
   async #pull(): Promise<void> {
-    const { stream, subject } = this.#range;
+    const { stream, subject, headersOnly = false } = this.#range;
     const target = this.#target;
     this.#consumer ??= (
       await target.createConsumer(stream, {
@@ -82,6 +83,7 @@ export class StreamReader {
         deliver_policy: "by_start_sequence",
         opt_start_seq: this.#next,
         filter_subject: subject,
+        headers_only: headersOnly,
         mem_storage: true,
         inactive_threshold: UNUSED,
       })
