@@ -136,7 +136,7 @@ export class ChannelCopy {
     });
   }
 
-  /** Looks what the stream has, goes on behind it, and resolves with what stops it. Undefined: nothing is left to do. */
+  /** Looks what the stream has, goes on behind it, and resolves with what stops it. Undefined: the copy is done. */
   async #round(): Promise<Trouble | undefined> {
     const { target, ending } = this.#ends;
     try {

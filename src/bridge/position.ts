@@ -99,7 +99,7 @@ function copiedOf(stored: Pick<StoredMessage, "headers"> | undefined): Copied | 
 function checkOwn({ channel, stream }: Route, stored: StoredMessage | undefined): void {
   if (stored === undefined || copiedOf(stored)?.sequence === stored.sequence) return;
   const what = `message ${stored.sequence} of the stream ${stream} is not a copy: somebody else wrote into it`;
-  const remedy = "Find out who publishes to it; delete the stream, or give the channel another one by map, and copy again.";
+  const remedy = "Find out who publishes to it. Delete the stream, or give the channel another one by map.";
   throw new BridgeError("FOREIGN_MESSAGE", channel, what, remedy);
 }
 

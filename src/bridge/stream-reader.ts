@@ -89,11 +89,9 @@ export class StreamReader {
       })
     ).name;
     const consumer = this.#consumer;
-    const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${consumer}`);
-    const { inboxPrefix } = target;
-    const what = { stream, consumer, request, inboxPrefix, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
+    const what = { stream, consumer, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
     const batch: Pulled[] = [];
-    const pulling = pull(await target.connection(), what, (message) => void batch.push(message));
+    const pulling = pull(await target.connection(), target, what, (message) => void batch.push(message));
     if (!(await settled(pulling, this.#ending))) return;
     await pulling;
     this.#batch = batch;
