@@ -1,15 +1,19 @@
-import { clearTimeout, elapsed, setTimeout } from "../core-nats/clock.ts";
+import { deferred, settledWithin } from "../core-nats/async.ts";
+import { elapsed } from "../core-nats/clock.ts";
 import { readHeader } from "../core-nats/headers.ts";
-import type { Client, Message, Messages } from "../index.ts";
+import { Lifetime } from "../core-nats/lifetime.ts";
+import type { Client, Message } from "../index.ts";
 import type { MonitoredChannel } from "../monitoring/monitor.ts";
 import { headerOf, parseRfc3339, REPLY, rfc3339, SEQUENCE, TIMESTAMP } from "./copied-message.ts";
+import { pageOf } from "./durable-position.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
 import type { Pulled } from "./pull.ts";
-import { StreamReader } from "./stream-reader.ts";
-import { openedOf, phaseOf } from "./stream.ts";
+import { readStream } from "./read-stream.ts";
+import { copyIn, openedOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
+import type { StreamInfo } from "./target.ts";
 
 /** How many messages of the channel wait for those of the stream, and about how many bytes. */
 const MOST_WAITING = 2_048;
@@ -45,7 +49,7 @@ export interface Compared {
   /** All up to this number was compared. `end` was the channel's last number at the beginning. */
   readonly last: number;
   readonly end: number;
-  /** How many numbers the channel has behind those that are copied. */
+  /** How many numbers the channel has behind those that are copied. Known at the end. */
   readonly notCopied: number;
   /** How many messages only the stream has, since the channel's limits have removed them. */
   readonly goneFromChannel: number;
@@ -58,136 +62,142 @@ export interface Compared {
   readonly list: readonly Difference[];
 }
 
+type Changing<T> = { -readonly [Field in keyof T]: T[Field] };
+type Finding = Changing<Omit<Compared, "list">> & { readonly list: Changing<Difference>[] };
+
 /** @internal Compares a channel with its stream, by reading both in order, side by side. */
 export class Comparison {
+  readonly found: Finding;
   readonly #ends: Ends;
   readonly #client: Client;
   readonly #route: Route;
   readonly #from: number;
-  readonly #onProgress: ((progress: Compared) => void) | undefined;
-  #phase: Phase | undefined;
-  /** The last number of the mirror. */
+  /** The mirror's last number. */
   #opened = Infinity;
-  #end = 0;
-  /** The last number that was compared, and the first and last one that the stream had. */
-  #last: number;
+  /** What was read of the stream, from `at` on, and what follows. */
+  #batch: readonly Pulled[] = [];
+  #at = 0;
+  #batches: AsyncGenerator<readonly Pulled[], void> | undefined;
+  /** The first and the last number of which the stream has a message. */
   #firstCopied = Infinity;
   #lastCopied: number;
-  readonly #counts = { compared: 0, bytes: 0, goneFromChannel: 0, goneFromStream: 0, direct: 0, differences: 0 };
-  readonly #list: { what: Difference["what"]; first: number; last: number }[] = [];
-  /** The oldest numbers that both have, as they were some time ago. */
-  #kept = { channel: 0, stream: 0, at: -Infinity };
+  /** True while a message of the channel is compared. */
+  #busy = false;
+  /** The oldest numbers that both had when that was asked. */
+  #oldest = { channel: 0, stream: 0 };
+  #asked = -Infinity;
 
-  constructor(ends: Ends, client: Client, route: Route, from: number, onProgress?: (progress: Compared) => void) {
+  constructor(ends: Ends, client: Client, route: Route, from: number) {
+    const { channel, stream } = route;
+    const gone = { goneFromChannel: 0, goneFromStream: 0 };
+    const counts = { compared: 0, bytes: 0, notCopied: 0, ...gone, direct: 0, differences: 0 };
+    this.found = { channel, stream, last: from - 1, end: 0, ...counts, list: [] };
     this.#ends = ends;
     this.#client = client;
     this.#route = route;
     this.#from = from;
-    this.#last = this.#lastCopied = from - 1;
-    this.#onProgress = onProgress;
-  }
-
-  found(): Compared {
-    const { channel, stream } = this.#route;
-    const list = this.#list.map((each) => ({ ...each }));
-    const notCopied = Math.max(0, this.#end - Math.max(this.#lastCopied, this.#from - 1));
-    return { channel, stream, phase: this.#phase, last: this.#last, end: this.#end, notCopied, ...this.#counts, list };
+    this.#lastCopied = from - 1;
   }
 
   /** Resolves when all is compared. Rejects with a `BridgeError`, or with the error of one side. */
-  async run(): Promise<void> {
-    const { target, ending, settings } = this.#ends;
-    const { channel, stream, subject } = this.#route;
-    const info = await target.stream(stream);
-    if (info === undefined) {
-      throw new BridgeError("NOT_LEVEL", channel, `there is no stream ${stream}`, "Copy the channel first.");
-    }
-    this.#phase = phaseOf(info.config, this.#route, settings);
-    const isMirror = this.#phase === "mirror";
-    if (!isMirror) this.#opened = openedOf(info.config);
+  async run(onProgress: ((progress: Compared) => void) | undefined): Promise<void> {
+    const { ending } = this.#ends;
+    const { stream, subject, channel } = this.#route;
+    const { phase, info } = await this.#copy();
+    if (phase !== "mirror") this.#opened = openedOf(info.config);
     const to = info.state.last_seq;
-    const range = { stream, subject, from: Math.min(this.#from, this.#opened + 1), to };
-    const reader = new StreamReader(target, range, ending);
+    const from = Math.min(this.#from, this.#opened + 1);
+    this.#batches = readStream(this.#ends, { stream, subject, from, to });
     // Only now: all that the stream has the channel must have had.
     const page = await this.#page();
-    this.#end = page?.last_seq ?? (await look(this.#client, channel, "lastReceived", ending))?.sequence ?? 0;
-    const end = isMirror ? Math.min(this.#end, to) : this.#end;
-    if (end >= this.#from) {
-      const size = page === undefined ? 0 : page.bytes / Math.max(1, page.msgs);
-      const maxInFlight = Math.ceil(Math.min(MOST_WAITING, MOST_WAITING_BYTES / Math.max(1, size)));
-      const messages = await this.#client.messages(channel, { startAt: { sequence: this.#from }, maxInFlight });
-      const stop = this.#watch(messages);
-      for await (const message of messages) {
-        if (message.sequence > end || !(await this.#compare(message, reader)) || message.sequence === end) break;
-      }
-      stop();
-    }
-    await this.#passTo(Infinity, reader);
-    if (isMirror) this.#lastCopied = Math.max(this.#lastCopied, to);
+    const last = page?.last_seq ?? (await look(this.#client, channel, "lastReceived", ending))?.sequence ?? 0;
+    Object.assign(this.found, { phase, end: last });
+    const end = phase === "mirror" ? Math.min(last, to) : last;
+    const size = page === undefined ? 0 : page.bytes / Math.max(1, page.msgs);
+    const maxInFlight = Math.ceil(Math.min(MOST_WAITING, MOST_WAITING_BYTES / Math.max(1, size)));
+    if (end >= this.#from) await this.#compareUpTo(end, maxInFlight, onProgress);
+    await this.#passTo(Infinity);
+    this.found.notCopied = Math.max(0, last - Math.max(this.#lastCopied, phase === "mirror" ? to : 0));
   }
 
-  /** Tells of the progress, and ends the messages when the channel has no more: they may be gone by its limits. */
-  #watch(messages: Messages): () => void {
-    let seen = -1;
-    let timer: Timer | undefined;
-    const tick = async (): Promise<void> => {
-      this.#onProgress?.(this.found());
-      if (seen === this.#last && (await this.#isOver())) void messages.return();
-      seen = this.#last;
-      if (timer !== undefined) timer = setTimeout(tick, CALM);
+  /** Compares each message of the channel up to `end`, or to where it has no more: they may be gone by its limits. */
+  async #compareUpTo(end: number, maxInFlight: number, onProgress = (_: Compared): void => {}): Promise<void> {
+    const { found } = this;
+    const over = deferred();
+    const life = new Lifetime();
+    const unacknowledged: Message[] = [];
+    const handler = async (message: Message): Promise<void> => {
+      if (life.aborted) return;
+      // Many acks at once are one write.
+      if (unacknowledged.push(message) >= maxInFlight / 4) for (const each of unacknowledged.splice(0)) each.ack();
+      this.#busy = true;
+      const goesOn = message.sequence <= end && (await this.#compare(message)) && message.sequence < end;
+      this.#busy = false;
+      if (goesOn) return;
+      life.abort();
+      over.resolve();
     };
-    timer = setTimeout(tick, CALM);
-    return () => {
-      clearTimeout(timer);
-      timer = undefined;
-    };
+    // In order, with a search of the channel for what seems to be missing.
+    const options = { startAt: { sequence: this.#from }, manualAck: true, maxInFlight, concurrency: 1 };
+    const take = (message: Message): Promise<void> => handler(message).catch(over.reject);
+    const subscription = await this.#client.subscribe(this.#route.channel, take, options);
+    void subscription.closed.then(over.reject);
+    for (let seen = -1; !(await settledWithin(CALM, over.promise, this.#ends.ending)); seen = found.last) {
+      this.#ends.check();
+      onProgress({ ...found });
+      const isIdle = (): boolean => !this.#busy && seen === found.last;
+      if (isIdle() && (await this.#isEmptyBehind(seen).catch(() => false)) && isIdle()) over.resolve();
+    }
+    life.abort();
+    await subscription.close();
+    await over.promise;
   }
 
-  async #isOver(): Promise<boolean> {
-    const { monitor, ending } = this.#ends;
-    const { channel } = this.#route;
-    try {
-      const page = await monitor?.channel(channel);
-      if (page !== undefined) return page.msgs === 0 || page.last_seq <= this.#last;
-      return (await look(this.#client, channel, { sequence: this.#last + 1 }, ending)) === undefined;
-    } catch {
-      // Nobody knows. It is asked again.
-      return false;
-    }
+  /** Whether the channel has no message behind a number. */
+  async #isEmptyBehind(sequence: number): Promise<boolean> {
+    const page = await this.#page();
+    if (page !== undefined) return page.msgs === 0 || page.last_seq <= sequence;
+    return (await look(this.#client, this.#route.channel, { sequence: sequence + 1 }, this.#ends.ending)) === undefined;
   }
 
   /** Resolves with false if the stream has no more, and need not have. */
-  async #compare(message: Message, reader: StreamReader): Promise<boolean> {
+  async #compare(message: Message): Promise<boolean> {
+    const { found } = this;
     const { sequence } = message;
-    if (sequence <= this.#last) {
+    if (sequence <= found.last) {
       const remedy = "Compare it once more; if it has begun anew, the numbers of the stream are those of the old one.";
-      throw new BridgeError("CHANNEL_REPLACED", message.subject, "the channel begins anew", remedy);
+      throw new BridgeError("CHANNEL_REPLACED", found.channel, "the channel begins anew", remedy);
     }
-    const stored = await this.#passTo(sequence, reader);
-    if (stored !== undefined && this.#numberOf(stored) === sequence) {
-      this.#compareBoth(message, stored);
-      reader.shift();
-    } else if (stored === undefined && this.#phase !== "mirror") return false;
-    else if (await this.#isGone(sequence, "stream")) this.#counts.goneFromStream++;
+    const stored = await this.#passTo(sequence);
+    if (stored !== undefined && this.#numberOf(stored) === sequence) this.#compareBoth(message, stored);
+    else if (stored === undefined && found.phase !== "mirror") return false;
+    else if (await this.#isGone(sequence, "stream")) found.goneFromStream++;
     else this.#differs("missing", sequence);
-    this.#last = sequence;
+    found.last = sequence;
     return true;
   }
 
   /** Passes what only the stream has, up to a number. Resolves with what comes then. */
-  async #passTo(sequence: number, reader: StreamReader): Promise<Pulled | undefined> {
+  async #passTo(sequence: number): Promise<Pulled | undefined> {
+    const { found } = this;
     for (;;) {
-      const stored = reader.head ?? (await reader.read());
-      if (stored === undefined) return undefined;
+      const stored = this.#batch[this.#at];
+      if (stored === undefined) {
+        const { value } = await this.#batches!.next();
+        if (value === undefined) return undefined;
+        this.#batch = value;
+        this.#at = 0;
+        continue;
+      }
       const number = this.#numberOf(stored);
       if (number !== undefined && number >= sequence) return stored;
-      reader.shift();
-      if (number === undefined) this.#counts.direct++;
-      else if (number <= this.#lastCopied) this.#differs("again", number);
+      this.#at++;
+      if (number === undefined) found.direct++;
+      else if (number >= this.#from && number <= this.#lastCopied) this.#differs("again", number);
       else if (number >= this.#from) {
-        if (await this.#isGone(number, "channel")) this.#counts.goneFromChannel++;
+        if (await this.#isGone(number, "channel")) found.goneFromChannel++;
         else this.#differs("extra", number);
-        this.#has(number);
+        this.#copied(number);
       }
     }
   }
@@ -206,29 +216,32 @@ export class Comparison {
     else if (!isEqual(data, copy)) this.#differs("data", sequence);
     else if (time !== rfc3339(timestamp) && parseRfc3339(time) !== timestamp) this.#differs("time", sequence);
     else if (header(REPLY) !== headerOf(reply)) this.#differs("reply", sequence);
-    this.#counts.compared++;
-    this.#counts.bytes += data.length;
-    this.#has(sequence);
+    this.found.compared++;
+    this.found.bytes += data.length;
+    this.#copied(sequence);
+    this.#at++;
   }
 
-  #has(number: number): void {
+  #copied(number: number): void {
     this.#firstCopied = Math.min(this.#firstCopied, number);
     this.#lastCopied = number;
   }
 
   #differs(what: Difference["what"], number: number): void {
-    this.#counts.differences++;
-    const latest = this.#list.at(-1);
+    const { list } = this.found;
+    this.found.differences++;
+    const latest = list.at(-1);
     if (latest?.what === what && latest.last === number - 1) latest.last = number;
-    else if (this.#list.length < MOST_NAMED) this.#list.push({ what, first: number, last: number });
+    else if (list.length < MOST_NAMED) list.push({ what, first: number, last: number });
   }
 
-  /** Whether a limit has removed it. The oldest numbers are asked for again now and then: they move. */
-  async #isGone(number: number, side: "channel" | "stream"): Promise<boolean> {
-    if (number >= this.#kept[side] && elapsed() - this.#kept.at > CALM) {
-      this.#kept = { channel: await this.#oldestOfChannel(), stream: await this.#oldestOfStream(), at: elapsed() };
+  /** Whether a limit has removed it. The oldest numbers move, so they are asked for again now and then. */
+  async #isGone(number: number, from: "channel" | "stream"): Promise<boolean> {
+    if (number >= this.#oldest[from] && elapsed() - this.#asked > CALM) {
+      this.#oldest = { channel: await this.#oldestOfChannel(), stream: await this.#oldestOfStream() };
+      this.#asked = elapsed();
     }
-    return number < this.#kept[side];
+    return number < this.#oldest[from];
   }
 
   async #oldestOfChannel(): Promise<number> {
@@ -238,18 +251,17 @@ export class Comparison {
   }
 
   async #oldestOfStream(): Promise<number> {
-    const info = await this.#ends.target.stream(this.#route.stream);
-    const { max_age = 0 } = info?.config ?? {};
-    const first = info?.state.first_seq ?? 0;
-    return max_age === 0 ? 0 : first <= this.#opened ? first : this.#firstCopied;
+    const { config, state } = (await this.#copy()).info;
+    if (!config.max_age) return 0;
+    return state.first_seq <= this.#opened ? state.first_seq : this.#firstCopied;
+  }
+
+  #copy(): Promise<{ phase: Phase; info: StreamInfo }> {
+    return copyIn(this.#ends, this.#route, ["mirror", "merge", "done"]);
   }
 
   async #page(): Promise<MonitoredChannel | undefined> {
-    const { monitor } = this.#ends;
-    const { channel } = this.#route;
-    const page = await monitor?.channel(channel);
-    if (page !== undefined || monitor === undefined) return page;
-    throw new BridgeError("UNKNOWN_CHANNEL", channel, "the streaming server has no such channel", "Check its name.");
+    return this.#ends.monitor && (await pageOf(this.#ends, this.#route.channel));
   }
 }
 

@@ -14,5 +14,7 @@ export type { Plan, PlannedChannel, PlannedDurable, PlanNote } from "./plan.ts";
 export { verify } from "./verify.ts";
 export type { VerifiedChannel, VerifyOptions, VerifyReport } from "./verify.ts";
 export type { Compared, Difference } from "./comparison.ts";
+export { fromJetStream } from "./from-jetstream.ts";
+export type { BridgedMessage, JetStreamMessage } from "./from-jetstream.ts";
 export { finish } from "./finish.ts";
 export type { FinishOptions, FinishReport } from "./finish.ts";

@@ -1,21 +1,18 @@
 import type { Connection } from "../core-nats/connection.ts";
-import { NatsError } from "../core-nats/errors.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import type { MonitoredChannel } from "../monitoring/monitor.ts";
 import { channelsOf } from "./channels.ts";
 import { consumerName, durablesOf, findConsumer, isMoved, title } from "./durable.ts";
 import type { MonitoredDurable } from "./durable.ts";
 import { pageOf } from "./durable-position.ts";
-import { linkTo, withEnds } from "./ends.ts";
+import { bridgeError, linkTo, withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
-import { BridgeError } from "./errors.ts";
 import type { BridgeErrorCode } from "./errors.ts";
 import { checkBridgeOptions, isName } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { deniedSubjects } from "./permissions.ts";
 import { phaseOf, routeOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
-import { aborted, ApiError } from "./target.ts";
 import type { AccountInfo } from "./target.ts";
 
 /** Something that stands in the way of the bridge, or that its operator should know before. */
@@ -91,7 +88,7 @@ const MANY_STREAMS = 500;
  * time, also while a copy runs.
  *
  * Resolves with the plan, whose {@link Plan.ok} is false if something stands in the way. Rejects with a `TypeError` if
- * an option is wrong, and with the {@link BridgeError} `ABORTED`.
+ * an option is wrong, and with the `BridgeError` `ABORTED`.
  *
  * @example
  * ```ts
@@ -112,6 +109,8 @@ class Planning {
   readonly #ends: Ends;
   readonly #obstacles: PlanNote[] = [];
   readonly #warnings: PlanNote[] = [];
+  /** The largest payload there. */
+  #mostOfSource = 0;
 
   constructor(ends: Ends) {
     this.#ends = ends;
@@ -123,7 +122,7 @@ class Planning {
     const names = (await this.#try(() => channelsOf(this.#ends))) ?? [];
     const routes = names.map((channel) => routeOf(channel, settings));
     const connection = await this.#try(() => target.connection());
-    if (connection !== undefined) await this.#try(() => this.#checkServer(connection, routes));
+    if (connection !== undefined) this.#checkServer(connection, routes);
     const account = connection && (await this.#try(() => target.account(PATIENCE_FOR_JETSTREAM)));
     if (account !== undefined) await this.#try(() => this.#checkPermissions(connection!, routes));
     const channels: PlannedChannel[] = [];
@@ -140,9 +139,14 @@ class Planning {
   }
 
   async #source(): Promise<Plan["source"]> {
-    const { settings, monitor } = this.#ends;
+    const { settings, monitor, ending } = this.#ends;
     const { clusterId } = settings.from;
-    await this.#try(() => this.#ends.client(`bridge-plan-${nuid()}`));
+    const name = `bridge-plan-${nuid()}`;
+    const client = await this.#try(() => this.#ends.client(name));
+    // Only a connection tells what the client's NATS server says of itself.
+    const link = linkTo(settings.from, name);
+    if (client !== undefined) this.#mostOfSource = (await this.#try(() => link.connection(ending)))?.maxPayload ?? 0;
+    link.close();
     if (monitor === undefined) {
       const what = "without the monitoring page nothing tells what channels have, and who reads them";
       this.#warn("NO_MONITOR", what, "Give the streaming server's monitoring port as from.monitor.");
@@ -157,8 +161,8 @@ class Planning {
     return { clusterId, version: page?.version };
   }
 
-  async #checkServer({ info, maxPayload }: Connection, routes: readonly Route[]): Promise<void> {
-    const { settings, ending } = this.#ends;
+  #checkServer({ info, maxPayload }: Connection, routes: readonly Route[]): void {
+    const { settings } = this.#ends;
     const problem = problemOf(info.version);
     if (problem !== undefined) {
       const remedy = "Use nats-server 2.10.28 or later, or 2.11.2 or later.";
@@ -168,13 +172,9 @@ class Planning {
     if (info.cluster === undefined && Math.max(...replicas) > 1) {
       this.#stop("REFUSED", undefined, "a single server keeps no replicas", "Set replicas to 1, or use a cluster.");
     }
-    // Only a connection tells what the client's NATS server says of itself.
-    const link = linkTo(settings.from, settings.from.clientId);
-    const most = (await link.connection(ending)).maxPayload;
-    link.close();
-    const least = maxPayload - PAYLOAD_MARGIN;
-    if (most > least) {
-      const what = `the source takes messages up to ${most} bytes, the target with their headers up to about ${least}`;
+    const most = maxPayload - PAYLOAD_MARGIN;
+    if (this.#mostOfSource > most) {
+      const what = `the source takes ${this.#mostOfSource} bytes, the target with headers only about ${most}`;
       this.#warn("TOO_LARGE", what, "If there are such messages, raise max_payload in the target's configuration.");
     }
   }
@@ -267,12 +267,9 @@ class Planning {
     try {
       return await work();
     } catch (error) {
-      const { ending } = this.#ends;
-      if (ending.aborted) throw aborted(ending.reason);
-      const isOurs = error instanceof BridgeError;
-      if (!isOurs && !(error instanceof ApiError || error instanceof NatsError)) throw error;
-      if (isOurs) this.#stop(error.code, error.channel, withoutChannel(error), error.remedy);
-      else this.#stop("REFUSED", undefined, error.message, "See what the server's log says.");
+      this.#ends.check();
+      const { code, channel, message, remedy } = bridgeError(error);
+      this.#stop(code, channel, channel === undefined ? message : message.slice(`${channel}: `.length), remedy);
       return undefined;
     }
   }
@@ -286,10 +283,6 @@ class Planning {
   #warn(code: BridgeErrorCode, text: string, remedy: string): void {
     this.#warnings.push({ code, text, remedy });
   }
-}
-
-function withoutChannel({ channel, message }: BridgeError): string {
-  return channel === undefined ? message : message.slice(`${channel}: `.length);
 }
 
 /** What a nats-server of a version does wrong, or undefined. */

@@ -4,8 +4,8 @@ import { rfc3339, SEQUENCE, TIMESTAMP } from "./copied-message.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
+import { readStream } from "./read-stream.ts";
 import { WINDOW } from "./sender.ts";
-import { StreamReader } from "./stream-reader.ts";
 import { NANOSECONDS_PER_MILLISECOND, openedOf } from "./stream.ts";
 import type { Route } from "./stream.ts";
 import type { StoredMessage, StreamInfo } from "./target.ts";
@@ -64,11 +64,8 @@ export async function mergePosition(ends: Ends, client: Client, route: Route, in
   for (let depth = FIRST_DEPTH; ; depth *= 10) {
     const start = Math.max(first, to - depth + 1);
     const found = new Map<number, Copied>();
-    const reader = new StreamReader(target, { stream, subject, from: start, to, headersOnly: true }, ending);
-    for (let stored = await reader.read(); stored !== undefined; stored = await reader.read()) {
-      reader.shift();
-      const copied = copiedOf(stored);
-      if (copied !== undefined) found.set(copied.sequence, copied);
+    for await (const batch of readStream(ends, { stream, subject, from: start, to, headersOnly: true })) {
+      for (const copied of batch.map(copiedOf)) if (copied !== undefined) found.set(copied.sequence, copied);
     }
     const numbers = [...found.keys()].sort((a, b) => a - b);
     const last = numbers.at(-1) ?? opened;

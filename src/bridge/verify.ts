@@ -1,17 +1,13 @@
-import { NatsError } from "../core-nats/errors.ts";
 import { nuid } from "../core-nats/nuid.ts";
-import { StreamingError } from "../index.ts";
 import { bad, integer } from "../streaming/checks.ts";
 import { channelsOf } from "./channels.ts";
 import { Comparison } from "./comparison.ts";
 import type { Compared } from "./comparison.ts";
-import { withEnds } from "./ends.ts";
-import { BridgeError } from "./errors.ts";
+import { bridgeError, withEnds } from "./ends.ts";
 import type { BridgeErrorCode } from "./errors.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { routeOf } from "./stream.ts";
-import { aborted, ApiError } from "./target.ts";
 
 /** Options of {@link verify}. */
 export interface VerifyOptions extends BridgeOptions {
@@ -29,7 +25,7 @@ export interface VerifiedChannel extends Compared {
 
 /** What a comparison has found. It is plain data. */
 export interface VerifyReport {
-  /** False if there is a difference, or if a channel could not be compared. Messages that are not copied yet are none. */
+  /** False if something differs, or a channel could not be compared. What is not copied yet is no difference. */
   readonly ok: boolean;
   readonly channels: readonly VerifiedChannel[];
 }
@@ -39,9 +35,9 @@ export interface VerifyReport {
  * bytes, time and reply of each message. It changes nothing, and may be called while a copy runs. Outages of both sides
  * are waited for.
  *
- * Resolves with the report, whose {@link VerifyReport.ok} is false if something differs, or if a channel could not be
- * compared. Rejects with a `TypeError` if an option is wrong, before anything is sent. Otherwise rejects with a
- * {@link BridgeError} if nothing can begin: `SOURCE_UNREACHABLE`, `TARGET_UNREACHABLE`, `NO_MONITOR`, or `ABORTED`.
+ * Resolves with the report, also if something differs, or a channel could not be compared: {@link VerifyReport.ok} is
+ * false then. Rejects with a `TypeError` if an option is wrong, before anything is sent. Otherwise rejects with a
+ * `BridgeError` if nothing can begin: `SOURCE_UNREACHABLE`, `TARGET_UNREACHABLE`, `NO_MONITOR`, or `ABORTED`.
  *
  * @example
  * ```ts
@@ -63,23 +59,16 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
     const client = await ends.client(`bridge-verify-${nuid()}`);
     const channels: VerifiedChannel[] = [];
     for (const channel of await channelsOf(ends)) {
-      const comparison = new Comparison(ends, client, routeOf(channel, settings), from, onProgress);
+      const comparison = new Comparison(ends, client, routeOf(channel, settings), from);
       try {
-        await comparison.run();
-        channels.push(comparison.found());
+        await comparison.run(onProgress);
+        channels.push(comparison.found);
       } catch (error) {
-        if (ends.ending.aborted) throw aborted(ends.ending.reason);
-        const { code, message, remedy } = named(channel, error);
-        channels.push({ ...comparison.found(), error: { code, message, remedy } });
+        ends.check();
+        const { code, message, remedy } = bridgeError(error, channel);
+        channels.push({ ...comparison.found, error: { code, message, remedy } });
       }
     }
     return { ok: channels.every(({ error, differences }) => error === undefined && differences === 0), channels };
   });
-}
-
-function named(channel: string, error: unknown): BridgeError {
-  if (error instanceof BridgeError) return error;
-  if (!(error instanceof StreamingError || error instanceof ApiError || error instanceof NatsError)) throw error;
-  const code = error instanceof StreamingError ? "SOURCE_UNREACHABLE" : "REFUSED";
-  return new BridgeError(code, channel, error.message, "See what the server's log says.", error);
 }

@@ -49,7 +49,8 @@ describeWithServer(
       const reader = await open(stan(), { clientId: ids.reader });
       const member = await open(stan(), { clientId: ids.member });
       await publishAll(reader, channel, range(1, 5).map(String));
-      const durable = { durable: "billing", startAt: "first", manualAck: true, maxInFlight: 3, ackWait: 60_000 } as const;
+      const limits = { maxInFlight: 3, ackWait: 60_000 };
+      const durable = { durable: "billing", startAt: "first", manualAck: true, ...limits } as const;
       const taken: number[] = [];
       const subscription = await reader.subscribe(
         channel,
@@ -155,7 +156,7 @@ describeWithServer(
       expect(same.obstacles.filter(({ text }) => text.includes("subject"))).toHaveLength(2);
     });
 
-    test("finds a stream of the name that is no copy, streams that capture the subject, and unknown channels", async () => {
+    test("finds foreign streams of the name and on the subject, and unknown channels", async () => {
       const js = await JetStream.open(nats().url);
       const taken = await channelOf(fresh("taken"));
       const captured = await channelOf(`${fresh("captured")}.eu`);
@@ -236,6 +237,8 @@ describeWithServer(
       const nobody = `nats://127.0.0.1:${port}`;
       const options = between(channel, nobody);
       expect(obstaclesOf(await plan(options))).toEqual([["TARGET_UNREACHABLE"]]);
+      const noSource = { ...between(channel), from: { ...options.from, servers: nobody } };
+      expect(obstaclesOf(await plan(noSource))).toEqual([["SOURCE_UNREACHABLE"]]);
       const from = { ...options.from, servers: nobody, monitor: `http://127.0.0.1:${port}` };
       const found = await plan({ ...options, from });
       expect(obstaclesOf(found)).toEqual([["SOURCE_UNREACHABLE"], ["NO_MONITOR"], ["TARGET_UNREACHABLE"]]);
@@ -290,7 +293,8 @@ describeWithServer(
     test("rejects with ABORTED when its caller gives up, and with a TypeError for a wrong option", async () => {
       const controller = new AbortController();
       controller.abort();
-      await expect(plan({ ...between("x"), signal: controller.signal })).rejects.toMatchObject({ name: "BridgeError", code: "ABORTED" });
+      const { signal } = controller;
+      await expect(plan({ ...between("x"), signal })).rejects.toMatchObject({ name: "BridgeError", code: "ABORTED" });
       const wrong = { ...between("x"), dryRun: true };
       await expect(plan(wrong)).rejects.toThrow(/^plan has no option "dryRun"/);
     });
