@@ -319,6 +319,12 @@ describe("the docstrings of what is public", () => {
     declare const readDeadLetter: typeof import("nats-streaming-client").readDeadLetter;
     declare const server: import("nats-streaming-client/testing").StreamingServer;
     declare const copy: typeof import("nats-streaming-client/bridge").copy;
+    declare const plan: typeof import("nats-streaming-client/bridge").plan;
+    declare const verify: typeof import("nats-streaming-client/bridge").verify;
+    declare const fromJetStream: typeof import("nats-streaming-client/bridge").fromJetStream;
+    type JetStreamMessage = Parameters<typeof import("nats-streaming-client/bridge").fromJetStream>[0];
+    declare const consumer: { consume(): Promise<AsyncIterable<JetStreamMessage>> };
+    declare function handle(message: { readonly data: Uint8Array }): Promise<void>;
     type Message = import("nats-streaming-client").Message;
     type Status = import("nats-streaming-client").Status;
     declare function save(order: string): Promise<void>;

@@ -31,16 +31,16 @@ export interface FinishReport {
 }
 
 /**
- * Ends the copy of a channel for good, once nobody publishes to the channel any more: compares both sides for the last
- * time, and gives the stream its subject and its limits. The bridge's doors are closed, and a copy that follows the
- * channel ends. From now on the stream is one like any other. There is no way back.
+ * Ends the copy of a channel for good, once nobody publishes to the channel any more: compares both sides for the
+ * last time, and gives the stream its subject and its limits. The bridge's doors are closed, and a copy that follows
+ * the channel ends. From now on the stream is one like any other. There is no way back.
  *
  * All durables of the channel must be moved. This needs {@link Source.monitor}. After an error nothing is changed, and
  * after an end at any moment the same call goes on.
  *
- * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among others
- * `NOT_LEVEL` if a message is not copied, if one differs, if a durable is not moved, or if somebody still publishes to
- * the channel, and `NO_MONITOR`.
+ * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among
+ * others `NOT_LEVEL` if a message is not copied, if one differs, if a durable is not moved, or if somebody still
+ * publishes to the channel, and `NO_MONITOR`.
  */
 export async function finish(options: FinishOptions): Promise<FinishReport> {
   const settings = checkBridgeOptions("finish", options, ["channel"]);

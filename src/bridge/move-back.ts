@@ -3,7 +3,7 @@ import { title } from "./durable.ts";
 import type { Place } from "./durable.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
-import type { MoveReport } from "./move.ts";
+import type { MoveReport } from "./move-report.ts";
 import { durableOn, PACE, pageOf, pageOfDurable, Patience, subscribeNames } from "./durable-position.ts";
 import { pull } from "./pull.ts";
 import type { ConsumerInfo } from "./target.ts";
@@ -65,8 +65,12 @@ export async function moveBack(
   return { ...common, ...facts, unacknowledged, changed: true };
 }
 
-/** The messages that JetStream has handed out and that nobody has acknowledged. They come again when their time is over. */
-async function handedOut(ends: Ends, { route }: Place, { name, config, num_ack_pending }: ConsumerInfo): Promise<number[]> {
+/** What JetStream has handed out and nobody has acknowledged. It comes again when its time is over. */
+async function handedOut(
+  ends: Ends,
+  { route }: Place,
+  { name, config, num_ack_pending }: ConsumerInfo,
+): Promise<number[]> {
   if (num_ack_pending === 0) return [];
   const { target } = ends;
   const { stream } = route;

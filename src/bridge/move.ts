@@ -2,7 +2,17 @@ import { sleep } from "../core-nats/async.ts";
 import { encoder } from "../core-nats/text.ts";
 import type { Client } from "../index.ts";
 import { bad, boolean, checkChannel, integer, name, seconds } from "../streaming/checks.ts";
-import { consumerName, durablesOf, findConsumer, isMoved, longName, metadataOf, MOVED, stillConnected, title } from "./durable.ts";
+import {
+  consumerName,
+  durablesOf,
+  findConsumer,
+  isMoved,
+  longName,
+  metadataOf,
+  MOVED,
+  stillConnected,
+  title,
+} from "./durable.ts";
 import type { Durable, Place } from "./durable.ts";
 import { withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
@@ -12,6 +22,7 @@ import { moveBack } from "./move-back.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { PACE, pageOf, pageOfDurable, Patience, positionByLook, unacknowledgedOf } from "./durable-position.ts";
+import type { MoveReport } from "./move-report.ts";
 import type { Position } from "./durable-position.ts";
 import { pull } from "./pull.ts";
 import { copyIn, NANOSECONDS_PER_MILLISECOND, routeOf } from "./stream.ts";
@@ -46,42 +57,18 @@ export interface MoveOptions extends Omit<BridgeOptions, "channels"> {
   back?: boolean | undefined;
 }
 
-/** What {@link move} has found and done. It is plain data. */
-export interface MoveReport extends Durable {
-  readonly ok: true;
-  readonly channel: string;
-  readonly stream: string;
-  /** The name of the consumer in JetStream. */
-  readonly consumer: string;
-  readonly back: boolean;
-  readonly dryRun: boolean;
-  /** False if there was nothing to do. */
-  readonly changed: boolean;
-  /** All up to this message was handed out before. */
-  readonly lastSent: number;
-  /** How many of these come again, since nobody has acknowledged them. */
-  readonly pending: number;
-  /** Their numbers. Undefined if they were not asked for. */
-  readonly unacknowledged?: readonly number[] | undefined;
-  /** What tells the position: the monitoring page, or a look at what the durable is sent. */
-  readonly by: "page" | "look";
-  /** In milliseconds. */
-  readonly ackWait: number;
-  readonly maxInFlight: number;
-}
-
 /**
  * Moves a durable, or a durable queue group, to a consumer of the channel's copy: what was acknowledged stays so, and
  * all else comes once, in the order of the numbers. Its consumers must have left, best by `drain()`, and start in
- * JetStream when this has resolved. The position in the streaming server stays as it is, so that there is a way back.
+ * JetStream when this has resolved. The position in the streaming server stays as it is: there is a way back.
  *
- * After an error, or an end at any moment, the same call begins anew: a consumer counts only when it is complete. If the
- * durable is moved already, nothing is done. With {@link MoveOptions.back} all that was acknowledged in JetStream is
- * acknowledged in the streaming server, and the consumer is deleted; this needs {@link Source.monitor}.
+ * After an error, or an end at any moment, the same call begins anew: a consumer counts only when it is complete. If
+ * the durable is moved already, nothing is done. With {@link MoveOptions.back} all that was acknowledged in JetStream
+ * is acknowledged in the streaming server, and the consumer is deleted; this needs {@link Source.monitor}.
  *
- * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among others
- * `CONSUMER_CONNECTED` while a consumer is connected, `NOT_LEVEL` if the copy lacks messages that the durable was sent,
- * `UNKNOWN_DURABLE`, `WRONG_PHASE` unless the copy is in the phase "mirror", and `NAME_TAKEN`.
+ * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among
+ * others `CONSUMER_CONNECTED` while a consumer is connected, `NOT_LEVEL` if the copy lacks messages that the durable
+ * was sent, `UNKNOWN_DURABLE`, `WRONG_PHASE` unless the copy is in the phase "mirror", and `NAME_TAKEN`.
  */
 export async function move(options: MoveOptions): Promise<MoveReport> {
   const names = ["channel", "durable", "client", "queue", "ackWait", "maxInFlight", "dryRun", "back"];
@@ -99,14 +86,22 @@ export async function move(options: MoveOptions): Promise<MoveReport> {
     ackWait: options.ackWait === undefined ? undefined : seconds("ackWait", options.ackWait, 30_000),
     maxInFlight: options.maxInFlight && integer("maxInFlight", options.maxInFlight, 1, 1, 65_536),
   };
-  return await withEnds(settings, async (ends) => {
-    const route = routeOf(channel, settings);
-    const place = { route, cluster: settings.from.clusterId, who: client === undefined ? { durable, queue } : { durable, client } };
-    await copyIn(ends, route, ["mirror"]);
-    const found = await findConsumer(ends.target, place);
-    if (back) return await moveBack(ends, place, found, wishes.dryRun);
-    return await new Move(ends, place, wishes).run(found);
-  }, channel);
+  return await withEnds(
+    settings,
+    async (ends) => {
+      const route = routeOf(channel, settings);
+      const place = {
+        route,
+        cluster: settings.from.clusterId,
+        who: client === undefined ? { durable, queue } : { durable, client },
+      };
+      await copyIn(ends, route, ["mirror"]);
+      const found = await findConsumer(ends.target, place);
+      if (back) return await moveBack(ends, place, found, wishes.dryRun);
+      return await new Move(ends, place, wishes).run(found);
+    },
+    channel,
+  );
 }
 
 interface Wishes {
@@ -160,7 +155,12 @@ class Move {
     const { lastSent, pending, ackWait, maxInFlight } = page;
     const ask = pending > 0 && !dryRun;
     const unacknowledged = ask ? await unacknowledgedOf(ends, await this.#client(), channel, page) : [];
-    const facts = { by: "page" as const, pending, ackWait: wishes.ackWait ?? ackWait, maxInFlight: wishes.maxInFlight ?? maxInFlight };
+    const facts = {
+      by: "page" as const,
+      pending,
+      ackWait: wishes.ackWait ?? ackWait,
+      maxInFlight: wishes.maxInFlight ?? maxInFlight,
+    };
     return { ...facts, position: { lastSent, unacknowledged } };
   }
 
@@ -192,8 +192,8 @@ class Move {
   }
 
   /**
-   * JetStream makes a consumer that begins behind the stream's end begin at its end, without a word. That would hand out
-   * again what is copied later.
+   * JetStream makes a consumer that begins behind the stream's end begin at its end, without a word. That would hand
+   * out again what is copied later.
    */
   async #waitUntilCopied(lastSent: number): Promise<void> {
     const { target, ending, settings } = this.#ends;

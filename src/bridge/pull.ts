@@ -35,10 +35,11 @@ export interface Pull {
  */
 export async function pull(
   connection: Connection,
-  target: Target,
+  target: Pick<Target, "inboxPrefix" | "subject">,
   { stream, consumer, batch, expires, maxBytes }: Pull,
   take: (message: Pulled) => void,
 ): Promise<number> {
+  if (connection.ended.aborted) throw connection.ended.reason;
   const inbox = `${target.inboxPrefix}.${nuid()}`;
   let count = 0;
   return new Promise<number>((resolve, reject) => {

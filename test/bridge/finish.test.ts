@@ -45,7 +45,13 @@ describeWithServer(
       await js.ask(channel, { direct: 2 });
       expect((await js.state(channel)).messages).toBe(62);
       expect(await copying).toMatchObject({ channels: [{ phase: "done", state: "ended", last: 60 }] });
-      expect(await finish({ ...rest, channel, map })).toEqual({ ok: true, channel, stream: channel, subject: channel, changed: false });
+      expect(await finish({ ...rest, channel, map })).toEqual({
+        ok: true,
+        channel,
+        stream: channel,
+        subject: channel,
+        changed: false,
+      });
     });
 
     test("is refused while somebody publishes to the channel", async () => {

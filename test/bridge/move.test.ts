@@ -83,7 +83,10 @@ describeWithServer(
       });
       const js = await JetStream.open(nats().url);
       expect(await js.fetch(channel, "d", 7)).toEqual(once(range(21, 27)));
-      expect(await move({ ...options, channel, durable: "d", client })).toMatchObject({ changed: false, consumer: "d" });
+      expect(await move({ ...options, channel, durable: "d", client })).toMatchObject({
+        changed: false,
+        consumer: "d",
+      });
     });
 
     test("of a durable with acks out of order hands out what has none, and goes on behind it", async () => {
@@ -147,7 +150,11 @@ describeWithServer(
       const fetched = await js.fetch(channel, "d", 20, ({ sequence }) => !odd(sequence));
       const done = [...acked, ...fetched.map(({ sequence }) => sequence).filter((n) => !odd(n))];
       const last = Math.max(lastSent, ...fetched.map(({ sequence }) => sequence));
-      expect(await move({ ...all, back: true })).toMatchObject({ back: true, changed: true, unacknowledged: open_(done, last) });
+      expect(await move({ ...all, back: true })).toMatchObject({
+        back: true,
+        changed: true,
+        unacknowledged: open_(done, last),
+      });
       const left: number[] = [];
       const again = await open(stan(), { clientId: client });
       await again.subscribe(channel, ({ sequence }) => void left.push(sequence), { durable: "d", maxInFlight: 100 });
@@ -213,7 +220,10 @@ describeWithServer(
       await consume(bridged, client, 20, () => true, { durable: "d" });
       const all = { ...options, channel, durable: "d", client };
       const code = async (call: Promise<unknown>): Promise<string> => {
-        return await call.then(() => "", (error: { code: string; remedy: string }) => error.code + (error.remedy ? "" : "?"));
+        return await call.then(
+          () => "",
+          (error: { code: string; remedy: string }) => error.code + (error.remedy ? "" : "?"),
+        );
       };
       expect(await code(move(all))).toBe("NOT_LEVEL");
       await copy({ ...options, channels: channel });

@@ -42,8 +42,9 @@ export function jwtConfig(): string {
     ...{ mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 },
   };
   const tokenOf = (subject: string): string => token(operator, subject, { limits, type: "account", version: 2 });
+  const systemToken = token(operator, system, { limits: {}, type: "account", version: 2 });
   return `operator: ${token(operator, operator, { type: "operator", version: 2 })}
     resolver: MEMORY
     system_account: ${system}
-    resolver_preload: { ${account}: ${tokenOf(account)}, ${system}: ${token(operator, system, { limits: {}, type: "account", version: 2 })} }`;
+    resolver_preload: { ${account}: ${tokenOf(account)}, ${system}: ${systemToken} }`;
 }
