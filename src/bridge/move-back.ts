@@ -78,11 +78,11 @@ async function handedOut(
   await target.updateConsumer(stream, { ...config, max_ack_pending: num_ack_pending, ack_wait: 1_000_000_000 });
   const connection = await target.connection();
   const seen = new Set<number>();
-  const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${name}`);
-  const what = { stream, consumer: name, request, inboxPrefix: target.inboxPrefix, expires: 1_000 };
+  const what = { stream, consumer: name, expires: 1_000 };
   const patience = new Patience((config.ack_wait ?? 0) / 1_000_000 + 5_000);
   while (seen.size < num_ack_pending) {
-    await pull(connection, { ...what, batch: num_ack_pending - seen.size }, ({ sequence, deliveries }) => {
+    const batch = num_ack_pending - seen.size;
+    await pull(connection, target, { ...what, batch }, ({ sequence, deliveries }) => {
       if (deliveries > 1) seen.add(sequence);
     });
     ends.check();

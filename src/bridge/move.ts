@@ -256,13 +256,13 @@ class Move {
     const connection = await target.connection();
     const left = new Set(unacknowledged);
     const kept: string[] = [];
-    const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${consumer}`);
-    const what = { stream, consumer, request, inboxPrefix: target.inboxPrefix, expires: 1_000 };
+    const what = { stream, consumer, expires: 1_000 };
     const patience = new Patience();
     let last = 0;
     while (last < lastSent) {
       // As many as are kept, at least: there are no fewer up to `lastSent`. A message behind that is kept, too.
-      const count = await pull(connection, { ...what, batch: Math.max(1, left.size) }, ({ sequence, reply }) => {
+      const count = await pull(connection, target, { ...what, batch: Math.max(1, left.size) }, (message) => {
+        const { sequence, reply } = message;
         last = sequence;
         if (left.delete(sequence) || sequence > lastSent) kept.push(reply);
         else connection.publish(reply, ACK);

@@ -11,12 +11,12 @@ describeWithServer(
 
     test("on a connection that has ended, or ends meanwhile, is rejected with the reason", async () => {
       const { connection } = await JetStream.open(nats().url);
-      const request = "$JS.API.CONSUMER.MSG.NEXT.none.none";
-      const what = { stream: "none", consumer: "none", request, inboxPrefix: "_INBOX", batch: 1, expires: 60_000 };
-      const meanwhile = pull(connection, what, () => {});
+      const target = { inboxPrefix: "_INBOX", subject: (name: string) => `$JS.API.${name}` };
+      const what = { stream: "none", consumer: "none", batch: 1, expires: 60_000 };
+      const meanwhile = pull(connection, target, what, () => {});
       connection.close();
       await expect(meanwhile).rejects.toBe(connection.ended.reason);
-      await expect(pull(connection, what, () => {})).rejects.toBe(connection.ended.reason);
+      await expect(pull(connection, target, what, () => {})).rejects.toBe(connection.ended.reason);
     });
   },
   ["nats"],
