@@ -83,7 +83,7 @@ export class ChannelCopy {
     const { channel, stream } = this.#route;
     const { last, end } = this.#figures;
     const isAway = this.#client.state !== "registered";
-    const waiting = isAway ? "the source is away" : last >= end ? undefined : this.#waiting;
+    const waiting = isAway ? "the source is away" : this.#waiting;
     const state = this.#ended ? "ended" : waiting !== undefined ? "waiting" : last >= end ? "level" : "copying";
     const { code, message, remedy } = this.#error ?? {};
     return {
@@ -153,7 +153,7 @@ export class ChannelCopy {
     } catch (error) {
       if (ending.aborted) throw error;
       this.#figures.resyncs++;
-      if (error instanceof NatsError) return AGAIN;
+      if (error instanceof NatsError) return { delay: 0, reason: error.reason };
       if (error instanceof ApiError) return troubleOf(this.#route.channel, error);
       const { code, message } = bridgeError(error, this.#route.channel);
       const passes = code === "TARGET_UNREACHABLE" || code === "NO_JETSTREAM" || code === "NO_MONITOR";
@@ -215,6 +215,7 @@ export class ChannelCopy {
     }
     this.#highest = Math.max(this.#highest, last);
     figures.last = from - 1;
+    if (figures.last >= figures.end) this.#waiting = undefined;
     return { ...position, from };
   }
 

@@ -106,7 +106,8 @@ export class Sender implements Receiver {
     this.#plain = encoder.encode(`HPUB ${this.#subject} `);
     this.#asking = encoder.encode(`HPUB ${this.#subject} ${this.#inbox} `);
     this.#events = events;
-    this.#release = onAbort(() => this.#stopFor(AGAIN), connection.ended);
+    const lost = { delay: 0, reason: "the connection to the target is lost" };
+    this.#release = onAbort(() => this.#stopFor(lost), connection.ended);
     if (this.#stopped) return;
     this.#sid = connection.subscribe(this.#byId ? `${this.#inbox}.*` : this.#inbox, this);
   }
@@ -134,7 +135,8 @@ export class Sender implements Receiver {
 
   /** Is called about once a second. */
   tick(): void {
-    if (this.#sent > this.#head && elapsed() - this.#heardAt >= SILENCE) this.#stopFor(AGAIN);
+    if (this.#sent === this.#head || elapsed() - this.#heardAt < SILENCE) return;
+    this.#stopFor({ delay: 0, reason: "the target does not answer" });
   }
 
   readonly #turn = (): void => {

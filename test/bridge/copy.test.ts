@@ -1,7 +1,8 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { copy } from "../../src/bridge/index.ts";
-import type { BridgeOptions } from "../../src/bridge/index.ts";
-import { fresh, open } from "../support/clients.ts";
+import type { BridgeOptions, CopyProgress } from "../../src/bridge/index.ts";
+import { between, expectEqual, Following } from "../support/bridge.ts";
+import { fresh, open, proxyTo, range } from "../support/clients.ts";
 import { asCopies, copiesOf, JetStream } from "../support/jetstream.ts";
 import { NatsServer, RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
@@ -10,14 +11,10 @@ describeWithServer(
   "a copy",
   () => {
     const stan = forSuite(() => RealServer.start({ store: "file" }));
-    const nats = forSuite(() => NatsServer.start({ jetstream: true }));
+    const nats = forSuite(() => NatsServer.start({ jetstream: true, config: "max_payload: 2000" }));
 
-    /** The options of a bridge between both servers, for channels. */
-    function between(channels: BridgeOptions["channels"]): BridgeOptions {
-      const monitor = `http://127.0.0.1:${stan().monitorPort}`;
-      const from = { clusterId: "test-cluster", clientId: fresh("bridge"), servers: stan().url, monitor };
-      return { from, to: { servers: nats().url }, channels };
-    }
+    const optionsFor = (channels: BridgeOptions["channels"], more: Partial<BridgeOptions> = {}): BridgeOptions =>
+      between(stan(), nats(), channels!, more);
 
     test("has each message of the channel under its number, with its time and its reply", async () => {
       const client = await open(stan());
@@ -25,7 +22,7 @@ describeWithServer(
       await client.publish(channel, "one");
       await client.publish(channel, "", { reply: "a reply: é" });
       await client.publish(channel, new Uint8Array([13, 10, 0, 255]));
-      const report = await copy(between(channel));
+      const report = await copy(optionsFor(channel));
       const stream = channel;
       expect(report).toEqual({
         ok: true,
@@ -38,6 +35,115 @@ describeWithServer(
       });
       const js = await JetStream.open(nats().url);
       expect(asCopies(await js.messages(stream))).toEqual(await copiesOf(client, channel, 3));
+      expect(await copy(optionsFor(channel))).toMatchObject({ ok: true, channels: [{ copied: 0, from: 4, last: 3 }] });
+    });
+
+    test("takes channels side by side, and one that does not fit ends with its code while the others go on", async () => {
+      const client = await open(stan());
+      const js = await JetStream.open(nats().url);
+      const [group, channels] = [fresh("g"), range(1, 5)];
+      const named = (i: number): string => `${group}.${i}`;
+      for (const i of channels) await client.publishMany(named(i), range(1, 300).map((n) => "x".repeat(n)));
+      // The headers of message 301 have 134 bytes.
+      await client.publish(named(2), new Uint8Array(2_000 - 134));
+      await client.publish(named(3), new Uint8Array(2_000 - 133));
+      await client.publish(named(3), "behind it");
+      await js.ask("$JS.API.STREAM.CREATE.taken", { name: "taken", subjects: [named(4)] });
+      const told: CopyProgress[] = [];
+      const map = { [named(4)]: { stream: "taken" }, [named(5)]: { stream: `${group}_five`, subject: `${group}.five` } };
+      const report = await copy({ ...optionsFor(`${group}.*`, { map }), onProgress: (progress) => told.push(progress) });
+      const message = `${named(3)}: message 301 has 2001 bytes with its headers, and the target takes 2000`;
+      const tooLarge = { code: "TOO_LARGE", message };
+      expect(report).toMatchObject({
+        ok: false,
+        channels: [
+          { channel: named(1), state: "ended", copied: 300, last: 300 },
+          { channel: named(2), state: "ended", copied: 301, last: 301 },
+          { channel: named(3), state: "ended", copied: 300, last: 300, end: 302, error: tooLarge },
+          { channel: named(4), state: "ended", copied: 0, error: { code: "NAME_TAKEN" } },
+          { channel: named(5), state: "ended", copied: 300, stream: `${group}_five` },
+        ],
+      });
+      expect(told.at(-1)).toEqual({ channels: report.channels });
+      await expectEqual(client, named(2), 301, js, `${group}_2`);
+      expect(new Set((await js.messages(`${group}_five`)).map(({ subject }) => subject))).toEqual(new Set([`${group}.five`]));
+      await js.ask("$JS.API.STREAM.DELETE.taken");
+    });
+
+    test("makes the streams as the options say", async () => {
+      const client = await open(stan());
+      const js = await JetStream.open(nats().url);
+      const [one, other] = [fresh("a"), fresh("b")];
+      for (const channel of [one, other]) await client.publish(channel, "1");
+      const map = { [other]: { maxAge: 3_600_000, maxMessages: 10 } };
+      await copy(optionsFor([one, other], { map, maxAge: 60_000, storage: "memory" }));
+      const common = { storage: "memory", num_replicas: 1, max_msgs: -1, max_bytes: -1, discard: "old", retention: "limits" };
+      expect(await js.config(one)).toMatchObject({ ...common, max_age: 60e9, duplicate_window: 60e9 });
+      expect(await js.config(other)).toMatchObject({
+        ...{ ...common, max_age: 3600e9, duplicate_window: 600e9 },
+        subjects: [`_stan.in.${other}`, `_stan.hole.${other}`],
+        subject_transform: { src: `_stan.in.${other}`, dest: other },
+        metadata: { "stan.cluster": "test-cluster", "stan.channel": other, "stan.phase": "mirror" },
+      });
+    });
+
+    test("needs no monitoring page for channels that are named", async () => {
+      const client = await open(stan());
+      const channels = [fresh("a"), fresh("b")];
+      await client.publishMany(channels[0]!, range(1, 50).map(String));
+      const report = await copy(between({ url: stan().url }, nats(), channels));
+      expect(report).toMatchObject({ ok: true, channels: [{ copied: 50, last: 50 }, { copied: 0, last: 0 }] });
+    });
+
+    test("of a channel that the source does not have ends with UNKNOWN_CHANNEL", async () => {
+      const error = { code: "UNKNOWN_CHANNEL", remedy: expect.stringContaining("name") };
+      expect(await copy(optionsFor(fresh("none")))).toMatchObject({ ok: false, channels: [{ error }] });
+    });
+
+    describe("that is aborted", () => {
+      test("rejects with ABORTED, and resolves if it follows channels", async () => {
+        const client = await open(stan());
+        const channel = fresh("a");
+        await client.publish(channel, "1");
+        const following = new Following(optionsFor(channel));
+        await following.reaches(1);
+        await client.publish(channel, "2");
+        await following.reaches(2);
+        const ended = { state: "ended", last: 2 };
+        expect(await following.stop()).toMatchObject({ ok: true, channels: [ended] });
+        const controller = new AbortController();
+        controller.abort("enough");
+        const { signal } = controller;
+        await expect(copy({ ...optionsFor(channel), signal })).rejects.toMatchObject({ code: "ABORTED", cause: "enough" });
+      });
+
+      test.each(["source", "target"] as const)("ends although the %s is away", async (side) => {
+        const client = await open(stan());
+        const channel = fresh("a");
+        await client.publish(channel, "1");
+        const proxy = await proxyTo(side === "source" ? stan() : nats());
+        const { monitorPort, url } = stan();
+        const source = { monitorPort, url: side === "source" ? proxy.url : url };
+        const following = new Following(between(source, side === "source" ? nats() : proxy, channel));
+        await following.reaches(1);
+        proxy.refuse();
+        proxy.cut();
+        if (side === "target") await client.publish(channel, "2");
+        await following.until("it waits", ({ state, waiting }) => state === "waiting" && waiting !== undefined);
+        expect(await following.stop()).toMatchObject({ ok: true, channels: [{ last: 1 }] });
+      });
+    });
+
+    test("without one of its ends is not begun, and says which one is missing", async () => {
+      const nowhere = "nats://127.0.0.1:1";
+      const { from, to } = optionsFor("a");
+      const source = copy({ from: { ...from, servers: nowhere }, to, channels: "a" });
+      await expect(source).rejects.toMatchObject({ code: "SOURCE_UNREACHABLE" });
+      const target = copy({ from, to: { servers: nowhere }, channels: "a" });
+      await expect(target).rejects.toMatchObject({ code: "TARGET_UNREACHABLE" });
+      const page = { ...from, monitor: "http://127.0.0.1:1" };
+      await expect(copy({ from: page, to })).rejects.toMatchObject({ code: "NO_MONITOR" });
+      expect(await copy({ from: page, to, channels: "a" })).toMatchObject({ channels: [{ error: { code: "NO_MONITOR" } }] });
     });
   },
   ["streaming", "nats"],
