@@ -10,7 +10,7 @@ import type { Tarball } from "../support/tarball.ts";
 const TEXTS = [
   ...["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "package.json"],
   ...readdirSync(join(root, "docs"))
-    .filter((name) => !["design.md", "decisions.md"].includes(name))
+    .filter((name) => !["design.md", "design-bridge.md", "decisions.md"].includes(name))
     .map((name) => `docs/${name}`),
   ...[...readFileSync(join(root, "README.md"), "utf8").matchAll(/!\[.*\]\((.*)\)/g)].map(([, chart]) => chart!),
 ];
