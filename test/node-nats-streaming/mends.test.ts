@@ -272,18 +272,29 @@ describeWithServer("mended beside 0.3.2", () => {
   );
 
   differs(
-    "a message without data is text with stanEncoding binary: it is bytes",
+    "getData with stanEncoding binary is a Uint8Array, or text if there is no data: it is a Buffer, as declared",
     async (run) => {
       const stan = await run.open({ stanEncoding: "binary" });
-      await run.publish(stan, run.channel(), "");
+      for (const data of ["one", ""]) await run.publish(stan, run.channel(), data);
       const options = stan.subscriptionOptions().setDeliverAllAvailable();
-      stan
-        .subscribe(run.channel(), options)
-        .on("message", (message: StanMessage) => run.log("data", typeof message.getData()));
-      await run.seen("data");
+      stan.subscribe(run.channel(), options).on("message", (message: StanMessage) => {
+        run.log("data", message.getData().constructor.name, message.getRawData().constructor.name);
+      });
+      await run.seen("data", 2);
     },
-    ["stan connect <stan>", "data string"],
-    ["stan connect <stan>", "data object"],
+    ["stan connect <stan>", "data Uint8Array Buffer", "data String Buffer"],
+    ["stan connect <stan>", "data Buffer Buffer", "data Buffer Buffer"],
+  );
+
+  differs(
+    "a client that has failed is not closed for isClosed: it is",
+    async (run) => {
+      const stan = run.connect({}, "stan", "a.b").on("close", () => run.log("closed", stan.isClosed()));
+      await run.seen("closed");
+      run.lines.splice(0, run.lines.length - 1);
+    },
+    ["closed false"],
+    ["closed true"],
   );
 
   differs(

@@ -130,6 +130,18 @@ describeWithServer("with the overrides and the shim of docs/migrating.md", () =>
     expect(copies).toEqual(["node-nats-streaming"]);
   });
 
+  test("an ES module imports it by default and by name, under the old name and the new one", async ({ skip }) => {
+    if (missing !== undefined) return skip(missing);
+    const file = join(project, "module.mjs");
+    writeFileSync(
+      file,
+      `import nats, { connect, StartPosition } from "node-nats-streaming";
+      import * as all from "nats-streaming-client/node-nats-streaming";
+      console.log(nats.connect === connect, all.connect === connect, all.default === nats, StartPosition.FIRST);`,
+    );
+    expect((await start(file).ended).out).toBe("true true true 4\n");
+  });
+
   test("TypeScript finds the types by the old name", { timeout: 120_000 }, ({ skip }) => {
     if (missing !== undefined) return skip(missing);
     const compiler = installPackage("typescript@5.9.3");
