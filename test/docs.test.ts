@@ -382,11 +382,13 @@ describe("docs/design.md", () => {
   const text = textOf("docs/design.md");
 
   test("names every file of the library, and no other", () => {
-    const files = ["pb", "core-nats", "streaming", "testing", "node-nats-streaming"].flatMap((layer) => {
+    const layers = ["pb", "core-nats", "streaming", "testing", "node-nats-streaming"];
+    const files = [...layers, "monitoring", "bridge", "cli"].flatMap((layer) => {
       const names = readdirSync(join(root, "src", layer), { recursive: true }) as string[];
       return names.filter((name) => name.endsWith(".ts")).map((name) => `src/${layer}/${name}`);
     });
-    const table = /^## What is where$(.*?)^## /ms.exec(text)?.[1] ?? "";
+    const both = [text, textOf("docs/design-bridge.md")];
+    const table = both.map((page) => /^## What is where$(.*?)^## /ms.exec(page)?.[1] ?? "").join("");
     const named = [...table.matchAll(/`(src\/[\w-]+\/[\w./-]+)`/g)].map((match) => match[1]!);
     expect(named.sort()).toEqual(files.sort());
   });

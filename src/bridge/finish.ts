@@ -64,6 +64,7 @@ async function finished(ends: Ends, route: Route, compare: () => Promise<Verifie
     const what = `${notCopied} messages are not copied, and ${differences} differ`;
     throw new BridgeError("NOT_LEVEL", channel, what, "Let copy come to the end; verify names each difference.");
   }
+  await target.purge(stream, { filter: route.hole });
   await target.updateStream(withLimits(inPhase(info.config, route, "done"), route, settings));
   const last = (await pageOf(ends, channel)).last_seq;
   if (last === verified.end) return { ...report, changed: true, last, verified };

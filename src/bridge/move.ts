@@ -18,7 +18,7 @@ import { withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
-import { moveBack } from "./move-back.ts";
+import { beforeReturn, moveBack } from "./move-back.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { PACE, pageOf, pageOfDurable, Patience, positionByLook, unacknowledgedOf } from "./durable-position.ts";
@@ -30,6 +30,8 @@ import type { Route } from "./stream.ts";
 import { API_ERRORS, ApiError } from "./target.ts";
 import type { ConsumerInfo } from "./target.ts";
 
+/** How long a copy that makes no progress is waited for, in milliseconds. */
+const COPY_PATIENCE = 8_000;
 const ACK = encoder.encode("+ACK");
 const NAK = encoder.encode("-NAK");
 
@@ -116,6 +118,7 @@ class Move {
   readonly #route: Route;
   readonly #who: Durable;
   readonly #wishes: Wishes;
+  #looking: Client | undefined;
 
   constructor(ends: Ends, place: Place, wishes: Wishes) {
     this.#ends = ends;
@@ -127,11 +130,9 @@ class Move {
 
   async run(found: ConsumerInfo | undefined): Promise<MoveReport> {
     const { dryRun } = this.#wishes;
+    if (found !== undefined && isMoved(found)) return await this.#movedBefore(found);
     const { position, ...facts } = await this.#position();
     const { lastSent, unacknowledged } = position;
-    if (found !== undefined && isMoved(found)) {
-      return this.#report({ ...facts, changed: false, consumer: found.name, lastSent });
-    }
     if (found !== undefined && found.delivered.stream_seq > lastSent) throw this.#inUse(found.name);
     const consumer = await this.#freeName(found);
     const report = this.#report({ ...facts, changed: true, consumer, lastSent, unacknowledged });
@@ -140,6 +141,16 @@ class Move {
     if (found !== undefined) await this.#ends.target.deleteConsumer(this.#route.stream, found.name);
     await this.#make(report, position);
     return report;
+  }
+
+  async #movedBefore({ name, config, delivered, num_ack_pending }: ConsumerInfo): Promise<MoveReport> {
+    const whole = beforeReturn(config);
+    // A way back has not come to its end.
+    if (whole !== config && !this.#wishes.dryRun) await this.#ends.target.updateConsumer(this.#route.stream, whole);
+    const { ack_wait = 0, max_ack_pending: maxInFlight = 0 } = whole;
+    const facts = { lastSent: delivered.stream_seq, pending: num_ack_pending, maxInFlight, by: "page" as const };
+    const ackWait = ack_wait / NANOSECONDS_PER_MILLISECOND;
+    return this.#report({ ...facts, ackWait, changed: false, consumer: name });
   }
 
   async #position(): Promise<Pick<MoveReport, "by" | "ackWait" | "maxInFlight" | "pending"> & { position: Position }> {
@@ -196,24 +207,32 @@ class Move {
    * out again what is copied later.
    */
   async #waitUntilCopied(lastSent: number): Promise<void> {
-    const { target, ending, settings } = this.#ends;
+    const { target, ending } = this.#ends;
     const { stream, channel } = this.#route;
-    const patience = new Patience();
-    let client: Client | undefined;
+    const patience = new Patience(COPY_PATIENCE);
     for (;;) {
       const last = (await target.stream(stream))?.state.last_seq ?? 0;
-      if (last >= lastSent) return;
-      // What the channel has no more cannot come again.
-      client ??= await this.#ends.client(`${settings.from.clientId}-look`);
-      const next = await look(client, channel, { sequence: last + 1 }, ending);
+      if (last >= lastSent || (await this.#firstBehind(last)) > lastSent) return;
       this.#ends.check();
-      if (next === undefined || next.sequence > lastSent) return;
       if (!patience.lasts(last)) {
         const what = `${stream} has the messages up to ${last}, and ${title(this.#who)} was sent ${lastSent}`;
         throw new BridgeError("NOT_LEVEL", channel, what, "Start copy, and the same call again.");
       }
       await sleep(PACE, ending);
     }
+  }
+
+  /** The number of the first message that the channel has behind `last`: what it has no more cannot come again. */
+  async #firstBehind(last: number): Promise<number> {
+    const { monitor, settings, ending } = this.#ends;
+    const { channel } = this.#route;
+    if (monitor !== undefined) {
+      const { msgs, first_seq } = await pageOf(this.#ends, channel);
+      return msgs === 0 ? Infinity : Math.max(first_seq, last + 1);
+    }
+    this.#looking ??= await this.#ends.client(`${settings.from.clientId}-look`);
+    // Silence is no fact: there may be some.
+    return (await look(this.#looking, channel, { sequence: last + 1 }, ending))?.sequence ?? last + 1;
   }
 
   async #make(report: MoveReport, { lastSent, unacknowledged }: Position): Promise<void> {

@@ -2,7 +2,7 @@ import { nuid } from "../core-nats/nuid.ts";
 import { connect } from "../index.ts";
 import type { Client, ConnectOptions, Status, TlsOptions } from "../index.ts";
 import { Monitor } from "../monitoring/monitor.ts";
-import type { OptionDefinition } from "./command.ts";
+import type { OptionDefinition } from "./option.ts";
 import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import { reasonOf } from "./output.ts";
@@ -93,7 +93,9 @@ export class Access {
     try {
       return this.#host.readText(path);
     } catch (error) {
-      throw new UsageError(`${option}: cannot read ${path}: ${reasonOf(error).replace(/^[A-Z]+: (.*?), \w+ '.*/, "$1")}`);
+      throw new UsageError(
+        `${option}: cannot read ${path}: ${reasonOf(error).replace(/^[A-Z]+: (.*?), \w+ '.*/, "$1")}`,
+      );
     }
   }
 

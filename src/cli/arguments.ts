@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { Access, ACCESS_OPTIONS } from "./access.ts";
-import type { Command, OptionDefinition, Options, Run } from "./command.ts";
+import type { Command, Run } from "./command.ts";
+import type { OptionDefinition, Options } from "./option.ts";
 import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import { Output } from "./output.ts";

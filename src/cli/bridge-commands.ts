@@ -1,10 +1,17 @@
 import { copy, finish, move, open, plan, verify } from "../bridge/index.ts";
 import type {
-  CopyProgress, CopyReport, FinishReport, MoveReport, OpenReport, Plan, VerifyReport,
+  CopyProgress,
+  CopyReport,
+  FinishReport,
+  MoveReport,
+  OpenReport,
+  Plan,
+  VerifyReport,
 } from "../bridge/index.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { bridgeCommand } from "./bridge.ts";
-import type { Command, Options, Run } from "./command.ts";
+import type { Command, Run } from "./command.ts";
+import type { Options } from "./option.ts";
 import { durationIn } from "./command.ts";
 import { UsageError } from "./host.ts";
 import { bytesIn, counted, grouped } from "./output.ts";
@@ -85,14 +92,22 @@ export const bridge: readonly Command[] = [
       const maxInFlight = run.text("max-in-flight") === undefined ? undefined : run.number("max-in-flight", 1, 1);
       return move({
         ...{ ...options, channel: needed(run, "channel"), durable: needed(run, "durable"), maxInFlight },
-        ...{ client: run.text("client"), queue: run.text("queue"), back: run.flag("back"), dryRun: run.flag("dry-run") },
+        ...{
+          client: run.text("client"),
+          queue: run.text("queue"),
+          back: run.flag("back"),
+          dryRun: run.flag("dry-run"),
+        },
         ackWait: run.text("ack-wait") === undefined ? undefined : durationIn(run, "ack-wait", ""),
       });
     },
     show: ({ output }, { changed, dryRun, back, consumer, stream, lastSent, pending }) => {
       const where = back ? `from the consumer ${consumer} of ${stream}` : `to the consumer ${consumer} of ${stream}`;
       const verb = dryRun ? "would be moved" : changed ? "moved" : "was moved before";
-      const open = pending === 0 ? "all up to there is acknowledged" : `${counted(pending, "message")} come again`;
+      const open =
+        pending === 0
+          ? "all up to there is acknowledged"
+          : `${counted(pending, "message")} ${pending === 1 ? "comes" : "come"} again`;
       output.say(`${verb} ${where}: it goes on behind ${lastSent}, ${open}`);
     },
   }),
@@ -104,7 +119,9 @@ export const bridge: readonly Command[] = [
     bad: 1,
     call: (run, options) => open({ ...options, channel: needed(run, "channel") }),
     show: ({ output }, { channel, subject, stream, changed }) => {
-      output.say(`${channel} ${changed ? "is open" : "was open before"}: producers may publish to ${subject}, which ${stream} stores`);
+      output.say(
+        `${channel} ${changed ? "is open" : "was open before"}: producers may publish to ${subject}, for ${stream}`,
+      );
     },
   }),
   bridgeCommand<FinishReport>({
@@ -115,8 +132,11 @@ export const bridge: readonly Command[] = [
     bad: 1,
     call: (run, options) => finish({ ...options, channel: needed(run, "channel") }),
     show: ({ output }, { channel, stream, changed, verified }) => {
-      const compared = verified === undefined ? "" : `: ${counted(verified.compared, "message")} compared, no difference`;
-      output.say(`${channel} ${changed ? "is finished" : "was finished before"}, and ${stream} is on its own${compared}`);
+      const compared =
+        verified === undefined ? "" : `: ${counted(verified.compared, "message")} compared, no difference`;
+      output.say(
+        `${channel} ${changed ? "is finished" : "was finished before"}, and ${stream} is on its own${compared}`,
+      );
     },
   }),
 ];
@@ -128,7 +148,10 @@ function needed({ text }: Run, option: string): string {
 }
 
 /** What is told while it runs: a line in place on a terminal, one now and then elsewhere, JSON for machines. */
-function progressOf<Progress>({ output }: Run, line: (progress: Progress, seconds: number) => string): (progress: Progress) => void {
+function progressOf<Progress>(
+  { output }: Run,
+  line: (progress: Progress, seconds: number) => string,
+): (progress: Progress) => void {
   const begun = elapsed();
   let told = begun;
   return (progress) => {
@@ -168,14 +191,19 @@ function showPlan({ output }: Run, { source, target, channels, obstacles, warnin
   });
   const head = ["CHANNEL", "STREAM", "SUBJECT", "PHASE", "FIRST", "LAST", "MESSAGES", "BYTES", "COPIED"];
   for (const line of tableOf(head, rows, output)) output.say(line);
-  const durables = channels.flatMap(({ channel, durables }) => durables.map((one) => {
-    const { client, durable, queue, consumer, lastSent, pending, connected, moved } = one;
-    const name = queue === undefined ? `${client}/${durable}` : `${durable}:${queue}`;
-    return [channel, name, consumer, lastSent, pending, moved ? "moved" : connected ? "connected" : "has left"];
-  }));
+  const durables = channels.flatMap(({ channel, durables }) =>
+    durables.map((one) => {
+      const { client, durable, queue, consumer, lastSent, pending, connected, moved } = one;
+      const name = queue === undefined ? `${client}/${durable}` : `${durable}:${queue}`;
+      return [channel, name, consumer, lastSent, pending, moved ? "moved" : connected ? "connected" : "has left"];
+    }),
+  );
   const columns = ["CHANNEL", "DURABLE", "CONSUMER", "LAST SENT", "PENDING", "STATE"];
   if (durables.length > 0) for (const line of ["", ...tableOf(columns, durables, output)]) output.say(line);
-  for (const [notes, colour] of [[warnings, "yellow"], [obstacles, "red"]] as const) {
+  for (const [notes, colour] of [
+    [warnings, "yellow"],
+    [obstacles, "red"],
+  ] as const) {
     for (const { code, channel, text, remedy } of notes) {
       output.say(`\n${output.paint(code, colour)} ${channel === undefined ? "" : `${channel}: `}${text}\n  ${remedy}`);
     }
@@ -184,11 +212,22 @@ function showPlan({ output }: Run, { source, target, channels, obstacles, warnin
 }
 
 function showVerified({ output }: Run, { channels }: VerifyReport): void {
-  const rows = channels.map(({ channel, phase, compared, notCopied, goneFromChannel, goneFromStream, direct, differences }) => {
-    const found = differences === 0 ? 0 : { text: grouped(differences), colour: "red" as const };
-    return [channel, phase ?? "-", compared, notCopied, goneFromChannel, goneFromStream, direct, found];
-  });
-  const head = ["CHANNEL", "PHASE", "COMPARED", "NOT COPIED", "GONE FROM CHANNEL", "GONE FROM STREAM", "DIRECT", "DIFFERENT"];
+  const rows = channels.map(
+    ({ channel, phase, compared, notCopied, goneFromChannel, goneFromStream, direct, differences }) => {
+      const found = differences === 0 ? 0 : { text: grouped(differences), colour: "red" as const };
+      return [channel, phase ?? "-", compared, notCopied, goneFromChannel, goneFromStream, direct, found];
+    },
+  );
+  const head = [
+    "CHANNEL",
+    "PHASE",
+    "COMPARED",
+    "NOT COPIED",
+    "GONE FROM CHANNEL",
+    "GONE FROM STREAM",
+    "DIRECT",
+    "DIFFERENT",
+  ];
   for (const line of tableOf(head, rows, output)) output.say(line);
   for (const { channel, list, differences, error } of channels) {
     for (const { what, first, last } of list) {

@@ -1,7 +1,8 @@
 import { BridgeError } from "../bridge/index.ts";
 import type { BridgeOptions, ChannelMapping } from "../bridge/index.ts";
 import { durationIn } from "./command.ts";
-import type { Command, Options, Run } from "./command.ts";
+import type { Command, Run } from "./command.ts";
+import type { Options } from "./option.ts";
 import { UsageError } from "./host.ts";
 
 const SOURCE: Options = {

@@ -1,18 +1,8 @@
 import type { Access } from "./access.ts";
+import type { Options } from "./option.ts";
 import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import type { Output } from "./output.ts";
-
-/** @internal An option of a command. Without `value` it is a flag. */
-export interface OptionDefinition {
-  /** What its value is called in the help: "N", "FILE". */
-  readonly value?: string;
-  readonly help: string;
-  readonly short?: string;
-}
-
-/** @internal The options of a command, by name. */
-export type Options = Readonly<Record<string, OptionDefinition>>;
 
 /** @internal What a command gets to run with. */
 export interface Run {

@@ -33,15 +33,21 @@ export const dead: Command = {
   example: "dead orders.dead --replay --only 17,18",
   uses: ["client"],
   async run(run) {
-    const only = run.text("only")?.split(",").map((text) => {
-      if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
-      throw new UsageError(`--only must be numbers with commas between them, not ${text}`);
-    });
+    const only = run
+      .text("only")
+      ?.split(",")
+      .map((text) => {
+        if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+        throw new UsageError(`--only must be numbers with commas between them, not ${text}`);
+      });
     if (only !== undefined && !run.flag("replay")) throw new UsageError("--only needs --replay");
     const replays = run.flag("replay");
-    const client = await run.access.client((status) => {
-      if (status.type === "error") run.output.warn(reasonOf(status.error));
-    }, replays ? CLIENT : undefined);
+    const client = await run.access.client(
+      (status) => {
+        if (status.type === "error") run.output.warn(reasonOf(status.error));
+      },
+      replays ? CLIENT : undefined,
+    );
     try {
       return replays ? await replay(run, client, only) : await list(run, client);
     } finally {
@@ -52,7 +58,11 @@ export const dead: Command = {
 
 /** Reads all messages that the channel has now. Leaves nothing behind. */
 async function list(run: Run, client: Client): Promise<number> {
-  const { args: [channel], output, host: { signal } } = run;
+  const {
+    args: [channel],
+    output,
+    host: { signal },
+  } = run;
   const newest = await client.messages(channel, { startAt: "lastReceived", signal });
   const { value: last } = (await nextWithin(durationIn(run, "wait", "2s"), newest, signal)) ?? {};
   await newest.return();
@@ -77,7 +87,8 @@ async function list(run: Run, client: Client): Promise<number> {
 
 function plain(message: Message): object {
   const letter = readDeadLetter(message);
-  const facts = letter === undefined ? {} : { ...letter, timestamp: String(letter.timestamp), reply: letter.reply ?? null };
+  const facts =
+    letter === undefined ? {} : { ...letter, timestamp: String(letter.timestamp), reply: letter.reply ?? null };
   return { deadLetter: letter !== undefined, number: message.sequence, ...facts, data: message.text() };
 }
 
@@ -89,7 +100,11 @@ async function nextWithin(milliseconds: number, messages: Messages, signal: Abor
 
 /** Publishes letters until none has come for a while. A letter is acknowledged only once its channel has it. */
 async function replay(run: Run, client: Client, only: readonly number[] | undefined): Promise<number> {
-  const { output, host: { signal }, args: [channel] } = run;
+  const {
+    output,
+    host: { signal },
+    args: [channel],
+  } = run;
   const wait = durationIn(run, "wait", "2s");
   const open = new Set(only);
   let replayed = 0;
@@ -104,7 +119,8 @@ async function replay(run: Run, client: Client, only: readonly number[] | undefi
     if (letter === undefined || (only === undefined ? letter.reply === undefined : !open.has(number))) {
       left++;
       if (letter === undefined) output.warn(`#${number} is no dead letter, and stays`);
-      else if (only === undefined) output.warn(`#${number} has lost its reply, and stays: replay it by --only ${number}`);
+      else if (only === undefined)
+        output.warn(`#${number} has lost its reply, and stays: replay it by --only ${number}`);
       continue;
     }
     await client.publish(letter.channel, message.data, { reply: letter.reply });

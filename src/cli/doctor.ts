@@ -81,14 +81,23 @@ async function ofMonitor(run: Run, connection: Connection | undefined, listen: n
       return online.map(({ inbox, client_id, ack_wait }) => ({ name, inbox, client_id, ack_wait }));
     });
     if (connection === undefined || listen === 0) return findings;
-    const redelivered = await redeliveriesOf(connection, inboxes.map(({ inbox }) => inbox), listen, run.host.signal);
+    const redelivered = await redeliveriesOf(
+      connection,
+      inboxes.map(({ inbox }) => inbox),
+      listen,
+      run.host.signal,
+    );
     for (const { name, inbox, client_id, ack_wait } of inboxes) {
       const { count = 0, most = 0 } = redelivered.get(inbox) ?? {};
       if (count === 0) continue;
       const text =
         `${client_id} gets messages of ${name} again: ${count} while we listened, one of them ${most + 1} times. ` +
         `Its ackWait of ${ack_wait} s is shorter than its handlers take, or they fail.`;
-      findings.push({ code: "ACK_WAIT", text, remedy: "Raise ackWait above the longest handler, or see why they fail." });
+      findings.push({
+        code: "ACK_WAIT",
+        text,
+        remedy: "Raise ackWait above the longest handler, or see why they fail.",
+      });
     }
     return findings;
   } catch (error) {
@@ -122,5 +131,6 @@ async function ownerOf(monitor: Run["access"]["monitor"], clientId: string): Pro
   const connection = page && (await monitor.connectionOf(page.hb_inbox));
   if (connection === undefined) return "";
   const { ip, port, name, lang, version } = connection;
-  return ` by ${ip}:${port}${name === undefined ? "" : `, ${name}`}${lang === undefined ? "" : ` (${lang} ${version ?? ""})`}`;
+  const who = name === undefined ? "" : `, ${name}`;
+  return ` by ${ip}:${port}${who}${lang === undefined ? "" : ` (${lang} ${version ?? ""})`}`;
 }

@@ -47,7 +47,12 @@ async function look(monitor: Monitor, channel: string | undefined): Promise<Look
 }
 
 async function watch(run: Run): Promise<number> {
-  const { output, access, host, args: [channel] } = run;
+  const {
+    output,
+    access,
+    host,
+    args: [channel],
+  } = run;
   const { monitor } = access;
   const every = durationIn(run, "every", "2s");
   const since = new Since();

@@ -16,6 +16,12 @@ import { server } from "./server.ts";
 import { sub } from "./sub.ts";
 import { subs } from "./subs.ts";
 
+/** What the bridge needs and does not have. */
+const PRECONDITIONS: readonly string[] = [
+  ...["VERSION", "NO_JETSTREAM", "NO_MONITOR", "NOT_PERMITTED", "UNKNOWN_CHANNEL", "UNKNOWN_DURABLE"],
+  ...["NAME_TAKEN", "WRONG_PHASE", "BRIDGE_RUNS", "CONSUMER_CONNECTED", "NOT_LEVEL"],
+];
+
 /** @internal All commands, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
   ...[pub, sub, channels, clients, subs, lag, dead, doctor, server],
@@ -75,7 +81,12 @@ function failed(error: unknown, command: Command, host: Host, output: Output): n
     if (error instanceof BridgeError) output.warn(error.remedy);
     if (wrong) output.warn(`${usageOf(command)}\n${PROGRAM} ${command.name} --help shows all of them.`);
   }
-  return wrong ? 2 : 1;
+  return wrong || isPrecondition(error) ? 2 : 1;
+}
+
+/** Whether something else has to be done first. */
+function isPrecondition(error: unknown): boolean {
+  return error instanceof BridgeError && PRECONDITIONS.includes(error.code);
 }
 
 function isAborted(error: unknown): boolean {

@@ -55,7 +55,7 @@ export class Output {
     this.#host.stderr.write(`${line}\n`);
   }
 
-  /** Draws a line in place of the one before, cut to the terminal's width; "" erases it. Without a terminal: nothing. */
+  /** Draws a line in place of the one before, cut to the terminal's width; "" erases it. Else nothing. */
   progress(line: string): void {
     if (!this.draws || this.json || (line === "" && !this.#drawn)) return;
     this.#host.stderr.write(`\r\x1b[K${line.slice(0, (this.#host.stderr.columns ?? 80) - 1)}`);

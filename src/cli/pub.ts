@@ -22,7 +22,12 @@ export const pub: Command = {
   example: "pub orders --file orders.txt",
   uses: ["client"],
   async run(run) {
-    const { args: [channel, text], access, output, host } = run;
+    const {
+      args: [channel, text],
+      access,
+      output,
+      host,
+    } = run;
     const file = run.text("file");
     if (file !== undefined && text !== undefined) throw new UsageError("TEXT and --file exclude each other");
     const skip = run.number("skip", 0);
@@ -45,7 +50,12 @@ export const pub: Command = {
   },
 };
 
-function publish(run: Run, client: Client, channel: string, lines: AsyncIterable<Uint8Array | string>): Promise<number> {
+function publish(
+  run: Run,
+  client: Client,
+  channel: string,
+  lines: AsyncIterable<Uint8Array | string>,
+): Promise<number> {
   const { output, host } = run;
   const begun = elapsed();
   let drawn = begun;
@@ -75,7 +85,9 @@ function interrupted({ output, args, host }: Run, error: PublishManyError, skip:
   output.warn(`pub: ${reason}`);
   const rest = error.stored - error.firstUncertain;
   const some = rest === 0 ? "" : `, and ${grouped(rest)} of the later ones, which would then be stored twice`;
-  output.warn(`The first ${counted(next, "line")} ${next === 1 ? "is" : "are"} stored${some}. Go on with --skip ${next}.`);
+  output.warn(
+    `The first ${counted(next, "line")} ${next === 1 ? "is" : "are"} stored${some}. Go on with --skip ${next}.`,
+  );
   return 1;
 }
 
@@ -92,7 +104,7 @@ async function* skipping(lines: Lines, count: number): AsyncGenerator<string | U
 
 const LF = 10;
 
-/** @internal The lines of bytes that come in pieces, without their LF. What is behind the last LF is a line if not empty. */
+/** @internal The lines of bytes that come in pieces, without their LF. The rest is one, too, if not empty. */
 export async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let rest: Uint8Array[] = [];
   for await (const piece of pieces) {

@@ -19,9 +19,11 @@ export const server: Command = {
   async run(run) {
     const { output, host } = run;
     const clusterId = run.text("cluster") ?? "test-cluster";
-    const started = await StreamingServer.start({ port: run.number("port", 4222), clusterId }).catch((error: unknown) => {
-      throw error instanceof TypeError ? error : new Failure(reasonOf(error));
-    });
+    const started = await StreamingServer.start({ port: run.number("port", 4222), clusterId }).catch(
+      (error: unknown) => {
+        throw error instanceof TypeError ? error : new Failure(reasonOf(error));
+      },
+    );
     const { url } = started;
     if (output.json) output.value({ url, clusterId });
     else output.say(`${url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);

@@ -21,7 +21,11 @@ export const sub: Command = {
   example: "sub orders --from 10m --count 100",
   uses: ["client"],
   async run(run) {
-    const { args: [channel], access, host } = run;
+    const {
+      args: [channel],
+      access,
+      host,
+    } = run;
     const [durable, queue] = [run.text("durable"), run.text("queue")];
     if (durable !== undefined && queue === undefined && access.clientId === undefined) {
       throw new UsageError("--durable needs --client: the position belongs to the client ID");
@@ -61,7 +65,14 @@ function show({ output, flag }: Run, message: Message): void {
     // Bytes that are not UTF-8 would not come back from the text.
     const whole = !text.includes("\uFFFD");
     const content = whole ? { data: text } : { base64: btoa(String.fromCharCode(...data)) };
-    output.value({ sequence, time: time.toISOString(), timestamp: String(timestamp), redeliveryCount, reply, ...content });
+    output.value({
+      sequence,
+      time: time.toISOString(),
+      timestamp: String(timestamp),
+      redeliveryCount,
+      reply,
+      ...content,
+    });
   } else if (flag("raw")) {
     output.raw(data);
   } else {
@@ -95,5 +106,7 @@ function positionOf(text: string): StartAt {
   if (/^\d+$/.test(text)) return { sequence: Number(text) };
   const time = new Date(text);
   if (!Number.isNaN(time.getTime())) return { time };
-  throw new UsageError(`--from must be first, last, new, a sequence, a time like 2026-11-28T08:00:00Z, or 10m, not ${text}`);
+  throw new UsageError(
+    `--from must be first, last, new, a sequence, a time like 2026-11-28T08:00:00Z, or 10m, not ${text}`,
+  );
 }

@@ -7,7 +7,9 @@ export type Cell = string | number | { readonly text: string; readonly colour: C
 /** @internal The lines of a table: a head, and a line for each row. The last column is not padded. */
 export function tableOf(head: readonly string[], rows: readonly (readonly Cell[])[], output: Output): string[] {
   const texts = rows.map((row) => row.map(textOf));
-  const right = head.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number" || row[i] === "-"));
+  const right = head.map(
+    (_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === "number" || row[i] === "-"),
+  );
   const widths = head.map((name, i) => Math.max(name.length, ...texts.map((row) => row[i].length)));
   const pad = (text: string, i: number): string => {
     if (right[i]) return text.padStart(widths[i]);

@@ -54,11 +54,19 @@ export function findingsOf({ server, store, channels, positions, maxPayload }: P
 }
 
 function ofServer({ state, role, version }: MonitoredServer): Finding[] {
-  const isOld = version.split(".").map(Number).reduce((sum, part) => sum * 1_000 + part, 0) < 25_006;
+  const isOld =
+    version
+      .split(".")
+      .map(Number)
+      .reduce((sum, part) => sum * 1_000 + part, 0) < 25_006;
   const findings: Finding[] = [];
   if (state === "CLUSTERED" && role !== "Leader" && role !== "Follower") {
-    const text = `The cluster has no leader: this server is a ${role ?? "node of no role"}. Nothing is stored or delivered.`;
-    findings.push({ code: "NO_LEADER", text, remedy: "Start the other nodes: more than half of them must reach each other." });
+    const text = `The cluster has no leader: this server is a ${role ?? "node of no role"}. Nothing is stored.`;
+    findings.push({
+      code: "NO_LEADER",
+      text,
+      remedy: "Start the other nodes: more than half of them must reach each other.",
+    });
   }
   if (isOld) {
     const text = `The server has version ${version}; faults that it has are mended in ${LAST_VERSION}, the last one.`;
@@ -69,7 +77,8 @@ function ofServer({ state, role, version }: MonitoredServer): Finding[] {
 
 function ofPosition({ channel, name, offline, lag, stalled, members, pending, maxInFlight }: Position): Finding[] {
   if (offline && lag > 0) {
-    const text = `Nobody reads ${channel} for ${name}: ${lag} messages wait, and the channel's limits drop the oldest first.`;
+    const wait = `${lag} messages wait, and the channel's limits drop the oldest first.`;
+    const text = `Nobody reads ${channel} for ${name}: ${wait}`;
     const [client, durable] = name.split("/");
     const [of, group] = name.split(":");
     const who = durable === undefined ? `--durable ${of} --queue ${group}` : `--client ${client} --durable ${durable}`;
@@ -78,7 +87,8 @@ function ofPosition({ channel, name, offline, lag, stalled, members, pending, ma
   }
   if (stalled === 0) return [];
   const which = members > 1 ? `${stalled} of ${members} members of ${name}` : name;
-  const text = `The server sends nothing new of ${channel} to ${which}: ${pending} messages are not acknowledged, of at most ${maxInFlight}.`;
+  const why = `${pending} messages are not acknowledged, of at most ${maxInFlight}.`;
+  const text = `The server sends nothing new of ${channel} to ${which}: ${why}`;
   const remedy = "See whether its handlers hang, or are slower than what is published; acknowledge when they end.";
   return [{ code: "STALLED", text, remedy }];
 }
@@ -91,7 +101,8 @@ function limit(most: number, count: number, whose: string, what: string, option:
 
 function ofSizes({ name, msgs, bytes }: MonitoredChannel, maxPayload: number): Finding[] {
   if (msgs === 0 || bytes / msgs < maxPayload * NEAR) return [];
-  const text = `The messages of ${name} have ${Math.round(bytes / msgs)} bytes on average, and NATS takes at most ${maxPayload}.`;
+  const average = Math.round(bytes / msgs);
+  const text = `The messages of ${name} have ${average} bytes on average, and NATS takes at most ${maxPayload}.`;
   const remedy = "Raise max_payload: a larger message is refused, and one that just fits may not fit its delivery.";
   return [{ code: "MAX_PAYLOAD", text, remedy }];
 }

@@ -34,8 +34,11 @@ export function metricsText({ server, channels, positions }: Look, since: Since)
     each("members", "Subscriptions that are online.", ({ members }) => members),
     each("stalled", "Members that the server sends nothing until they acknowledge.", ({ stalled }) => stalled),
     each("offline", "1: nobody reads at this position.", ({ offline }) => Number(offline)),
-    each("trouble_since_timestamp_seconds", "Since when it is offline or stalled; 0: it is not, or nobody saw it begin.",
-      (position) => (since.of(position) ?? 0) / 1_000),
+    each(
+      "trouble_since_timestamp_seconds",
+      "Since when it is offline or stalled; 0: it is not, or nobody saw it begin.",
+      (position) => (since.of(position) ?? 0) / 1_000,
+    ),
   ]);
 }
 
@@ -66,7 +69,7 @@ function metricsOf(families: readonly Family[]): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** @internal What /lag answers. A scaler finds its value by a path: `channels.orders.subscriptions.workers:workers.lag`. */
+/** @internal What /lag answers. A scaler finds its value by a path: `channels.orders.subscriptions.d:workers.lag`. */
 export function lagOf({ server, channels, positions }: Look): object {
   const byName = channels.map((page) => {
     const own = positions.filter(({ channel }) => channel === page.name);

@@ -29,14 +29,13 @@ export async function bridgeChaos(chosen: readonly BridgeScenario[], seed: numbe
         const result = await bounded(scenario.name, scenario.run(new Random(own), SECONDS, path), 300_000, () => "");
         rows.push({ name: scenario.name, result });
         const { messages, violations, faults } = result;
+        const verdict = violations.length === 0 ? "ok  " : "FAIL";
         if (violations.length > 0) failures++;
         const what = Object.entries(faults)
           .map(([fault, count]) => `${fault} ${count}`)
           .join(", ");
         const took = ((performance.now() - started) / 1_000).toFixed(0);
-        say(
-          `${violations.length === 0 ? "ok  " : "FAIL"} ${scenario.name} (seed ${own}, ${took} s): ${messages} messages; ${what}`,
-        );
+        say(`${verdict} ${scenario.name} (seed ${own}, ${took} s): ${messages} messages; ${what}`);
         for (const violation of violations) say(`     ${violation}`);
       } catch (error) {
         failures++;

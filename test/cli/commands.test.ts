@@ -12,16 +12,26 @@ test("each command has a help with an example, and refuses what it does not know
     expect(help).toEqual({ code: 0, out: expect.stringContaining(`example: nats-streaming-client ${name}`), err: "" });
     const given = args.filter((arg) => !arg.startsWith("["));
     const wrong = await cli([...name.split(" "), ...given, "--jsno"]);
-    expect(wrong).toEqual({ code: 2, out: "", err: expect.stringContaining("unknown option --jsno; did you mean --json?") });
+    expect(wrong).toEqual({
+      code: 2,
+      out: "",
+      err: expect.stringContaining("unknown option --jsno; did you mean --json?"),
+    });
     const more = await cli([...name.split(" "), "1", "2", "3", "4"]);
     expect(more).toMatchObject({ code: 2, out: "" });
     const json = await cli([...name.split(" "), ...given, "--json", "--nonsense"]);
     expect(JSON.parse(json.err)).toMatchObject({ error: { code: "USAGE" } });
   }
-  expect(await cli([])).toMatchObject({ code: 2, out: expect.stringContaining("usage: nats-streaming-client COMMAND") });
+  expect(await cli([])).toMatchObject({
+    code: 2,
+    out: expect.stringContaining("usage: nats-streaming-client COMMAND"),
+  });
   expect(await cli(["--help"])).toMatchObject({ code: 0 });
   expect(await cli(["pbu"])).toMatchObject({ code: 2, err: expect.stringContaining("did you mean pub?") });
-  expect(await cli(["bridge", "copi"])).toMatchObject({ code: 2, err: expect.stringContaining("did you mean bridge copy?") });
+  expect(await cli(["bridge", "copi"])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining("did you mean bridge copy?"),
+  });
   expect(await cli(["pub"])).toMatchObject({ code: 2, err: expect.stringContaining("CHANNEL is missing") });
 });
 
@@ -61,7 +71,11 @@ describeWithServer("the command line", () => {
       }
     }
     const told2 = await client(["pub", channel, "--json"], { signal: stop.signal, pieces: endless() });
-    const { stored, skip, error } = JSON.parse(told2.out) as { stored: number; skip: number; error: { message: string } };
+    const { stored, skip, error } = JSON.parse(told2.out) as {
+      stored: number;
+      skip: number;
+      error: { message: string };
+    };
     expect(told2.code).toBe(1);
     expect(error.message).toBe("interrupted");
     expect(skip).toBeLessThanOrEqual(stored);
@@ -109,7 +123,10 @@ describeWithServer("the command line", () => {
     expect(colours.out).toContain("\x1b[31mstalled");
     expect((await monitor(["subs", channel], { terminal: true, env: { NO_COLOR: "1" } })).out).not.toContain("\x1b");
     expect(line(await monitor(["lag", channel]))).toMatch(/ 3 +2 +stalled/);
-    expect(await monitor(["lag", "nobodys"])).toMatchObject({ code: 1, err: expect.stringContaining("no channel nobodys") });
+    expect(await monitor(["lag", "nobodys"])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("no channel nobodys"),
+    });
     expect(await monitor(["subs", "nobodys"])).toMatchObject({ code: 1 });
   });
 
@@ -123,14 +140,19 @@ describeWithServer("the command line", () => {
     });
     await until("all is pending", () => held.stats().received === 3);
     const stop = new AbortController();
-    const [url, ended] = await served(["lag", "--serve", "0", "--monitor", `http://127.0.0.1:${own.monitorPort}`], stop.signal);
+    const [url, ended] = await served(
+      ["lag", "--serve", "0", "--monitor", `http://127.0.0.1:${own.monitorPort}`],
+      stop.signal,
+    );
     const get = async (path: string): Promise<[number, string]> => {
       const response = await fetch(url + path);
       return [response.status, await response.text()];
     };
     const [, metrics] = await get("/metrics");
     expect(metrics).toContain("nats_streaming_up 1\n");
-    expect(metrics).toContain(`nats_streaming_subscription_lag{channel="${channel}",subscription="d:workers",kind="durable group"} 3\n`);
+    expect(metrics).toContain(
+      `nats_streaming_subscription_lag{channel="${channel}",subscription="d:workers",kind="durable group"} 3\n`,
+    );
     const [, json] = await get("/lag");
     // As KEDA's metrics-api scaler does it with valueLocation: 'lag', by gjson.
     expect(JSON.parse(json)).toMatchObject({ lag: 3, channels: { [channel]: { lag: 3 } } });
@@ -156,18 +178,26 @@ describeWithServer("the command line", () => {
     });
     for (const text of ["one", "two", "three"]) await owner.publish(channel, text, { reply: `r-${text}` });
     const dead = ["dead", `${channel}.dead`, "--wait", "500ms"];
-    const listed = async (): Promise<number> => (JSON.parse((await client([...dead, "--json"])).out) as unknown[]).length;
+    const listed = async (): Promise<number> =>
+      (JSON.parse((await client([...dead, "--json"])).out) as unknown[]).length;
     await until("three are dead", async () => (await listed()) === 3);
     await bad.close();
     expect((await client(dead)).out).toMatch(new RegExp(`\\n +1  ${channel} +1 +1  not in stock\\n`));
     const one = await client([...dead, "--replay", "--only", "2", "--json"]);
     expect(one).toMatchObject({ code: 0, err: "" });
-    const rest = (await client([...dead, "--replay", "--json"])).out.trim().split("\n").map((line) => JSON.parse(line) as object);
+    const rest = (await client([...dead, "--replay", "--json"])).out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as object);
     expect(rest.at(-1)).toEqual({ replayed: 2, left: 0 });
     expect(await client([...dead, "--replay", "--json"])).toMatchObject({ code: 0, out: '{"replayed":0,"left":0}\n' });
     const back = (await client(["sub", channel, "--from", "4", "--count", "3", "--json"])).out.trim().split("\n");
     const pairs = back.map((line) => JSON.parse(line) as { data: string; reply: string });
-    expect(pairs.map(({ data, reply }) => [data, reply])).toEqual([["two", "r-two"], ["one", "r-one"], ["three", "r-three"]]);
+    expect(pairs.map(({ data, reply }) => [data, reply])).toEqual([
+      ["two", "r-two"],
+      ["one", "r-one"],
+      ["three", "r-three"],
+    ]);
   });
 
   test("server serves until Ctrl-C", async () => {

@@ -42,11 +42,20 @@ describeWithServer(
       await own.stop();
     });
 
-    test("finds durables that nobody reads, stalled subscriptions, redeliveries, limits that are near and large messages", async () => {
+    test("finds durables nobody reads, stalls, redeliveries, near limits and large messages", async () => {
       const client = await open(stan(), { clientId: "billing" });
       for (const i of [1, 2, 3, 4, 5, 6, 7]) await client.publish(`c${i}`, "x");
-      const durable = await client.subscribe("c1", () => undefined, { durable: "d", startAt: "first", manualAck: true });
-      await client.subscribe("c2", () => undefined, { startAt: "first", manualAck: true, maxInFlight: 1, ackWait: 1_000 });
+      const durable = await client.subscribe("c1", () => undefined, {
+        durable: "d",
+        startAt: "first",
+        manualAck: true,
+      });
+      await client.subscribe("c2", () => undefined, {
+        startAt: "first",
+        manualAck: true,
+        maxInFlight: 1,
+        ackWait: 1_000,
+      });
       await client.publish("c2", "y");
       for (const _ of [1, 2, 3]) await client.subscribe("c3", () => undefined);
       await client.publish("big", new Uint8Array(1_048_576 - 600));
@@ -58,8 +67,12 @@ describeWithServer(
         "OFFLINE Nobody reads c1 for billing/d: 1 messages wait, and the channel's limits drop the oldest first.",
         "STALLED The server sends nothing new of c2 to billing: 1 messages are not acknowledged, of at most 1.",
         "LIMIT The server has 8 of at most 10 channels; at the limit new ones are refused.",
-        expect.stringMatching(/^MAX_PAYLOAD The messages of big have \d+ bytes on average, and NATS takes at most 1048576\.$/),
-        expect.stringMatching(/^ACK_WAIT billing gets messages of c2 again: \d+ while we listened.* ackWait of 1 s is shorter/),
+        expect.stringMatching(
+          /^MAX_PAYLOAD The messages of big have \d+ bytes on average, and NATS takes at most 1048576\.$/,
+        ),
+        expect.stringMatching(
+          /^ACK_WAIT billing gets messages of c2 again: \d+ while we listened.* ackWait of 1 s is shorter/,
+        ),
       ]);
       expect(findings[0]!.remedy).toContain("sub c1 --client billing --durable d --unsubscribe");
       await client.subscribe("c3", () => undefined);
@@ -70,7 +83,9 @@ describeWithServer(
     test("names who has the client ID, and the cluster ID that the server has", async () => {
       const id = fresh("owner");
       const owner = await open(stan(), { clientId: id });
-      const [taken] = (await found(stan(), ["--client", id, "--listen", "0s"])).filter(({ code }) => code === "CLIENT_ID");
+      const [taken] = (await found(stan(), ["--client", id, "--listen", "0s"])).filter(
+        ({ code }) => code === "CLIENT_ID",
+      );
       expect(taken!.text).toMatch(new RegExp(`^The client ID ${id} is taken by 127\\.0\\.0\\.1:\\d+, ${id} \\(`));
       await owner.close();
       const [other] = (await found(stan(), ["--cluster", "other", "--listen", "0s"])).slice(-1);
@@ -93,7 +108,15 @@ describeWithServer(
           streaming { username: stan, password: s }`,
       });
       const url = own.url.replace("nats://", "nats://billing:b@");
-      const { out, code } = await cli(["doctor", "-s", url, "--monitor", `http://127.0.0.1:${own.monitorPort}`, "--listen", "0s"]);
+      const { out, code } = await cli([
+        "doctor",
+        "-s",
+        url,
+        "--monitor",
+        `http://127.0.0.1:${own.monitorPort}`,
+        "--listen",
+        "0s",
+      ]);
       expect(code).toBe(1);
       const lines = out.split("\n").filter((line) => line.includes("Add the line"));
       expect(lines.sort()).toEqual([
@@ -149,7 +172,14 @@ describeWithServer(
 
     test("says that no streaming server is connected to NATS", async () => {
       const nats = await NatsServer.start();
-      const { out, code } = await cli(["doctor", "-s", nats.url, "--monitor", `http://127.0.0.1:${nats.monitorPort}`, "--json"]);
+      const { out, code } = await cli([
+        "doctor",
+        "-s",
+        nats.url,
+        "--monitor",
+        `http://127.0.0.1:${nats.monitorPort}`,
+        "--json",
+      ]);
       expect(code).toBe(1);
       expect((JSON.parse(out) as Report).findings.map((one) => one.code)).toContain("UNREACHABLE");
       await nats.stop();

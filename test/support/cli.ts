@@ -21,8 +21,19 @@ export interface Around {
 }
 
 /** Runs a command of the command line in this process. Files that it writes are added to `files`. */
-export async function cli(args: readonly string[], around: Around = {}, written: Record<string, string> = {}): Promise<Told> {
-  const { env = {}, stdin = "", files = {}, terminal, signal = new AbortController().signal, told = { out: "", err: "" } } = around;
+export async function cli(
+  args: readonly string[],
+  around: Around = {},
+  written: Record<string, string> = {},
+): Promise<Told> {
+  const {
+    env = {},
+    stdin = "",
+    files = {},
+    terminal,
+    signal = new AbortController().signal,
+    told = { out: "", err: "" },
+  } = around;
   const decoder = new TextDecoder();
   const stream = (name: "out" | "err") => ({
     isTTY: terminal === true,
@@ -40,7 +51,15 @@ export async function cli(args: readonly string[], around: Around = {}, written:
     yield new TextEncoder().encode(content);
   }
   const code = await main({
-    ...{ args, env, signal, pid: process.pid, stdin: around.pieces ?? bytes(stdin), stdout: stream("out"), stderr: stream("err") },
+    ...{
+      args,
+      env,
+      signal,
+      pid: process.pid,
+      stdin: around.pieces ?? bytes(stdin),
+      stdout: stream("out"),
+      stderr: stream("err"),
+    },
     readText: text,
     readBytes: (path) => bytes(text(path)),
     writeText: (path, content) => void (written[path] = content),
