@@ -57,7 +57,8 @@ describeWithServer(
       await publish(11, 20);
       await store([11, 12, 14, 17, 18, 20]);
       const report = await copy(options);
-      expect(report).toMatchObject({ ok: true, channels: [{ phase: "merge", from: 13, copied: 4, last: 20, holes: 0 }] });
+      const facts = { phase: "merge", from: 13, copied: 4, last: 20, holes: 0 };
+      expect(report).toMatchObject({ ok: true, channels: [facts] });
       const all = await numbers();
       expect(all.slice(0, 16)).toEqual([...range(1, 10), 11, 12, 14, 17, 18, 20]);
       expect(all.slice(16)).toEqual([13, 15, 16, 19]);
