@@ -53,6 +53,8 @@ export class ChannelCopy {
   #othersEnd = 0;
   /** In the merge phase: all up to here is stored, or missing in the channel. */
   #done = 0;
+  /** The last number that the stream has confirmed. */
+  #confirmed = 0;
   /** The next message may be missing in the channel: a later one has come. */
   #gap = false;
   /** Where the channel ended when it was seen without any messages. */
@@ -61,8 +63,9 @@ export class ChannelCopy {
   #hole: readonly [from: number, to: number] = [0, 0];
   #maxInFlight = WINDOW;
   #sender: Sender | undefined;
-  /** Ends the round. */
-  #attention = deferred<Trouble>();
+  /** What ends the round, and whether it has come: nothing more is taken then. */
+  #stopping = deferred<Trouble>();
+  #isStopping = false;
   #quietSince = elapsed();
   #isLooking = false;
 
@@ -101,7 +104,8 @@ export class ChannelCopy {
       this.#figures.end = await this.#endOfChannel();
       for (let attempt = 0; !ending.aborted; attempt++) {
         const { last } = this.#figures;
-        this.#attention = deferred();
+        this.#stopping = deferred();
+        this.#isStopping = false;
         const trouble = await this.#round();
         if (trouble === undefined) return;
         if (trouble instanceof BridgeError) throw trouble;
@@ -120,7 +124,12 @@ export class ChannelCopy {
 
   /** Begins a new round: the channel may be another one. */
   again(): void {
-    this.#attention.resolve(AGAIN);
+    this.#stop(AGAIN);
+  }
+
+  #stop(trouble: Trouble): void {
+    this.#isStopping = true;
+    this.#stopping.resolve(trouble);
   }
 
   /** Is called about once a second. */
@@ -205,15 +214,15 @@ export class ChannelCopy {
       throw new BridgeError("BRIDGE_RUNS", channel, what, "End one of them.");
     }
     // The stream may have gone back, after a power cut.
-    if (isMirror || last < this.#done) this.#done = 0;
+    if (isMirror || last < this.#confirmed) this.#done = this.#confirmed = 0;
     let from = Math.max(position.from, this.#done + 1);
     while (copied?.has(from)) from++;
     if (this.#highest < 0) {
       figures.from = from;
       this.#othersEnd = last + WINDOW;
-    } else if (from > this.#hole[1] + 1) {
+    } else if (isMirror && last > this.#hole[1]) {
       // What was sent, and is stored, but its ack was lost.
-      figures.copied += Math.max(0, from - 1 - figures.last);
+      figures.copied += Math.max(0, last - figures.last);
     }
     this.#highest = Math.max(this.#highest, last);
     figures.last = from - 1;
@@ -224,7 +233,8 @@ export class ChannelCopy {
   /** Copies messages until something stops it. */
   async #transfer(connection: Connection, { from, copied }: Position): Promise<Trouble> {
     const figures = this.#figures;
-    let [next, taken, isBlocked] = [from, 0, false];
+    // What stops it may have come while the position was looked for.
+    let [next, taken, isBlocked] = [from, 0, this.#isStopping];
     let subscription: Subscription | undefined;
     /** Takes nothing more, and ends the round when all that was taken is stored. */
     const block = (): void => {
@@ -235,7 +245,7 @@ export class ChannelCopy {
       this.again();
     };
     const take = (message: Message): void => {
-      if (isBlocked || this.#sender !== sender) return;
+      if (isBlocked || this.#isStopping) return;
       const { sequence } = message;
       if (sequence > figures.end) figures.end = sequence;
       if (sequence !== next) {
@@ -261,7 +271,7 @@ export class ChannelCopy {
     };
     const sender = this.#start(connection, this.#phase === "mirror" ? "door" : "mergeDoor", (message) => {
       message.ack();
-      figures.last = message.sequence;
+      figures.last = this.#confirmed = message.sequence;
       while (copied?.has(figures.last + 1)) figures.last++;
       figures.copied++;
       figures.bytes += message.data.length;
@@ -276,9 +286,10 @@ export class ChannelCopy {
     if (!(await settled(subscribing, this.#ends.ending))) return AGAIN;
     subscription = await subscribing;
     void subscription.closed.then((error) => {
-      if (error !== undefined) this.#attention.resolve(bridgeError(error, this.#route.channel));
+      if (error !== undefined) this.#stop(bridgeError(error, this.#route.channel));
     });
-    const trouble = await this.#attention.promise;
+    const trouble = await this.#stopping.promise;
+    isBlocked = true;
     void subscription.close();
     return trouble;
   }
@@ -287,7 +298,7 @@ export class ChannelCopy {
     const { settings, target } = this.#ends;
     const stopped = (trouble: Trouble): void => {
       this.#figures.resyncs++;
-      this.#attention.resolve(trouble);
+      this.#stop(trouble);
     };
     const { clusterId } = settings.from;
     this.#sender = new Sender(connection, this.#route, to, clusterId, target.inboxPrefix, { stored, stopped });
@@ -331,7 +342,7 @@ export class ChannelCopy {
     for (let sequence = from; sequence <= Math.min(to, from + FILLERS - 1); sequence++) {
       sender.add({ sequence, timestamp: 0n, data: NO_BYTES, reply: "", ack: () => true });
     }
-    return await this.#attention.promise;
+    return await this.#stopping.promise;
   }
 
   /** Nothing was under way for some time. Resolves with whether phase and end of the channel are as known. */

@@ -8,8 +8,8 @@ import { decodeText, encoder } from "../core-nats/text.ts";
 import { BridgeError } from "./errors.ts";
 import type { TargetServer } from "./options.ts";
 
-/** How long one request may take, in milliseconds. */
-const REQUEST_TIMEOUT = 5_000;
+/** How long the first request may take, in milliseconds, and each further one twice as long: a leader may be gone. */
+const REQUEST_TIMEOUT = 2_000;
 /** How long a request is tried again while nobody answers it, in milliseconds: a cluster elects a leader meanwhile. */
 const PATIENCE = 30_000;
 
@@ -221,10 +221,10 @@ export class Target {
   async #request<T>(subject: string, body: object | undefined, patience: number): Promise<T> {
     const payload = encoder.encode(body === undefined ? "" : JSON.stringify(body));
     const deadline = now() + patience;
-    for (let delay = RETRY_DELAY; ; delay = Math.min(2 * delay, 2_000)) {
+    for (let times = 1; ; times = Math.min(2 * times, 8)) {
       const connection = await this.connection();
       try {
-        const answer = await connection.request(subject, payload, REQUEST_TIMEOUT, readAnswer<T>);
+        const answer = await connection.request(subject, payload, times * REQUEST_TIMEOUT, readAnswer<T>);
         if (answer.error === undefined) return answer;
         if (answer.error.err_code === API_ERRORS.notEnabled) throw noJetStream(answer.error.description);
         if (answer.error.code !== UNAVAILABLE || now() >= deadline) throw new ApiError(answer.error);
@@ -233,7 +233,7 @@ export class Target {
         if (error.code === "PERMISSIONS") throw this.#denied(error);
         if (now() >= deadline) throw this.#unreachable(error);
       }
-      await sleep(delay, this.#signal);
+      await sleep(times * RETRY_DELAY, this.#signal);
     }
   }
 

@@ -31,8 +31,8 @@ describeWithServer(
       const js = await JetStream.open(nats().url);
       await js.ask(channel, { direct: 1 });
       await publish(client, channel, 51, 60);
-      const copying = copy({ ...options, channels: channel, watch: true });
       await expect(finish({ ...options, channel })).rejects.toMatchObject({ code: "NOT_LEVEL", channel });
+      const copying = copy({ ...options, channels: channel, watch: true });
       await expect.poll(async () => (await js.state(channel)).messages, { timeout: 15_000 }).toBe(61);
       const { maxAge: _, ...rest } = options;
       const map = { [channel]: { maxMessages: 1_000 } };
