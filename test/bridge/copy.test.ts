@@ -104,6 +104,21 @@ describeWithServer(
       expect(await copy(optionsFor(fresh("none")))).toMatchObject({ ok: false, channels: [{ error }] });
     });
 
+    test("ends where the channel ended at its start, also while somebody publishes", async () => {
+      const client = await open(stan());
+      const channel = fresh("a");
+      await client.publishMany(channel, range(1, 5_000).map(String));
+      let isOver = false;
+      const publishing = (async () => {
+        while (!isOver) await client.publishMany(channel, range(1, 200).map(String));
+      })();
+      const { ok, channels } = await copy(optionsFor(channel));
+      isOver = true;
+      await publishing;
+      expect({ ok, ...channels[0] }).toMatchObject({ ok: true, state: "ended", from: 1 });
+      expect(channels[0]!.last).toBeGreaterThanOrEqual(5_000);
+    });
+
     describe("that is aborted", () => {
       test("rejects with ABORTED, and resolves if it follows channels", async () => {
         const client = await open(stan());
@@ -120,6 +135,19 @@ describeWithServer(
         const { signal } = controller;
         const aborted = { code: "ABORTED", cause: "enough" };
         await expect(copy({ ...optionsFor(channel), signal })).rejects.toMatchObject(aborted);
+      });
+
+      test("ends although the target is silent", async () => {
+        const client = await open(stan());
+        const channel = fresh("a");
+        await client.publish(channel, "1");
+        const proxy = await proxyTo(nats());
+        const following = new Following(between(stan(), proxy, channel));
+        await following.reaches(1);
+        proxy.blackHole();
+        await client.publish(channel, "2");
+        await following.until("it waits", ({ state }) => state === "waiting");
+        expect(await following.stop()).toMatchObject({ ok: true, channels: [{ last: 1 }] });
       });
 
       test.each(["source", "target"] as const)("ends although the %s is away", async (side) => {
