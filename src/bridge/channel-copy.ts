@@ -200,9 +200,9 @@ export class ChannelCopy {
       ? await mirrorPosition(this.#ends, this.#route, info)
       : await mergePosition(this.#ends, this.#client, this.#route, info);
     const { last, copied, newest } = position;
-    // While a hole is filled it was just looked at: a look at an empty channel takes seconds, and a hole many rounds.
-    const isFilling = last >= this.#hole[0] && last <= this.#hole[1];
-    if (newest !== undefined && !isFilling) await checkChannelIsSame(this.#ends, this.#client, this.#route, newest);
+    // A look at an empty channel takes seconds, and a hole many rounds: this one is known, or is looked for next.
+    const isHole = (last >= this.#hole[0] && last <= this.#hole[1]) || last < this.#emptyAt;
+    if (newest !== undefined && !isHole) await checkChannelIsSame(this.#ends, this.#client, this.#route, newest);
     if (this.#highest >= 0 && last > Math.max(this.#highest, this.#othersEnd)) {
       const what = `another bridge copies it: ${stream} has messages up to ${last} that this one did not send`;
       throw new BridgeError("BRIDGE_RUNS", channel, what, "End one of them.");
