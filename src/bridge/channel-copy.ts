@@ -7,7 +7,7 @@ import type { Client, Message, Subscription } from "../index.ts";
 import type { ChannelProgress } from "./copy-report.ts";
 import { bridgeError } from "./ends.ts";
 import type { Ends } from "./ends.ts";
-import { BridgeError } from "./errors.ts";
+import { BridgeError, failureOf } from "./errors.ts";
 import { look } from "./look.ts";
 import { checkChannelIsSame, mergePosition, mirrorPosition } from "./position.ts";
 import type { Position } from "./position.ts";
@@ -40,6 +40,8 @@ export class ChannelCopy {
   readonly #client: Client;
   readonly #route: Route;
   readonly #watch: boolean;
+  /** The copy ends with this number. */
+  #goal = Infinity;
   /** The most bytes under way. */
   readonly #limit: number;
   readonly #figures = { last: 0, end: 0, copied: 0, bytes: 0, from: 0, holes: 0, missing: 0, resyncs: 0 };
@@ -62,7 +64,8 @@ export class ChannelCopy {
   /** The first and the last of the numbers that the channel is known not to have. */
   #hole: readonly [from: number, to: number] = [0, 0];
   #maxInFlight = WINDOW;
-  #sender: Sender | undefined;
+  /** What is under way, if something may be. */
+  sender: Sender | undefined;
   /** What ends the round, and whether it has come: nothing more is taken then. */
   #stopping = deferred<Trouble>();
   #isStopping = false;
@@ -77,31 +80,26 @@ export class ChannelCopy {
     this.#watch = watch;
   }
 
-  /** What is under way, if something may be. */
-  get sender(): Sender | undefined {
-    return this.#sender;
-  }
-
   get progress(): ChannelProgress {
     const { channel, stream } = this.#route;
     const { last, end } = this.#figures;
     const isAway = this.#client.state !== "registered";
     const waiting = isAway ? "the source is away" : this.#waiting;
     const state = this.#ended ? "ended" : waiting !== undefined ? "waiting" : last >= end ? "level" : "copying";
-    const { code, message, remedy } = this.#error ?? {};
     return {
       ...{ channel, stream, phase: this.#phase, ...this.#figures, end: Math.max(end, last), state },
       ...(state === "waiting" && { waiting: waiting! }),
-      ...(code !== undefined && { error: { code, message: message!, remedy: remedy! } }),
+      ...(this.#error && { error: failureOf(this.#error) }),
     };
   }
 
   /** Resolves when the copy has ended: at the channel's end, by the caller, or by an error, which `progress` has. */
   async run(): Promise<void> {
     const { ending } = this.#ends;
-    const release = onAbort(() => this.again(), ending);
+    const release = onAbort(() => this.stop(), ending);
     try {
       this.#figures.end = await this.#endOfChannel();
+      if (!this.#watch) this.#goal = this.#figures.end;
       for (let attempt = 0; !ending.aborted; attempt++) {
         const { last } = this.#figures;
         this.#stopping = deferred();
@@ -122,26 +120,22 @@ export class ChannelCopy {
     }
   }
 
-  /** Begins a new round: the channel may be another one. */
-  again(): void {
-    this.#stop(AGAIN);
-  }
-
-  #stop(trouble: Trouble): void {
+  /** Ends the round, after which another one begins, unless the trouble is an error. */
+  stop(trouble = AGAIN): void {
     this.#isStopping = true;
     this.#stopping.resolve(trouble);
   }
 
   /** Is called about once a second. */
   tick(): void {
-    this.#sender?.tick();
-    if ((this.#sender?.count ?? 0) > 0) this.#quietSince = elapsed();
+    this.sender?.tick();
+    if ((this.sender?.count ?? 0) > 0) this.#quietSince = elapsed();
     if (this.#ended || this.#isLooking || elapsed() - this.#quietSince < QUIET) return;
     this.#isLooking = true;
     void this.#lookAround().then((goesOn) => {
       this.#isLooking = false;
       this.#quietSince = elapsed();
-      if (!goesOn) this.again();
+      if (!goesOn) this.stop();
     });
   }
 
@@ -169,8 +163,8 @@ export class ChannelCopy {
       if (passes && this.#highest >= 0) return { delay: 0, reason: message };
       throw error;
     } finally {
-      this.#sender?.close();
-      this.#sender = undefined;
+      this.sender?.close();
+      this.sender = undefined;
     }
   }
 
@@ -206,9 +200,9 @@ export class ChannelCopy {
       ? await mirrorPosition(this.#ends, this.#route, info)
       : await mergePosition(this.#ends, this.#client, this.#route, info);
     const { last, copied, newest } = position;
-    // While a hole is filled it was just looked at: a look at an empty channel takes seconds, and a hole many rounds.
-    const isFilling = last >= this.#hole[0] && last <= this.#hole[1];
-    if (newest !== undefined && !isFilling) await checkChannelIsSame(this.#ends, this.#client, this.#route, newest);
+    // A look at an empty channel takes seconds, and a hole many rounds: this one is known, or is looked for next.
+    const isHole = (last >= this.#hole[0] && last <= this.#hole[1]) || last < this.#emptyAt;
+    if (newest !== undefined && !isHole) await checkChannelIsSame(this.#ends, this.#client, this.#route, newest);
     if (this.#highest >= 0 && last > Math.max(this.#highest, this.#othersEnd)) {
       const what = `another bridge copies it: ${stream} has messages up to ${last} that this one did not send`;
       throw new BridgeError("BRIDGE_RUNS", channel, what, "End one of them.");
@@ -242,7 +236,7 @@ export class ChannelCopy {
       void subscription?.close();
       if (sender.count > 0) return;
       this.#done = next - 1;
-      this.again();
+      this.stop();
     };
     const take = (message: Message): void => {
       if (isBlocked || this.#isStopping) return;
@@ -277,7 +271,7 @@ export class ChannelCopy {
       figures.bytes += message.data.length;
       this.#waiting = undefined;
       if (isBlocked) block();
-      if (this.#isLevel()) this.again();
+      if (this.#isLevel()) this.stop();
     });
     const startAt = { sequence: from };
     const options = { startAt, manualAck: true, maxInFlight: this.#maxInFlight, ackWait: ACK_WAIT };
@@ -286,7 +280,7 @@ export class ChannelCopy {
     if (!(await settled(subscribing, this.#ends.ending))) return AGAIN;
     subscription = await subscribing;
     void subscription.closed.then((error) => {
-      if (error !== undefined) this.#stop(bridgeError(error, this.#route.channel));
+      if (error !== undefined) this.stop(bridgeError(error, this.#route.channel));
     });
     const trouble = await this.#stopping.promise;
     isBlocked = true;
@@ -298,15 +292,15 @@ export class ChannelCopy {
     const { settings, target } = this.#ends;
     const stopped = (trouble: Trouble): void => {
       this.#figures.resyncs++;
-      this.#stop(trouble);
+      this.stop(trouble);
     };
     const { clusterId } = settings.from;
-    this.#sender = new Sender(connection, this.#route, to, clusterId, target.inboxPrefix, { stored, stopped });
-    return this.#sender;
+    this.sender = new Sender(connection, this.#route, to, clusterId, target.inboxPrefix, { stored, stopped });
+    return this.sender;
   }
 
   #isLevel(): boolean {
-    return !this.#watch && this.#figures.last >= this.#figures.end;
+    return this.#figures.last >= this.#goal;
   }
 
   /** Looks which is the first message that the channel has from a number on. */
@@ -338,7 +332,7 @@ export class ChannelCopy {
       await this.#ends.target.purge(this.#route.stream, { seq: to + 1 });
       return AGAIN;
     }
-    const sender = this.#start(connection, "hole", () => sender.count > 0 || this.again());
+    const sender = this.#start(connection, "hole", () => sender.count > 0 || this.stop());
     for (let sequence = from; sequence <= Math.min(to, from + FILLERS - 1); sequence++) {
       sender.add({ sequence, timestamp: 0n, data: NO_BYTES, reply: "", ack: () => true });
     }
@@ -354,7 +348,9 @@ export class ChannelCopy {
       if (info === undefined || phaseOf(info.config, this.#route, settings) !== this.#phase) return false;
       if (this.#watch && monitor === undefined) return true;
       const end = await this.#endOfChannel();
-      figures.end = this.#watch ? Math.max(end, figures.last) : Math.min(end, figures.end);
+      figures.end = Math.max(end, figures.last);
+      // The last messages may be gone.
+      if (end < this.#goal && !this.#watch) this.#goal = end;
       return this.#emptyAt <= figures.last && !this.#isLevel();
     } catch {
       // The next round says what is wrong.

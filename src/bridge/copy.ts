@@ -63,7 +63,7 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
     let copies: readonly ChannelCopy[] = [];
     // A source that does not know the client any more may have begun anew.
     const client = await ends.client(undefined, (status) => {
-      if (status.type === "registered" && !status.resumed) for (const copy of copies) copy.again();
+      if (status.type === "registered" && !status.resumed) for (const copy of copies) copy.stop();
     });
     await target.account(FIRST_ANSWER);
     const channels = await channelsOf(ends);

@@ -31,7 +31,12 @@ export class Ends {
     this.#link = linkTo(to, from.clientId);
     this.target = new Target(this.#link, to, this.ending);
     this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal, noMonitor);
-    this.#unlisten = signal === undefined ? noop : onAbort(() => this.ending.abort(signal.reason), signal);
+    const abort = (): void => {
+      this.ending.abort(signal!.reason);
+      // Nothing waits for a target that is silent.
+      this.#link.close();
+    };
+    this.#unlisten = signal === undefined ? noop : onAbort(abort, signal);
   }
 
   /** A client of the source, which is closed with the ends. `onStatus` gets what happens to it. */

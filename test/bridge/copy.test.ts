@@ -5,6 +5,7 @@ import { between, expectEqual, Following } from "../support/bridge.ts";
 import { fresh, open, proxyTo, range } from "../support/clients.ts";
 import { asCopies, copiesOf, JetStream } from "../support/jetstream.ts";
 import { NatsServer, RealServer } from "../support/server.ts";
+import type { Proxy } from "../support/proxy.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 
 describeWithServer(
@@ -104,6 +105,24 @@ describeWithServer(
       expect(await copy(optionsFor(fresh("none")))).toMatchObject({ ok: false, channels: [{ error }] });
     });
 
+    test("ends where the channel ended at its start, also while somebody publishes", async () => {
+      const client = await open(stan());
+      const channel = fresh("a");
+      await client.publishMany(channel, range(1, 1_000).map(String));
+      // So slow that something is under way at any time.
+      const proxy = await proxyTo(nats());
+      proxy.delay(40);
+      let isOver = false;
+      const publishing = (async () => {
+        while (!isOver) await client.publishMany(channel, range(1, 20).map(String));
+      })();
+      const { ok, channels } = await copy(between(stan(), proxy, channel));
+      isOver = true;
+      await publishing;
+      expect({ ok, ...channels[0] }).toMatchObject({ ok: true, state: "ended", from: 1 });
+      expect(channels[0]!.last).toBeGreaterThanOrEqual(1_000);
+    });
+
     describe("that is aborted", () => {
       test("rejects with ABORTED, and resolves if it follows channels", async () => {
         const client = await open(stan());
@@ -122,20 +141,31 @@ describeWithServer(
         await expect(copy({ ...optionsFor(channel), signal })).rejects.toMatchObject(aborted);
       });
 
-      test.each(["source", "target"] as const)("ends although the %s is away", async (side) => {
-        const client = await open(stan());
-        const channel = fresh("a");
+      test("ends although the source or the target is away, or silent", async () => {
+        const [client, channel] = [await open(stan()), fresh("a")];
         await client.publish(channel, "1");
-        const proxy = await proxyTo(side === "source" ? stan() : nats());
-        const { monitorPort, url } = stan();
-        const source = { monitorPort, url: side === "source" ? proxy.url : url };
-        const following = new Following(between(source, side === "source" ? nats() : proxy, channel));
-        await following.reaches(1);
-        proxy.refuse();
-        proxy.cut();
-        if (side === "target") await client.publish(channel, "2");
-        await following.until("it waits", ({ state, waiting }) => state === "waiting" && waiting !== undefined);
-        expect(await following.stop()).toMatchObject({ ok: true, channels: [{ last: 1 }] });
+        const { monitorPort } = stan();
+        const away = (proxy: Proxy): void => {
+          proxy.refuse();
+          proxy.cut();
+        };
+        const silent = (proxy: Proxy): void => proxy.blackHole();
+        const outages = [["source", away], ["target", away], ["target", silent]] as const;
+        const worlds = await Promise.all(outages.map(async ([side, begin], i) => {
+          const proxy = await proxyTo(side === "source" ? stan() : nats());
+          const source = { monitorPort, url: side === "source" ? proxy.url : stan().url };
+          const target = side === "target" ? proxy : nats();
+          const map = { [channel]: { stream: `${channel}-${i}`, subject: `${channel}-${i}` } };
+          const following = new Following(between(source, target, channel, { map }));
+          await following.reaches(1);
+          return { following, begin: () => begin(proxy) };
+        }));
+        for (const { begin } of worlds) begin();
+        await client.publish(channel, "2");
+        for (const { following } of worlds) await following.until("it waits", ({ state }) => state === "waiting");
+        for (const { following } of worlds) {
+          expect(await following.stop()).toMatchObject({ ok: true, channels: [{ last: 1, state: "ended" }] });
+        }
       });
     });
 

@@ -44,7 +44,7 @@ async function endOf(source: RealServer, channel: string): Promise<number> {
 describeWithServer(
   "a copy through outages",
   () => {
-    test("has each message once when either side is killed, again and again", async () => {
+    test("has each message once when either side is killed", async () => {
       const source = await own(RealServer.start({ store: "file" }));
       const target = await own(NatsServer.start({ jetstream: true }));
       const channel = fresh("a");
@@ -53,7 +53,7 @@ describeWithServer(
       await expect.poll(() => endOf(source, channel).catch(() => 0)).toBeGreaterThan(0);
       const following = new Following(between(source, target, channel));
       let last = 0;
-      for (const killed of [target, source, target, source]) {
+      for (const killed of [target, source]) {
         ({ last } = await following.reaches(last + 200));
         await killed.restart("SIGKILL");
       }
