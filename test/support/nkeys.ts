@@ -1,4 +1,4 @@
-import { createPrivateKey, sign } from "node:crypto";
+import { createPrivateKey, type KeyObject, sign } from "node:crypto";
 
 // Samples out of bytes that count up, made by the Go library nkeys 0.4.11; in use nowhere.
 const operator = "OAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QZVT";
@@ -20,9 +20,7 @@ function token(issuer: string, subject: string, nats: object, exp?: number): str
   const part = (value: object): string => base64url(utf8.encode(JSON.stringify(value)));
   const claims = { jti: "test", iat: 1_700_000_000, iss: issuer, name: "test", sub: subject, nats, exp };
   const text = `${part({ typ: "JWT", alg: "ed25519-nkey" })}.${part(claims)}`;
-  const header = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
-  const key = createPrivateKey({ key: Uint8Array.from([...header, ...issuerSeed]), format: "der", type: "pkcs8" });
-  return `${text}.${base64url(sign(null, utf8.encode(text), key))}`;
+  return `${text}.${base64url(sign(null, utf8.encode(text), keyOf(issuerSeed)))}`;
 }
 
 /** The contents of a creds file for the user above, with this seed. The JWT expires at `exp`, in seconds since 1970. */
@@ -31,6 +29,24 @@ export function creds(seed: string, exp?: number): string {
   const jwt = token(account, user, { ...limits, type: "user", version: 2 }, exp);
   return `-----BEGIN NATS USER JWT-----\r\n${jwt}\r\n------END NATS USER JWT------\r\n
 -----BEGIN USER NKEY SEED-----\r\n${seed}\r\n------END USER NKEY SEED------\r\n`;
+}
+
+/** The JWT in a creds text. */
+export function jwtOf(creds: string): string {
+  return creds.split("\r\n")[1]!;
+}
+
+/** Signs as a program that has the seed and keeps it from this library. */
+export function signature(seed: string, nonce: Uint8Array): Uint8Array {
+  const letters = Array.from(seed, (letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter));
+  const bits = letters.map((letter) => letter.toString(2).padStart(5, "0")).join("");
+  const bytes = Array.from({ length: 32 }, (_, i) => parseInt(bits.slice(16 + i * 8, 24 + i * 8), 2));
+  return sign(null, nonce, keyOf(bytes));
+}
+
+function keyOf(bytes: readonly number[]): KeyObject {
+  const header = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
+  return createPrivateKey({ key: Buffer.from([...header, ...bytes]), format: "der", type: "pkcs8" });
 }
 
 /** The configuration of a server that takes these creds. */
