@@ -151,7 +151,7 @@ function dropIn(workload: "publish" | "consume"): Case {
     task: { workload, messages: MANY, size: SIZE, window: 1_024, manualAcks: false },
     clients: ["drop-in", "node-nats-streaming"],
     absent: { ours: "is measured by the other cases", "stan.go": no.otherProgram, "bare socket": no.otherProgram },
-    targets: [atLeast("node-nats-streaming", 2.5)],
+    targets: [atLeast("node-nats-streaming", 2.5), { measure: "cpu", against: "node-nats-streaming", atMost: 0.3 }],
   };
 }
 

@@ -61,6 +61,7 @@ interface Buffer extends Uint8Array {
 interface BufferConstructor {
   allocUnsafe(length: number): Uint8Array;
   from(buffer: ArrayBufferLike, byteOffset: number, length: number): Buffer;
+  from(text: string, encoding: "base64"): Buffer;
 }
 declare const Buffer: BufferConstructor;
 

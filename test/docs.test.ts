@@ -33,7 +33,7 @@ describe("the documents", () => {
   const check = (blocks: readonly Block[]): string => compileBlocks(mkdtempSync(join(place, "check-")), blocks);
 
   test("have TypeScript examples that compile against the package", () => {
-    // Those for NestJS and for JetStream need packages: test/docs/nestjs.test.ts and leaving.test.ts.
+    // Those for NestJS and JetStream need them: test/docs/nestjs.test.ts, test/bridge/from-jetstream.test.ts.
     const blocks = allBlocks().filter(({ info }) => !/^(nestjs|jetstream)/.test(info));
     expect(blocks.map(({ where }) => where)).toContainEqual(expect.stringMatching(/^README\.md:/));
     expect(check(blocks)).toBe("");
@@ -322,8 +322,9 @@ describe("the docstrings of what is public", () => {
     declare const plan: typeof import("nats-streaming-client/bridge").plan;
     declare const verify: typeof import("nats-streaming-client/bridge").verify;
     declare const fromJetStream: typeof import("nats-streaming-client/bridge").fromJetStream;
-    declare const consumer: { consume(): Promise<AsyncIterable<import("nats-streaming-client/bridge").JetStreamMessage>> };
-    declare function handle(message: import("nats-streaming-client/bridge").BridgedMessage): Promise<void>;
+    type JetStreamMessage = Parameters<typeof import("nats-streaming-client/bridge").fromJetStream>[0];
+    declare const consumer: { consume(): Promise<AsyncIterable<JetStreamMessage>> };
+    declare function handle(message: { readonly data: Uint8Array }): Promise<void>;
     type Message = import("nats-streaming-client").Message;
     type Status = import("nats-streaming-client").Status;
     declare function save(order: string): Promise<void>;
@@ -381,11 +382,13 @@ describe("docs/design.md", () => {
   const text = textOf("docs/design.md");
 
   test("names every file of the library, and no other", () => {
-    const files = ["pb", "core-nats", "streaming", "testing", "node-nats-streaming"].flatMap((layer) => {
+    const layers = ["pb", "core-nats", "streaming", "testing", "node-nats-streaming"];
+    const files = [...layers, "monitoring", "bridge", "cli"].flatMap((layer) => {
       const names = readdirSync(join(root, "src", layer), { recursive: true }) as string[];
       return names.filter((name) => name.endsWith(".ts")).map((name) => `src/${layer}/${name}`);
     });
-    const table = /^## What is where$(.*?)^## /ms.exec(text)?.[1] ?? "";
+    const both = [text, textOf("docs/design-bridge.md")];
+    const table = both.map((page) => /^## What is where$(.*?)^## /ms.exec(page)?.[1] ?? "").join("");
     const named = [...table.matchAll(/`(src\/[\w-]+\/[\w./-]+)`/g)].map((match) => match[1]!);
     expect(named.sort()).toEqual(files.sort());
   });
@@ -523,7 +526,7 @@ test("the documents link to headings that are there", () => {
 test("the documents for users avoid habits that are hard to read", () => {
   const habits =
     /\b(?:whoever|for its keep|takes? leave|so many|what waits|goes before|mended|(?:is|are|was|were) told)\b/gi;
-  const names = ["chaos", "errors", "guide", "leaving", "migrating", "options", "runtimes", "testing"];
+  const names = ["chaos", "errors", "guide", "migrating", "options", "runtimes", "testing"];
   for (const document of ["README.md", ...names.map((name) => `docs/${name}.md`)]) {
     expect(textOf(document).replace(/\s+/g, " ").match(habits), document).toBeNull();
   }

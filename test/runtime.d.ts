@@ -47,7 +47,7 @@ interface Process {
   readonly platform: string;
   readonly version: string;
   readonly versions: Record<string, string | undefined>;
-  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdin: AsyncIterable<Uint8Array> & { readonly isTTY?: boolean };
   readonly stdout: WritableText;
   readonly stderr: WritableText;
   cwd(): string;

@@ -1,4 +1,4 @@
-import { deferred, onAbort, sleep } from "../core-nats/async.ts";
+import { deferred, onAbort, settled, sleep } from "../core-nats/async.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import type { Connection } from "../core-nats/connection.ts";
 import { NatsError } from "../core-nats/errors.ts";
@@ -7,10 +7,11 @@ import type { Client, Message, Subscription } from "../index.ts";
 import type { ChannelProgress } from "./copy-report.ts";
 import { bridgeError } from "./ends.ts";
 import type { Ends } from "./ends.ts";
-import { BridgeError } from "./errors.ts";
+import { BridgeError, failureOf } from "./errors.ts";
 import { look } from "./look.ts";
 import { checkChannelIsSame, mergePosition, mirrorPosition } from "./position.ts";
-import { Sender, troubleOf, weightOf, WINDOW } from "./sender.ts";
+import type { Position } from "./position.ts";
+import { AGAIN, Sender, troubleOf, weightOf, WINDOW } from "./sender.ts";
 import type { Outgoing, Trouble } from "./sender.ts";
 import { configOf, phaseOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
@@ -29,19 +30,18 @@ const GROW_AFTER = 16 * WINDOW;
 /** How many fillers are sent before they are removed. */
 const FILLERS = 1_000;
 
-const AGAIN: Trouble = { kind: "again" };
-
 /**
  * @internal
- * Copies one channel into its stream. What the stream has is the only state: whatever goes wrong, the copy looks what
- * is there and goes on behind it.
+ * Copies one channel into its stream, in rounds. What the stream has is the only state: whatever goes wrong, the next
+ * round looks what is there, and reads the channel from behind it.
  */
 export class ChannelCopy {
-  readonly sender: Sender;
   readonly #ends: Ends;
   readonly #client: Client;
   readonly #route: Route;
   readonly #watch: boolean;
+  /** The copy ends with this number. */
+  #goal = Infinity;
   /** The most bytes under way. */
   readonly #limit: number;
   readonly #figures = { last: 0, end: 0, copied: 0, bytes: 0, from: 0, holes: 0, missing: 0, resyncs: 0 };
@@ -49,27 +49,26 @@ export class ChannelCopy {
   #waiting: string | undefined;
   #error: BridgeError | undefined;
   #ended = false;
-  /** The number that must come next. Undefined: that is looked for. */
-  #next: number | undefined;
-  /** The highest number that this copy has taken, or that was there when it began. */
+  /** The highest number that was taken, or was there at the start. */
   #highest = -1;
-  /** In the merge phase: numbers from `next` on that the stream has. */
-  #copied: ReadonlySet<number> = new Set();
+  /** Up to here the stream may get messages from an earlier bridge, which had at most one window under way. */
+  #othersEnd = 0;
+  /** In the merge phase: all up to here is stored, or missing in the channel. */
+  #done = 0;
+  /** The last number that the stream has confirmed. */
+  #confirmed = 0;
   /** The next message may be missing in the channel: a later one has come. */
   #gap = false;
   /** Where the channel ended when it was seen without any messages. */
   #emptyAt = 0;
-  /** The last of the numbers, from `next` on, that the channel is known not to have. 0: there are none. */
-  #holeEnd = 0;
-  #subscription: Subscription | undefined;
-  /** Counts the subscriptions: messages of earlier ones are not taken. */
-  #subscribed = 0;
+  /** The first and the last of the numbers that the channel is known not to have. */
+  #hole: readonly [from: number, to: number] = [0, 0];
   #maxInFlight = WINDOW;
-  /** How many messages have come since `maxInFlight` was changed. */
-  #taken = 0;
-  /** Nothing more is taken until nothing is under way. */
-  #blocked = false;
-  #attention = deferred<Trouble>();
+  /** What is under way, if something may be. */
+  sender: Sender | undefined;
+  /** What ends the round, and whether it has come: nothing more is taken then. */
+  #stopping = deferred<Trouble>();
+  #isStopping = false;
   #quietSince = elapsed();
   #isLooking = false;
 
@@ -79,95 +78,93 @@ export class ChannelCopy {
     this.#route = route;
     this.#limit = limit;
     this.#watch = watch;
-    this.sender = new Sender(route, ends.settings.from.clusterId, ends.target.inboxPrefix, {
-      stored: (message) => this.#stored(message),
-      trouble: (trouble) => {
-        this.#figures.resyncs++;
-        this.#raise(trouble);
-      },
-    });
   }
 
   get progress(): ChannelProgress {
     const { channel, stream } = this.#route;
     const { last, end } = this.#figures;
-    const moving = last >= end ? "level" : this.#waiting === undefined ? "copying" : "waiting";
-    const state = this.#ended ? "ended" : moving;
-    const { code, message, remedy } = this.#error ?? {};
+    const isAway = this.#client.state !== "registered";
+    const waiting = isAway ? "the source is away" : this.#waiting;
+    const state = this.#ended ? "ended" : waiting !== undefined ? "waiting" : last >= end ? "level" : "copying";
     return {
       ...{ channel, stream, phase: this.#phase, ...this.#figures, end: Math.max(end, last), state },
-      ...(state === "waiting" && { waiting: this.#waiting! }),
-      ...(code !== undefined && { error: { code, message: message!, remedy: remedy! } }),
+      ...(state === "waiting" && { waiting: waiting! }),
+      ...(this.#error && { error: failureOf(this.#error) }),
     };
   }
 
   /** Resolves when the copy has ended: at the channel's end, by the caller, or by an error, which `progress` has. */
   async run(): Promise<void> {
     const { ending } = this.#ends;
-    const release = onAbort(() => this.#raise(AGAIN), ending);
+    const release = onAbort(() => this.stop(), ending);
     try {
       this.#figures.end = await this.#endOfChannel();
+      if (!this.#watch) this.#goal = this.#figures.end;
       for (let attempt = 0; !ending.aborted; attempt++) {
         const { last } = this.#figures;
+        this.#stopping = deferred();
+        this.#isStopping = false;
         const trouble = await this.#round();
-        this.sender.stop();
-        this.#attention = deferred();
-        if (trouble.kind === "level") return;
-        if (trouble.kind === "over") throw trouble.error;
-        const isWait = trouble.kind === "wait";
-        this.#waiting = isWait ? trouble.reason : undefined;
+        if (trouble === undefined) return;
+        if (trouble instanceof BridgeError) throw trouble;
+        this.#waiting = trouble.reason;
         if (this.#figures.last !== last) attempt = 0;
         const pause = attempt === 0 ? 0 : Math.min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE);
-        await sleep(isWait ? Math.max(trouble.delay, pause) : pause, ending);
+        await sleep(Math.max(trouble.delay, pause), ending);
       }
     } catch (error) {
       if (!ending.aborted) this.#error = bridgeError(error, this.#route.channel);
     } finally {
       release();
-      this.sender.stop();
-      this.#leave();
       this.#ended = true;
     }
   }
 
+  /** Ends the round, after which another one begins, unless the trouble is an error. */
+  stop(trouble = AGAIN): void {
+    this.#isStopping = true;
+    this.#stopping.resolve(trouble);
+  }
+
   /** Is called about once a second. */
   tick(): void {
-    this.sender.tick();
-    if (this.sender.count > 0) this.#quietSince = elapsed();
+    this.sender?.tick();
+    if ((this.sender?.count ?? 0) > 0) this.#quietSince = elapsed();
     if (this.#ended || this.#isLooking || elapsed() - this.#quietSince < QUIET) return;
     this.#isLooking = true;
-    void this.#lookAround().then((trouble) => {
+    void this.#lookAround().then((goesOn) => {
       this.#isLooking = false;
       this.#quietSince = elapsed();
-      if (trouble !== undefined) this.#raise(trouble);
+      if (!goesOn) this.stop();
     });
   }
 
-  /** Looks what the stream has, goes on behind it, and resolves with what stops it. */
-  async #round(): Promise<Trouble> {
+  /** Looks what the stream has, goes on behind it, and resolves with what stops it. Undefined: the copy is done. */
+  async #round(): Promise<Trouble | undefined> {
     const { target, ending } = this.#ends;
     try {
       const connection = await target.connection();
       // What was sent before is processed.
       await connection.flush();
       const info = await this.#stream();
-      await this.#synchronize(info);
-      if (this.#isLevel() || this.#phase === "done") return { kind: "level" };
-      if (this.#gap || this.#emptyAt >= this.#next!) await this.#lookForNext();
-      if (this.#holeEnd > 0) return await this.#fill(connection, info);
-      if (this.#subscription === undefined) await this.#subscribe();
-      this.sender.start(connection, this.#phase === "mirror" ? "door" : "mergeDoor");
-      this.#unblock();
-      return await this.#attention.promise;
+      const position = await this.#position(info);
+      if (position === undefined || this.#isLevel()) return undefined;
+      const { from } = position;
+      const isInHole = (): boolean => from >= this.#hole[0] && from <= this.#hole[1];
+      if (!isInHole() && (this.#gap || this.#emptyAt >= from)) await this.#lookFor(from);
+      return isInHole() ? await this.#pass(connection, info, from) : await this.#transfer(connection, position);
     } catch (error) {
       if (ending.aborted) throw error;
       this.#figures.resyncs++;
-      if (error instanceof NatsError) return AGAIN;
+      if (error instanceof NatsError) return { delay: 0, reason: error.reason };
       if (error instanceof ApiError) return troubleOf(this.#route.channel, error);
       const { code, message } = bridgeError(error, this.#route.channel);
       const passes = code === "TARGET_UNREACHABLE" || code === "NO_JETSTREAM" || code === "NO_MONITOR";
-      if (passes && this.#next !== undefined) return { kind: "wait", delay: 0, reason: message };
+      if (passes && this.#highest >= 0) return { delay: 0, reason: message };
       throw error;
+    } finally {
+      this.sender?.close();
+      this.sender = undefined;
     }
   }
 
@@ -187,182 +184,177 @@ export class ChannelCopy {
     }
   }
 
-  /** Takes what the stream has off the messages under way, or begins anew behind it. */
-  async #synchronize(info: StreamInfo): Promise<void> {
-    const { target, settings, ending } = this.#ends;
+  /** Where to go on. Undefined: the copy is finished. */
+  async #position(info: StreamInfo): Promise<Position | undefined> {
     const { channel, stream } = this.#route;
     const figures = this.#figures;
-    const phase = phaseOf(info.config, this.#route, settings);
-    this.#phase = phase;
-    if (phase === "done") {
+    this.#phase = phaseOf(info.config, this.#route, this.#ends.settings);
+    if (this.#phase === "done") {
       // `finish` has compared all while this copy ran.
-      if (this.#next !== undefined) return;
+      if (this.#highest >= 0) return undefined;
       const remedy = "Nothing is left to do: producers and consumers of the channel use JetStream.";
       throw new BridgeError("WRONG_PHASE", channel, "its copy is finished", remedy);
     }
-    const { last, from, copied, newest } = phase === "mirror"
-      ? await mirrorPosition(target, this.#route, info)
+    const isMirror = this.#phase === "mirror";
+    const position = isMirror
+      ? await mirrorPosition(this.#ends, this.#route, info)
       : await mergePosition(this.#ends, this.#client, this.#route, info);
-    if (this.#highest < 0) {
-      this.#highest = last;
-      figures.from = from;
-    }
-    const isOvertaken = last > this.#highest;
-    if (newest !== undefined && (isOvertaken || this.#next === undefined)) {
-      await checkChannelIsSame(this.#client, this.#route, newest, ending);
-    }
-    // Up to one window may be what an earlier bridge had under way.
-    if (isOvertaken && last >= figures.from + WINDOW) {
+    const { last, copied, newest } = position;
+    // A look at an empty channel takes seconds, and a hole many rounds: this one is known, or is looked for next.
+    const isHole = (last >= this.#hole[0] && last <= this.#hole[1]) || last < this.#emptyAt;
+    if (newest !== undefined && !isHole) await checkChannelIsSame(this.#ends, this.#client, this.#route, newest);
+    if (this.#highest >= 0 && last > Math.max(this.#highest, this.#othersEnd)) {
       const what = `another bridge copies it: ${stream} has messages up to ${last} that this one did not send`;
       throw new BridgeError("BRIDGE_RUNS", channel, what, "End one of them.");
     }
-    const goesOn = this.#next !== undefined && last < this.#next && last >= figures.last && this.#holeEnd === 0;
-    figures.last = last;
-    this.#copied = copied;
-    if (last >= this.#holeEnd) this.#holeEnd = 0;
-    if (goesOn) return this.sender.remove((sequence) => sequence < from || copied.has(sequence));
-    this.sender.clear();
-    this.#leave();
-    this.#next = from;
-  }
-
-  /** Reads the channel from the next message on. */
-  async #subscribe(): Promise<void> {
-    const turn = ++this.#subscribed;
-    this.#blocked = false;
-    this.#taken = 0;
-    const take = (message: Message): void => {
-      if (turn === this.#subscribed) this.#take(message);
-    };
-    const startAt = { sequence: this.#next! };
-    const options = { startAt, manualAck: true, maxInFlight: this.#maxInFlight, ackWait: ACK_WAIT };
-    const subscription = await this.#client.subscribe(this.#route.channel, take, options);
-    // It may be over already: messages can come before it is there.
-    if (turn !== this.#subscribed) return void subscription.close();
-    this.#subscription = subscription;
-    void subscription.closed.then((error) => {
-      if (error !== undefined) this.#raise({ kind: "over", error: bridgeError(error, this.#route.channel) });
-    });
-  }
-
-  #leave(): void {
-    this.#subscribed++;
-    void this.#subscription?.close();
-    this.#subscription = undefined;
-  }
-
-  #take(message: Message): void {
-    const { sequence } = message;
-    if (sequence > this.#figures.end) this.#figures.end = sequence;
-    if (sequence !== this.#next) return this.#takeOther(message);
-    if (this.#copied.has(sequence)) {
-      this.#next = sequence + 1;
-      message.ack();
-      return;
+    // The stream may have gone back, after a power cut.
+    if (isMirror || last < this.#confirmed) this.#done = this.#confirmed = 0;
+    let from = Math.max(position.from, this.#done + 1);
+    while (copied?.has(from)) from++;
+    if (this.#highest < 0) {
+      figures.from = from;
+      this.#othersEnd = last + WINDOW;
+    } else if (isMirror && last > this.#hole[1]) {
+      // What was sent, and is stored, but its ack was lost.
+      figures.copied += Math.max(0, last - figures.last);
     }
-    const { count, bytes } = this.sender;
-    if (count === WINDOW || (count > 0 && bytes + weightOf(message) > this.#limit)) {
-      this.#maxInFlight = Math.max(1, count >> 1);
-      return this.#block();
-    }
-    this.#next = sequence + 1;
-    if (sequence > this.#highest) this.#highest = sequence;
-    this.sender.add(message);
-    if (++this.#taken < GROW_AFTER || this.#maxInFlight === WINDOW) return;
-    this.#maxInFlight = WINDOW;
-    this.#block();
+    this.#highest = Math.max(this.#highest, last);
+    figures.last = from - 1;
+    if (figures.last >= figures.end) this.#waiting = undefined;
+    return { ...position, from };
   }
 
-  #takeOther({ sequence, timestamp }: Message): void {
-    if (sequence > this.#next!) {
-      this.#gap = true;
-      this.#block();
-    } else if (this.sender.find(sequence)?.timestamp !== timestamp) {
-      // The stream has it, or another one with its number: the channel may have begun anew.
-      this.#next = undefined;
-      this.#block();
-    }
-  }
-
-  #stored(message: Outgoing): void {
+  /** Copies messages until something stops it. */
+  async #transfer(connection: Connection, { from, copied }: Position): Promise<Trouble> {
     const figures = this.#figures;
-    message.ack();
-    if (message.sequence > figures.last) figures.last = message.sequence;
-    this.#waiting = undefined;
-    if (this.#holeEnd === 0) {
+    // What stops it may have come while the position was looked for.
+    let [next, taken, isBlocked] = [from, 0, this.#isStopping];
+    let subscription: Subscription | undefined;
+    /** Takes nothing more, and ends the round when all that was taken is stored. */
+    const block = (): void => {
+      isBlocked = true;
+      void subscription?.close();
+      if (sender.count > 0) return;
+      this.#done = next - 1;
+      this.stop();
+    };
+    const take = (message: Message): void => {
+      if (isBlocked || this.#isStopping) return;
+      const { sequence } = message;
+      if (sequence > figures.end) figures.end = sequence;
+      if (sequence !== next) {
+        // Earlier ones are there already, or the channel is another one.
+        this.#gap = sequence > next;
+        return block();
+      }
+      if (copied?.has(sequence)) {
+        next++;
+        return void message.ack();
+      }
+      const { count, bytes } = sender;
+      if (count === WINDOW || (count > 0 && bytes + weightOf(message) > this.#limit)) {
+        this.#maxInFlight = Math.max(1, count >> 1);
+        return block();
+      }
+      next++;
+      if (sequence > this.#highest) this.#highest = sequence;
+      sender.add(message);
+      if (++taken < GROW_AFTER || this.#maxInFlight === WINDOW) return;
+      this.#maxInFlight = WINDOW;
+      block();
+    };
+    const sender = this.#start(connection, this.#phase === "mirror" ? "door" : "mergeDoor", (message) => {
+      message.ack();
+      figures.last = this.#confirmed = message.sequence;
+      while (copied?.has(figures.last + 1)) figures.last++;
       figures.copied++;
       figures.bytes += message.data.length;
-    } else if (this.sender.count === 0) this.#raise(AGAIN);
-    this.#unblock();
-    if (this.#isLevel()) this.#raise({ kind: "level" });
+      this.#waiting = undefined;
+      if (isBlocked) block();
+      if (this.#isLevel()) this.stop();
+    });
+    const startAt = { sequence: from };
+    const options = { startAt, manualAck: true, maxInFlight: this.#maxInFlight, ackWait: ACK_WAIT };
+    const subscribing = this.#client.subscribe(this.#route.channel, take, options);
+    // It waits while the source is away.
+    if (!(await settled(subscribing, this.#ends.ending))) return AGAIN;
+    subscription = await subscribing;
+    void subscription.closed.then((error) => {
+      if (error !== undefined) this.stop(bridgeError(error, this.#route.channel));
+    });
+    const trouble = await this.#stopping.promise;
+    isBlocked = true;
+    void subscription.close();
+    return trouble;
+  }
+
+  #start(connection: Connection, to: "door" | "hole" | "mergeDoor", stored: (message: Outgoing) => void): Sender {
+    const { settings, target } = this.#ends;
+    const stopped = (trouble: Trouble): void => {
+      this.#figures.resyncs++;
+      this.stop(trouble);
+    };
+    const { clusterId } = settings.from;
+    this.sender = new Sender(connection, this.#route, to, clusterId, target.inboxPrefix, { stored, stopped });
+    return this.sender;
   }
 
   #isLevel(): boolean {
-    return !this.#watch && this.#figures.last >= this.#figures.end;
+    return this.#figures.last >= this.#goal;
   }
 
-  #block(): void {
-    this.#leave();
-    this.#blocked = true;
-    this.#unblock();
-  }
-
-  #unblock(): void {
-    if (this.#blocked && this.sender.count === 0) this.#raise(AGAIN);
-  }
-
-  #raise(trouble: Trouble): void {
-    this.#attention.resolve(trouble);
-  }
-
-  /** Looks which is the first message that the channel has from the next number on. */
-  async #lookForNext(): Promise<void> {
-    const [next, emptyAt] = [this.#next!, this.#emptyAt];
+  /** Looks which is the first message that the channel has from a number on. */
+  async #lookFor(from: number): Promise<void> {
+    const emptyAt = this.#emptyAt;
     // One page does not tell all at one time: a message may have been stored between its figures. Two pages do.
     const isEmpty = emptyAt > 0 && (await this.#endOfChannel()) === emptyAt && this.#emptyAt === emptyAt;
     this.#gap = false;
     this.#emptyAt = 0;
-    const found = isEmpty ? emptyAt + 1 : ((await this.#look({ sequence: next }))?.sequence ?? next);
-    if (found <= next) return;
+    const found = isEmpty ? emptyAt + 1 : ((await this.#look({ sequence: from }))?.sequence ?? from);
+    if (found <= from) return;
     this.#figures.holes++;
-    this.#figures.missing += found - next;
-    if (this.#phase === "mirror") this.#holeEnd = found - 1;
-    else this.#next = found;
+    this.#figures.missing += found - from;
+    this.#hole = [from, found - 1];
   }
 
   /**
-   * Makes the next numbers deleted ones in the stream. An empty stream is told to begin behind them. Else fillers take
-   * them, which the next round removes.
+   * Passes numbers that the channel does not have: in the mirror they become deleted ones. An empty stream is told to
+   * begin behind them. Else fillers take them, which the next round removes.
    */
-  async #fill(connection: Connection, { state }: StreamInfo): Promise<Trouble> {
-    const [from, to] = [this.#next!, this.#holeEnd];
+  async #pass(connection: Connection, { state }: StreamInfo, from: number): Promise<Trouble> {
+    const to = this.#hole[1];
+    this.#highest = Math.max(this.#highest, to);
+    if (this.#phase === "merge") {
+      this.#done = to;
+      return AGAIN;
+    }
     if (state.messages === 0) {
       await this.#ends.target.purge(this.#route.stream, { seq: to + 1 });
       return AGAIN;
     }
+    const sender = this.#start(connection, "hole", () => sender.count > 0 || this.stop());
     for (let sequence = from; sequence <= Math.min(to, from + FILLERS - 1); sequence++) {
-      this.sender.add({ sequence, timestamp: 0n, data: NO_BYTES, reply: "", ack: () => true });
+      sender.add({ sequence, timestamp: 0n, data: NO_BYTES, reply: "", ack: () => true });
     }
-    this.#highest = Math.max(this.#highest, to);
-    this.sender.start(connection, "hole");
-    return await this.#attention.promise;
+    return await this.#stopping.promise;
   }
 
-  /** Nothing was under way for some time: looks whether the phase, or the channel's end, is another one now. */
-  async #lookAround(): Promise<Trouble | undefined> {
+  /** Nothing was under way for some time. Resolves with whether phase and end of the channel are as known. */
+  async #lookAround(): Promise<boolean> {
     const { target, settings, monitor } = this.#ends;
     const figures = this.#figures;
     try {
       const info = await target.stream(this.#route.stream);
-      if (info === undefined || phaseOf(info.config, this.#route, settings) !== this.#phase) return AGAIN;
-      if (this.#watch && monitor === undefined) return undefined;
+      if (info === undefined || phaseOf(info.config, this.#route, settings) !== this.#phase) return false;
+      if (this.#watch && monitor === undefined) return true;
       const end = await this.#endOfChannel();
-      figures.end = this.#watch ? Math.max(end, figures.last) : Math.min(end, figures.end);
-      if (this.#emptyAt > figures.last) this.#leave();
-      return this.#subscription === undefined || this.#isLevel() ? AGAIN : undefined;
+      figures.end = Math.max(end, figures.last);
+      // The last messages may be gone.
+      if (end < this.#goal && !this.#watch) this.#goal = end;
+      return this.#emptyAt <= figures.last && !this.#isLevel();
     } catch {
       // The next round says what is wrong.
-      return AGAIN;
+      return false;
     }
   }
 

@@ -9,23 +9,20 @@ import { BridgeError } from "./errors.ts";
  */
 export async function channelsOf({ settings, monitor }: Ends): Promise<string[]> {
   const { channels = [">"] } = settings;
-  const isPattern = (name: string): boolean => /(^|\.)[*>](\.|$)/.test(name);
-  const names = channels.filter((name) => !isPattern(name));
-  const patterns = channels.filter(isPattern);
-  if (patterns.length === 0) return [...new Set(names)].sort();
-  if (monitor === undefined) {
+  const names = new Set(channels.filter((name) => !/(^|\.)[*>](\.|$)/.test(name)));
+  const patterns = channels.filter((name) => !names.has(name)).map((name) => expressionOf(name));
+  if (patterns.length > 0 && monitor === undefined) {
     const remedy = "Name the channels, or give the monitoring port of the streaming server as from.monitor.";
     throw new BridgeError("NO_MONITOR", undefined, "only the monitoring page tells which channels there are", remedy);
   }
-  const all = await monitor.channelNames();
-  const fitting = all.filter((name) => patterns.some((pattern) => fits(name.split("."), pattern.split("."))));
-  return [...new Set([...names, ...fitting])].sort();
+  for (const name of patterns.length > 0 ? await monitor!.channelNames() : []) {
+    if (patterns.some((pattern) => pattern.test(name))) names.add(name);
+  }
+  return [...names].sort();
 }
 
-function fits(name: readonly string[], pattern: readonly string[]): boolean {
-  for (const [i, token] of pattern.entries()) {
-    if (token === ">") return name.length > i;
-    if (i >= name.length || (token !== "*" && token !== name[i])) return false;
-  }
-  return name.length === pattern.length;
+function expressionOf(pattern: string): RegExp {
+  const literal = (token: string): string => token.replace(/[$()*+?[\\\]^{|}]/g, "\\$&");
+  const tokens = pattern.split(".").map((token) => (token === "*" ? "[^.]+" : token === ">" ? ".+" : literal(token)));
+  return new RegExp(`^${tokens.join("\\.")}$`);
 }

@@ -1,4 +1,4 @@
-import type { BridgeErrorCode } from "./errors.ts";
+import type { BridgeFailure } from "./errors.ts";
 import type { Phase } from "./stream.ts";
 
 /** How far the copy of a channel is. */
@@ -28,7 +28,7 @@ export interface ChannelProgress {
    */
   readonly state: "copying" | "level" | "waiting" | "ended";
   readonly waiting?: string;
-  readonly error?: { readonly code: BridgeErrorCode; readonly message: string; readonly remedy: string };
+  readonly error?: BridgeFailure;
 }
 
 /** How far a copy is. */

@@ -60,16 +60,20 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
   if (onProgress !== undefined && typeof onProgress !== "function") bad("onProgress", "must be a function", onProgress);
   return await withEnds(settings, async (ends) => {
     const { target, ending } = ends;
-    const client = await ends.client();
+    let copies: readonly ChannelCopy[] = [];
+    // A source that does not know the client any more may have begun anew.
+    const client = await ends.client(undefined, (status) => {
+      if (status.type === "registered" && !status.resumed) for (const copy of copies) copy.stop();
+    });
     await target.account(FIRST_ANSWER);
     const channels = await channelsOf(ends);
     const limit = Math.min(MOST_OF_CHANNEL, Math.floor(MOST_OF_ALL / Math.max(1, channels.length)));
-    const copies = channels.map((name) => new ChannelCopy(ends, client, routeOf(name, settings), limit, watch));
+    copies = channels.map((name) => new ChannelCopy(ends, client, routeOf(name, settings), limit, watch));
     const progress = (): CopyProgress => ({ channels: copies.map((copy) => copy.progress) });
     // All channels share the connection.
     target.opened = (connection) => {
-      connection.writable = () => copies.forEach(({ sender }) => sender.pump());
-      connection.publishDenied = (...denied) => copies.some(({ sender }) => sender.publishDenied(...denied));
+      connection.writable = () => copies.forEach(({ sender }) => sender?.pump());
+      connection.publishDenied = (...denied) => copies.some(({ sender }) => sender?.publishDenied(...denied));
     };
     const tick = (): void => {
       for (const copy of copies) copy.tick();

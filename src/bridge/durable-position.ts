@@ -35,7 +35,10 @@ export async function pageOf({ monitor }: Ends, channel: string): Promise<Monito
   throw new BridgeError("UNKNOWN_CHANNEL", channel, "the streaming server has no such channel", remedy);
 }
 
-/** @internal What the page says of a durable that nobody uses. @throws BridgeError `UNKNOWN_DURABLE`, `CONSUMER_CONNECTED` */
+/**
+ * @internal What the page says of a durable that nobody uses.
+ * @throws BridgeError `UNKNOWN_DURABLE`, `CONSUMER_CONNECTED`
+ */
 export async function pageOfDurable(ends: Ends, channel: string, who: Durable): Promise<MonitoredDurable> {
   const found = await durableOn(ends, channel, who);
   if (found.connected) throw stillConnected(channel, who);
@@ -54,9 +57,9 @@ export async function durableOn(ends: Ends, channel: string, who: Durable): Prom
 
 /**
  * @internal
- * The messages that nobody has acknowledged, of a durable that the page shows so. The durable is resumed, and nothing is
- * acknowledged: the server sends all that is pending at once, whatever `maxInFlight` says, and nothing new while as much
- * is pending. So the position stays. The page shows another `maxInFlight` afterwards.
+ * The messages that nobody has acknowledged, of a durable that the page shows so. The durable is resumed, and nothing
+ * is acknowledged: the server sends all that is pending at once, whatever `maxInFlight` says, and nothing new while as
+ * much is pending. So the position stays. The page shows another `maxInFlight` afterwards.
  */
 export async function unacknowledgedOf(
   ends: Ends,
@@ -71,7 +74,7 @@ export async function unacknowledgedOf(
   // What expires in the channel meanwhile is pending no more.
   for (let left = pending; seen.size < left; left = (await durableOn(ends, channel, who)).pending) {
     if (!patience.lasts(seen.size)) {
-      const what = `the streaming server sends ${seen.size} of the ${left} messages that ${title(who)} has not acknowledged`;
+      const what = `the streaming server sends ${seen.size} of ${left} messages that ${title(who)} did not acknowledge`;
       throw new BridgeError("SOURCE_UNREACHABLE", channel, what, "Look into its log. The same call tries again.");
     }
     await sleep(PACE, ends.ending);
@@ -107,7 +110,7 @@ export async function positionByLook(
   // Not where a durable often is: at one of the ends.
   const probe = first + Math.floor((end - first + 1) * (0.25 + 0.5 * Math.random()));
   const pending = new Set<number>();
-  for (let silent = 0; silent < 2; ) {
+  for (let silent = 0; silent < 2;) {
     let next: Message | undefined;
     let [latest, before] = [elapsed(), pending.size];
     const take = (message: Message): void => {

@@ -1,4 +1,4 @@
-import { onAbort } from "../core-nats/async.ts";
+import { noop, onAbort } from "../core-nats/async.ts";
 import { NatsError } from "../core-nats/errors.ts";
 import { Lifetime } from "../core-nats/lifetime.ts";
 import { Link } from "../core-nats/link.ts";
@@ -31,18 +31,19 @@ export class Ends {
     this.#link = linkTo(to, from.clientId);
     this.target = new Target(this.#link, to, this.ending);
     this.monitor = from.monitor === undefined ? undefined : new Monitor(from.monitor, signal, noMonitor);
-    this.#unlisten = signal === undefined ? () => {} : onAbort(() => this.ending.abort(signal.reason), signal);
+    const abort = (): void => {
+      this.ending.abort(signal!.reason);
+      // Nothing waits for a target that is silent.
+      this.#link.close();
+    };
+    this.#unlisten = signal === undefined ? noop : onAbort(abort, signal);
   }
 
-  /**
-   * A client of the source, under the bridge's client ID or another one. It is closed with the ends. `onStatus` gets
-   * what happens to it.
-   */
-  async client(clientId = this.settings.from.clientId, onStatus: (status: Status) => void = () => {}): Promise<Client> {
+  /** A client of the source, which is closed with the ends. `onStatus` gets what happens to it. */
+  async client(clientId = this.settings.from.clientId, onStatus: (status: Status) => void = noop): Promise<Client> {
     const { monitor: _, ...from } = this.settings.from;
-    const { signal } = this.settings;
     try {
-      const client = await connect({ ...from, clientId, onStatus, signal });
+      const client = await connect({ ...from, clientId, onStatus, signal: this.settings.signal });
       this.#clients.push(client);
       return client;
     } catch (error) {
@@ -77,10 +78,7 @@ export function linkTo({ servers, auth, tls, inboxPrefix = "_INBOX" }: Source | 
   return new Link({ servers, auth, tls, inboxPrefix, name, ...times, ...limits });
 }
 
-/**
- * @internal Does something with both ends, and closes them, whatever comes of it. What it rejects with is a
- * `BridgeError`, or a `TypeError` of a wrong option, about `channel` if there is one.
- */
+/** @internal Does something with both ends, and closes them. Rejects with a `BridgeError`, about `channel` if given. */
 export async function withEnds<T>(settings: Settings, use: (ends: Ends) => Promise<T>, channel?: string): Promise<T> {
   const ends = new Ends(settings);
   try {
@@ -101,11 +99,8 @@ export function bridgeError(error: unknown, channel?: string): BridgeError {
   }
   if (error instanceof StreamingError) {
     if (error.code === "ABORTED") return aborted(error.cause);
-    const denied = error.code === "NOT_PERMITTED";
-    const code = denied ? error.code : "SOURCE_UNREACHABLE";
-    const remedy = denied
-      ? "Let the bridge's user do there what any client of the streaming server may."
-      : "Check the source's address, cluster ID, credentials and TLS.";
+    const code = error.code === "NOT_PERMITTED" ? error.code : "SOURCE_UNREACHABLE";
+    const remedy = "Check the source's address, cluster ID, credentials, TLS, and what the bridge's user may do there.";
     return new BridgeError(code, channel, `the source does not do it: ${error.message}`, remedy, error);
   }
   const remedy = "See what the target's log says; the same call goes on where this one ended.";

@@ -50,3 +50,11 @@ export class BridgeError extends Error {
     return "BridgeError";
   }
 }
+
+/** A {@link BridgeError} in a report. */
+export type BridgeFailure = Pick<BridgeError, "code" | "message" | "remedy">;
+
+/** @internal */
+export function failureOf({ code, message, remedy }: BridgeError): BridgeFailure {
+  return { code, message, remedy };
+}

@@ -31,16 +31,16 @@ export interface FinishReport {
 }
 
 /**
- * Ends the copy of a channel for good, once nobody publishes to the channel any more: compares both sides for the last
- * time, and gives the stream its subject and its limits. The bridge's doors are closed, and a copy that follows the
- * channel ends. From now on the stream is one like any other. There is no way back.
+ * Ends the copy of a channel for good, once nobody publishes to the channel any more: compares both sides for the
+ * last time, and gives the stream its subject and its limits. The bridge's doors are closed, and a copy that follows
+ * the channel ends. From now on the stream is one like any other. There is no way back.
  *
  * All durables of the channel must be moved. This needs {@link Source.monitor}. After an error nothing is changed, and
  * after an end at any moment the same call goes on.
  *
- * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among others
- * `NOT_LEVEL` if a message is not copied, if one differs, if a durable is not moved, or if somebody still publishes to
- * the channel, and `NO_MONITOR`.
+ * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among
+ * others `NOT_LEVEL` if a message is not copied, if one differs, if a durable is not moved, or if somebody still
+ * publishes to the channel, and `NO_MONITOR`.
  */
 export async function finish(options: FinishOptions): Promise<FinishReport> {
   const settings = checkBridgeOptions("finish", options, ["channel"]);
@@ -64,6 +64,7 @@ async function finished(ends: Ends, route: Route, compare: () => Promise<Verifie
     const what = `${notCopied} messages are not copied, and ${differences} differ`;
     throw new BridgeError("NOT_LEVEL", channel, what, "Let copy come to the end; verify names each difference.");
   }
+  await target.purge(stream, { filter: route.hole });
   await target.updateStream(withLimits(inPhase(info.config, route, "done"), route, settings));
   const last = (await pageOf(ends, channel)).last_seq;
   if (last === verified.end) return { ...report, changed: true, last, verified };

@@ -1,5 +1,4 @@
-import { deferred, onAbort } from "../core-nats/async.ts";
-import { clearTimeout, setTimeout } from "../core-nats/clock.ts";
+import { deferred, settled, settledWithin } from "../core-nats/async.ts";
 import type { AbortSignalLike } from "../core-nats/lifetime.ts";
 import type { Client, Message, StartAt } from "../index.ts";
 
@@ -17,14 +16,13 @@ export async function look(
   startAt: StartAt,
   ending: AbortSignalLike,
 ): Promise<Message | undefined> {
-  const found = deferred<Message | undefined>();
-  const release = onAbort(() => found.resolve(undefined), ending);
+  const found = deferred<Message>();
   const options = { startAt, manualAck: true, maxInFlight: 1 };
-  const subscription = await client.subscribe(channel, (message) => found.resolve(message), options);
-  const timer = setTimeout(() => found.resolve(undefined), LOOK_TIME);
-  const message = await found.promise;
-  clearTimeout(timer);
-  release();
-  await subscription.close();
-  return message;
+  const subscribing = client.subscribe(channel, (message) => found.resolve(message), options);
+  // It waits while the source is away.
+  if (!(await settled(subscribing, ending))) return undefined;
+  const subscription = await subscribing;
+  const isFound = await settledWithin(LOOK_TIME, found.promise, ending);
+  void subscription.close();
+  return isFound ? found.promise : undefined;
 }

@@ -2,16 +2,27 @@ import { sleep } from "../core-nats/async.ts";
 import { encoder } from "../core-nats/text.ts";
 import type { Client } from "../index.ts";
 import { bad, boolean, checkChannel, integer, name, seconds } from "../streaming/checks.ts";
-import { consumerName, durablesOf, findConsumer, isMoved, longName, metadataOf, MOVED, stillConnected, title } from "./durable.ts";
+import {
+  consumerName,
+  durablesOf,
+  findConsumer,
+  isMoved,
+  longName,
+  metadataOf,
+  MOVED,
+  stillConnected,
+  title,
+} from "./durable.ts";
 import type { Durable, Place } from "./durable.ts";
 import { withEnds } from "./ends.ts";
 import type { Ends } from "./ends.ts";
 import { BridgeError } from "./errors.ts";
 import { look } from "./look.ts";
-import { moveBack } from "./move-back.ts";
+import { beforeReturn, moveBack } from "./move-back.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { PACE, pageOf, pageOfDurable, Patience, positionByLook, unacknowledgedOf } from "./durable-position.ts";
+import type { MoveReport } from "./move-report.ts";
 import type { Position } from "./durable-position.ts";
 import { pull } from "./pull.ts";
 import { copyIn, NANOSECONDS_PER_MILLISECOND, routeOf } from "./stream.ts";
@@ -19,6 +30,8 @@ import type { Route } from "./stream.ts";
 import { API_ERRORS, ApiError } from "./target.ts";
 import type { ConsumerInfo } from "./target.ts";
 
+/** How long a copy that makes no progress is waited for, in milliseconds. */
+const COPY_PATIENCE = 8_000;
 const ACK = encoder.encode("+ACK");
 const NAK = encoder.encode("-NAK");
 
@@ -46,42 +59,18 @@ export interface MoveOptions extends Omit<BridgeOptions, "channels"> {
   back?: boolean | undefined;
 }
 
-/** What {@link move} has found and done. It is plain data. */
-export interface MoveReport extends Durable {
-  readonly ok: true;
-  readonly channel: string;
-  readonly stream: string;
-  /** The name of the consumer in JetStream. */
-  readonly consumer: string;
-  readonly back: boolean;
-  readonly dryRun: boolean;
-  /** False if there was nothing to do. */
-  readonly changed: boolean;
-  /** All up to this message was handed out before. */
-  readonly lastSent: number;
-  /** How many of these come again, since nobody has acknowledged them. */
-  readonly pending: number;
-  /** Their numbers. Undefined if they were not asked for. */
-  readonly unacknowledged?: readonly number[] | undefined;
-  /** What tells the position: the monitoring page, or a look at what the durable is sent. */
-  readonly by: "page" | "look";
-  /** In milliseconds. */
-  readonly ackWait: number;
-  readonly maxInFlight: number;
-}
-
 /**
  * Moves a durable, or a durable queue group, to a consumer of the channel's copy: what was acknowledged stays so, and
  * all else comes once, in the order of the numbers. Its consumers must have left, best by `drain()`, and start in
- * JetStream when this has resolved. The position in the streaming server stays as it is, so that there is a way back.
+ * JetStream when this has resolved. The position in the streaming server stays as it is: there is a way back.
  *
- * After an error, or an end at any moment, the same call begins anew: a consumer counts only when it is complete. If the
- * durable is moved already, nothing is done. With {@link MoveOptions.back} all that was acknowledged in JetStream is
- * acknowledged in the streaming server, and the consumer is deleted; this needs {@link Source.monitor}.
+ * After an error, or an end at any moment, the same call begins anew: a consumer counts only when it is complete. If
+ * the durable is moved already, nothing is done. With {@link MoveOptions.back} all that was acknowledged in JetStream
+ * is acknowledged in the streaming server, and the consumer is deleted; this needs {@link Source.monitor}.
  *
- * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among others
- * `CONSUMER_CONNECTED` while a consumer is connected, `NOT_LEVEL` if the copy lacks messages that the durable was sent,
- * `UNKNOWN_DURABLE`, `WRONG_PHASE` unless the copy is in the phase "mirror", and `NAME_TAKEN`.
+ * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among
+ * others `CONSUMER_CONNECTED` while a consumer is connected, `NOT_LEVEL` if the copy lacks messages that the durable
+ * was sent, `UNKNOWN_DURABLE`, `WRONG_PHASE` unless the copy is in the phase "mirror", and `NAME_TAKEN`.
  */
 export async function move(options: MoveOptions): Promise<MoveReport> {
   const names = ["channel", "durable", "client", "queue", "ackWait", "maxInFlight", "dryRun", "back"];
@@ -99,14 +88,22 @@ export async function move(options: MoveOptions): Promise<MoveReport> {
     ackWait: options.ackWait === undefined ? undefined : seconds("ackWait", options.ackWait, 30_000),
     maxInFlight: options.maxInFlight && integer("maxInFlight", options.maxInFlight, 1, 1, 65_536),
   };
-  return await withEnds(settings, async (ends) => {
-    const route = routeOf(channel, settings);
-    const place = { route, cluster: settings.from.clusterId, who: client === undefined ? { durable, queue } : { durable, client } };
-    await copyIn(ends, route, ["mirror"]);
-    const found = await findConsumer(ends.target, place);
-    if (back) return await moveBack(ends, place, found, wishes.dryRun);
-    return await new Move(ends, place, wishes).run(found);
-  }, channel);
+  return await withEnds(
+    settings,
+    async (ends) => {
+      const route = routeOf(channel, settings);
+      const place = {
+        route,
+        cluster: settings.from.clusterId,
+        who: client === undefined ? { durable, queue } : { durable, client },
+      };
+      await copyIn(ends, route, ["mirror"]);
+      const found = await findConsumer(ends.target, place);
+      if (back) return await moveBack(ends, place, found, wishes.dryRun);
+      return await new Move(ends, place, wishes).run(found);
+    },
+    channel,
+  );
 }
 
 interface Wishes {
@@ -121,6 +118,7 @@ class Move {
   readonly #route: Route;
   readonly #who: Durable;
   readonly #wishes: Wishes;
+  #looking: Client | undefined;
 
   constructor(ends: Ends, place: Place, wishes: Wishes) {
     this.#ends = ends;
@@ -132,11 +130,9 @@ class Move {
 
   async run(found: ConsumerInfo | undefined): Promise<MoveReport> {
     const { dryRun } = this.#wishes;
+    if (found !== undefined && isMoved(found)) return await this.#movedBefore(found);
     const { position, ...facts } = await this.#position();
     const { lastSent, unacknowledged } = position;
-    if (found !== undefined && isMoved(found)) {
-      return this.#report({ ...facts, changed: false, consumer: found.name, lastSent });
-    }
     if (found !== undefined && found.delivered.stream_seq > lastSent) throw this.#inUse(found.name);
     const consumer = await this.#freeName(found);
     const report = this.#report({ ...facts, changed: true, consumer, lastSent, unacknowledged });
@@ -145,6 +141,16 @@ class Move {
     if (found !== undefined) await this.#ends.target.deleteConsumer(this.#route.stream, found.name);
     await this.#make(report, position);
     return report;
+  }
+
+  async #movedBefore({ name, config, delivered, num_ack_pending }: ConsumerInfo): Promise<MoveReport> {
+    const whole = beforeReturn(config);
+    // A way back has not come to its end.
+    if (whole !== config && !this.#wishes.dryRun) await this.#ends.target.updateConsumer(this.#route.stream, whole);
+    const { ack_wait = 0, max_ack_pending: maxInFlight = 0 } = whole;
+    const facts = { lastSent: delivered.stream_seq, pending: num_ack_pending, maxInFlight, by: "page" as const };
+    const ackWait = ack_wait / NANOSECONDS_PER_MILLISECOND;
+    return this.#report({ ...facts, ackWait, changed: false, consumer: name });
   }
 
   async #position(): Promise<Pick<MoveReport, "by" | "ackWait" | "maxInFlight" | "pending"> & { position: Position }> {
@@ -160,7 +166,12 @@ class Move {
     const { lastSent, pending, ackWait, maxInFlight } = page;
     const ask = pending > 0 && !dryRun;
     const unacknowledged = ask ? await unacknowledgedOf(ends, await this.#client(), channel, page) : [];
-    const facts = { by: "page" as const, pending, ackWait: wishes.ackWait ?? ackWait, maxInFlight: wishes.maxInFlight ?? maxInFlight };
+    const facts = {
+      by: "page" as const,
+      pending,
+      ackWait: wishes.ackWait ?? ackWait,
+      maxInFlight: wishes.maxInFlight ?? maxInFlight,
+    };
     return { ...facts, position: { lastSent, unacknowledged } };
   }
 
@@ -192,28 +203,36 @@ class Move {
   }
 
   /**
-   * JetStream makes a consumer that begins behind the stream's end begin at its end, without a word. That would hand out
-   * again what is copied later.
+   * JetStream makes a consumer that begins behind the stream's end begin at its end, without a word. That would hand
+   * out again what is copied later.
    */
   async #waitUntilCopied(lastSent: number): Promise<void> {
-    const { target, ending, settings } = this.#ends;
+    const { target, ending } = this.#ends;
     const { stream, channel } = this.#route;
-    const patience = new Patience();
-    let client: Client | undefined;
+    const patience = new Patience(COPY_PATIENCE);
     for (;;) {
       const last = (await target.stream(stream))?.state.last_seq ?? 0;
-      if (last >= lastSent) return;
-      // What the channel has no more cannot come again.
-      client ??= await this.#ends.client(`${settings.from.clientId}-look`);
-      const next = await look(client, channel, { sequence: last + 1 }, ending);
+      if (last >= lastSent || (await this.#firstBehind(last)) > lastSent) return;
       this.#ends.check();
-      if (next === undefined || next.sequence > lastSent) return;
       if (!patience.lasts(last)) {
         const what = `${stream} has the messages up to ${last}, and ${title(this.#who)} was sent ${lastSent}`;
         throw new BridgeError("NOT_LEVEL", channel, what, "Start copy, and the same call again.");
       }
       await sleep(PACE, ending);
     }
+  }
+
+  /** The number of the first message that the channel has behind `last`: what it has no more cannot come again. */
+  async #firstBehind(last: number): Promise<number> {
+    const { monitor, settings, ending } = this.#ends;
+    const { channel } = this.#route;
+    if (monitor !== undefined) {
+      const { msgs, first_seq } = await pageOf(this.#ends, channel);
+      return msgs === 0 ? Infinity : Math.max(first_seq, last + 1);
+    }
+    this.#looking ??= await this.#ends.client(`${settings.from.clientId}-look`);
+    // Silence is no fact: there may be some.
+    return (await look(this.#looking, channel, { sequence: last + 1 }, ending))?.sequence ?? last + 1;
   }
 
   async #make(report: MoveReport, { lastSent, unacknowledged }: Position): Promise<void> {
@@ -256,13 +275,13 @@ class Move {
     const connection = await target.connection();
     const left = new Set(unacknowledged);
     const kept: string[] = [];
-    const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${consumer}`);
-    const what = { stream, consumer, request, inboxPrefix: target.inboxPrefix, expires: 1_000 };
+    const what = { stream, consumer, expires: 1_000 };
     const patience = new Patience();
     let last = 0;
     while (last < lastSent) {
       // As many as are kept, at least: there are no fewer up to `lastSent`. A message behind that is kept, too.
-      const count = await pull(connection, { ...what, batch: Math.max(1, left.size) }, ({ sequence, reply }) => {
+      const count = await pull(connection, target, { ...what, batch: Math.max(1, left.size) }, (message) => {
+        const { sequence, reply } = message;
         last = sequence;
         if (left.delete(sequence) || sequence > lastSent) kept.push(reply);
         else connection.publish(reply, ACK);

@@ -34,8 +34,8 @@ export interface OpenReport {
  * All durables of the channel must be moved: their positions are numbers. This needs {@link Source.monitor}. After an
  * error, or an end at any moment, the same call goes on.
  *
- * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among others
- * `NOT_LEVEL` if a durable is not moved, `NO_MONITOR`, and `WRONG_PHASE` if the copy is finished.
+ * Rejects with a `TypeError` if an option is wrong, before anything is sent, or with a {@link BridgeError}, among
+ * others `NOT_LEVEL` if a durable is not moved, `NO_MONITOR`, and `WRONG_PHASE` if the copy is finished.
  */
 export async function open(options: OpenOptions): Promise<OpenReport> {
   const settings = checkBridgeOptions("open", options, ["channel"]);

@@ -1,27 +1,15 @@
 import { checkCredentials } from "../core-nats/auth.ts";
-import type { Credentials } from "../core-nats/auth.ts";
 import { subjectRule } from "../core-nats/subject.ts";
 import { encoder } from "../core-nats/text.ts";
-import type { ConnectOptions, Signal, TlsOptions } from "../index.ts";
+import type { ConnectOptions, Signal } from "../index.ts";
 import { bad, checkNames, integer, name, secret } from "../streaming/checks.ts";
 import { checkSignal } from "../streaming/signal.ts";
 
-/** The streaming server that the messages are copied from. */
-export interface Source {
-  /** The ID of the streaming cluster. */
-  clusterId: string;
+/** The streaming server that the messages are copied from. What `connect` takes, too, is as there. */
+export interface Source
+  extends Pick<ConnectOptions, "clusterId" | "servers" | "auth" | "tls" | "inboxPrefix" | "discoverPrefix"> {
   /** The bridge's client ID: no two bridges with the same one run at a time. Default "bridge-" and the cluster ID. */
   clientId?: string | undefined;
-  /** As in `connect`. Default "nats://127.0.0.1:4222". */
-  servers?: string | readonly string[] | undefined;
-  /** As in `connect`. */
-  auth?: ConnectOptions["auth"];
-  /** As in `connect`. */
-  tls?: ConnectOptions["tls"];
-  /** As in `connect`. */
-  inboxPrefix?: string | undefined;
-  /** As in `connect`. */
-  discoverPrefix?: string | undefined;
   /**
    * The URL of the streaming server's monitoring port, "http://127.0.0.1:8222". Without it channels must be named, and
    * positions are found more slowly. Default none.
@@ -29,16 +17,8 @@ export interface Source {
   monitor?: string | undefined;
 }
 
-/** The NATS server with JetStream that the messages are copied to. */
-export interface TargetServer {
-  /** As in `connect`. Default "nats://127.0.0.1:4222". */
-  servers?: string | readonly string[] | undefined;
-  /** As in `connect`. */
-  auth?: Credentials | (() => Credentials | Promise<Credentials>) | undefined;
-  /** As in `connect`. */
-  tls?: TlsOptions | (() => TlsOptions | Promise<TlsOptions>) | undefined;
-  /** As in `connect`. */
-  inboxPrefix?: string | undefined;
+/** The NATS server with JetStream that the messages are copied to. What `connect` takes, too, is as there. */
+export interface TargetServer extends Pick<ConnectOptions, "servers" | "auth" | "tls" | "inboxPrefix"> {
   /** The JetStream domain. Default: the one of the server. */
   domain?: string | undefined;
 }
@@ -77,11 +57,10 @@ export interface BridgeOptions {
   signal?: Signal | undefined;
 }
 
-/** @internal The checked options that all functions share. */
+/** @internal The checked options that all functions share. Without channels all are meant. */
 export interface Settings {
   readonly from: Source & { readonly clientId: string };
   readonly to: TargetServer;
-  /** Names and patterns, or undefined for all. */
   readonly channels: readonly string[] | undefined;
   readonly map: Readonly<Record<string, ChannelMapping>>;
   readonly replicas: number;
@@ -127,16 +106,9 @@ export function checkBridgeOptions(call: string, options: BridgeOptions, more: r
   for (const [channel, mapping] of Object.entries(map)) checkMapping(call, channel, mapping);
   if (storage !== "file" && storage !== "memory") bad("storage", 'must be "file" or "memory"', storage);
   checkSignal(signal);
-  return {
-    from: { ...from, clientId },
-    to,
-    channels: list,
-    map,
-    replicas: integer("replicas", options.replicas, 1, 1, 5),
-    maxAge: integer("maxAge", options.maxAge, 0, 0, LONGEST_AGE),
-    storage,
-    signal,
-  };
+  const replicas = integer("replicas", options.replicas, 1, 1, 5);
+  const maxAge = integer("maxAge", options.maxAge, 0, 0, LONGEST_AGE);
+  return { from: { ...from, clientId }, to, channels: list, map, replicas, maxAge, storage, signal };
 }
 
 /** What a stream's, a consumer's or a domain's name may be. */

@@ -5,7 +5,7 @@ import { NatsError } from "../core-nats/errors.ts";
 import { clearTimeout, setTimeout } from "../core-nats/clock.ts";
 import { nuid } from "../core-nats/nuid.ts";
 import { encoder } from "../core-nats/text.ts";
-import type { StoredMessage } from "./target.ts";
+import type { StoredMessage, Target } from "./target.ts";
 
 /** @internal A message that a consumer delivered. */
 export interface Pulled extends StoredMessage {
@@ -17,19 +17,14 @@ export interface Pulled extends StoredMessage {
   readonly pending: number;
 }
 
-/** @internal What to pull: up to `batch` messages, for at most `expires` milliseconds. */
+/** @internal What to pull: up to `batch` messages, for at most `expires` milliseconds; 0: only what is there now. */
 export interface Pull {
   readonly stream: string;
   readonly consumer: string;
-  /** The subject of the request: `Target.subject`. */
-  readonly request: string;
   readonly batch: number;
-  /** At least the largest message. Default no limit. */
-  readonly maxBytes?: number | undefined;
-  /** Default "_INBOX". */
-  readonly inboxPrefix?: string | undefined;
-  /** 0: only what is there now. */
   readonly expires: number;
+  /** At least the largest message. Default no limit. */
+  readonly maxBytes?: number;
 }
 
 /**
@@ -38,9 +33,14 @@ export interface Pull {
  * ended the pull, or all came. Rejects with the reason for which the connection ended, with `TIMEOUT` if the server
  * says nothing for long, and with what `take` throws.
  */
-export async function pull(connection: Connection, what: Pull, take: (message: Pulled) => void): Promise<number> {
-  const { batch, expires } = what;
-  const inbox = `${what.inboxPrefix ?? "_INBOX"}.${nuid()}`;
+export async function pull(
+  connection: Connection,
+  target: Pick<Target, "inboxPrefix" | "subject">,
+  { stream, consumer, batch, expires, maxBytes }: Pull,
+  take: (message: Pulled) => void,
+): Promise<number> {
+  if (connection.ended.aborted) throw connection.ended.reason;
+  const inbox = `${target.inboxPrefix}.${nuid()}`;
   let count = 0;
   return new Promise<number>((resolve, reject) => {
     let timer: Timer | undefined;
@@ -62,14 +62,14 @@ export async function pull(connection: Connection, what: Pull, take: (message: P
       if (++count === batch) finish(() => resolve(count));
     };
     const sid = connection.subscribe(inbox, { deliver, denied: (error) => finish(() => reject(error)) });
-    const silence = new NatsError("TIMEOUT", `${what.stream}: the consumer ${what.consumer} does not answer`);
+    const silence = new NatsError("TIMEOUT", `${stream}: the consumer ${consumer} does not answer`);
     const watch = (seen: number): void => {
       timer = setTimeout(() => (count > seen ? watch(count) : finish(() => reject(silence))), expires + 5_000);
     };
     watch(0);
-    const limits = { batch, max_bytes: what.maxBytes };
-    const ask = expires === 0 ? { ...limits, no_wait: true } : { ...limits, expires: expires * 1_000_000 };
-    connection.publish(what.request, encoder.encode(JSON.stringify(ask)), inbox);
+    const time = expires === 0 ? { no_wait: true } : { expires: expires * 1_000_000 };
+    const ask = encoder.encode(JSON.stringify({ batch, max_bytes: maxBytes, ...time }));
+    connection.publish(target.subject(`CONSUMER.MSG.NEXT.${stream}.${consumer}`), ask, inbox);
   });
 }
 

@@ -27,7 +27,6 @@ export async function* readStream(
   { stream, subject, from, to, headersOnly = false }: Range,
 ): AsyncGenerator<readonly Pulled[], void> {
   const { target, ending } = ends;
-  const { inboxPrefix } = target;
   const what = { filter_subject: subject, headers_only: headersOnly, mem_storage: true, inactive_threshold: UNUSED };
   const start = { ack_policy: "none", deliver_policy: "by_start_sequence" } as const;
   let consumer: string | undefined;
@@ -38,9 +37,8 @@ export async function* readStream(
       last ??= Math.min(to, (await target.message(stream, { last_by_subj: subject }))?.sequence ?? 0);
       if (next > last) break;
       consumer ??= (await target.createConsumer(stream, { ...what, ...start, opt_start_seq: next })).name;
-      const request = target.subject(`CONSUMER.MSG.NEXT.${stream}.${consumer}`);
-      const batchOf = { stream, consumer, request, inboxPrefix, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
-      const pulling = pull(await target.connection(), batchOf, (message) => {
+      const batchOf = { stream, consumer, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
+      const pulling = pull(await target.connection(), target, batchOf, (message) => {
         if (message.sequence <= to) batch.push(message);
         else isOver = true;
       });

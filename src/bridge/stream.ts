@@ -50,32 +50,21 @@ export function nameOf(text: string): string {
   return text.replace(/[\s.*>/\\\p{Cc}\p{Z}\p{Cs}]/gu, "_");
 }
 
-/** @internal The stream that a copy begins with. It has no limits but `maxAge`: another one would push out messages unread. */
+/** @internal The stream that a copy begins with. It has no limits but `maxAge`: others push out what nobody read. */
 export function configOf(route: Route, settings: Settings): StreamConfig {
   const { channel, stream } = route;
   const { replicas = settings.replicas, maxAge = settings.maxAge } = settings.map[channel] ?? {};
-  const config: StreamConfig = {
-    name: stream,
-    subjects: [],
-    storage: settings.storage,
-    retention: "limits",
-    discard: "old",
-    num_replicas: replicas,
-    ...agesOf(maxAge),
-    allow_direct: true,
-    metadata: {
-      "stan.cluster": settings.from.clusterId,
-      "stan.channel": channel,
-      "stan.tool": `nats-streaming-client ${VERSION}`,
-    },
+  const metadata = {
+    "stan.cluster": settings.from.clusterId,
+    "stan.channel": channel,
+    "stan.tool": `nats-streaming-client ${VERSION}`,
   };
-  return inPhase(config, route, "mirror");
+  const fixed = { retention: "limits", discard: "old", allow_direct: true, subjects: [], metadata };
+  const { storage } = settings;
+  return inPhase({ name: stream, storage, num_replicas: replicas, ...agesOf(maxAge), ...fixed }, route, "mirror");
 }
 
-/**
- * @internal The stream in another phase. In the phase `mirror` nobody but the bridge can write into it, since only its own
- * subjects lead there.
- */
+/** @internal The stream in another phase. In `mirror` only the bridge's own subjects lead there. */
 export function inPhase({ subject_transform: _, ...config }: StreamConfig, route: Route, phase: Phase): StreamConfig {
   const { subject, door, mergeDoor, hole } = route;
   const subjects = { mirror: [door, hole], merge: [mergeDoor, hole, subject], done: [subject] }[phase];
@@ -90,15 +79,15 @@ export function withLimits(config: StreamConfig, { channel }: Route, settings: S
   return { ...config, max_msgs: maxMessages, max_bytes: maxBytes, ...(maxAge === 0 ? {} : agesOf(maxAge)) };
 }
 
-/** @internal The last number of the mirror, which `open` leaves in the stream's metadata. */
-export function openedOf({ metadata }: StreamConfig): number {
-  return Number(metadata?.[OPENED] ?? 0);
-}
-
 function agesOf(maxAge: number): Pick<StreamConfig, "max_age" | "duplicate_window"> {
   // JetStream refuses a window that is longer than the age.
   const window = maxAge === 0 ? DUPLICATE_WINDOW : Math.min(DUPLICATE_WINDOW, maxAge);
   return { max_age: maxAge * NANOSECONDS_PER_MILLISECOND, duplicate_window: window * NANOSECONDS_PER_MILLISECOND };
+}
+
+/** @internal The last number of the mirror, which `open` leaves in the stream's metadata. */
+export function openedOf({ metadata }: StreamConfig): number {
+  return Number(metadata?.[OPENED] ?? 0);
 }
 
 /**
@@ -112,12 +101,9 @@ export function phaseOf(config: StreamConfig, route: Route, settings: Settings):
   if (own && (phase === "mirror" || phase === "merge" || phase === "done")) return phase;
   const other = metadata["stan.channel"];
   const whose = other === undefined ? "is not a copy" : `is the copy of ${other} of ${metadata["stan.cluster"]}`;
-  throw new BridgeError(
-    "NAME_TAKEN",
-    route.channel,
-    `the target has a stream ${route.stream} that ${whose}`,
-    `Give the channel another stream by map: { "${route.channel}": { stream: "…" } }.`,
-  );
+  const what = `the target has a stream ${route.stream} that ${whose}`;
+  const remedy = `Give the channel another stream by map: { "${route.channel}": { stream: "…" } }.`;
+  throw new BridgeError("NAME_TAKEN", route.channel, what, remedy);
 }
 
 /**
@@ -131,7 +117,7 @@ export async function copyIn(
 ): Promise<{ readonly phase: Phase; readonly info: StreamInfo }> {
   const { channel, stream } = route;
   const info = await target.stream(stream);
-  if (info === undefined) throw new BridgeError("NOT_LEVEL", channel, "it has no copy", "Start copy, and the same call.");
+  if (info === undefined) throw new BridgeError("NOT_LEVEL", channel, "it has no copy", "Call copy first.");
   const phase = phaseOf(info.config, route, settings);
   if (phases.includes(phase)) return { phase, info };
   const what = `its copy is in the phase ${phase}, and this needs ${phases.join(" or ")}`;

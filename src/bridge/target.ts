@@ -8,8 +8,8 @@ import { decodeText, encoder } from "../core-nats/text.ts";
 import { BridgeError } from "./errors.ts";
 import type { TargetServer } from "./options.ts";
 
-/** How long one request may take, in milliseconds. */
-const REQUEST_TIMEOUT = 5_000;
+/** How long the first request may take, in milliseconds, and each further one twice as long: a leader may be gone. */
+const REQUEST_TIMEOUT = 2_000;
 /** How long a request is tried again while nobody answers it, in milliseconds: a cluster elects a leader meanwhile. */
 const PATIENCE = 30_000;
 
@@ -55,60 +55,37 @@ export const API_ERRORS = {
   consumerExists: 10_148,
 } as const;
 
-/** @internal A stream's configuration, as far as the bridge sets or reads it. Durations are in nanoseconds. */
+/** @internal A stream's configuration, with names for what the bridge reads. Durations are in nanoseconds. */
 export interface StreamConfig {
   readonly name: string;
   readonly subjects: readonly string[];
-  readonly storage?: "file" | "memory";
-  readonly retention?: "limits" | "interest" | "workqueue";
-  readonly num_replicas?: number;
   readonly max_age?: number;
-  readonly max_msgs?: number;
-  readonly max_bytes?: number;
-  readonly max_msg_size?: number;
-  readonly duplicate_window?: number;
   readonly metadata?: Readonly<Record<string, string>>;
-  readonly subject_transform?: { readonly src: string; readonly dest: string };
   readonly [field: string]: unknown;
 }
 
 /** @internal */
 export interface StreamInfo {
   readonly config: StreamConfig;
-  readonly state: {
-    readonly messages: number;
-    readonly bytes: number;
-    readonly first_seq: number;
-    readonly last_seq: number;
-    readonly num_deleted?: number;
-  };
+  readonly state: Readonly<Record<"messages" | "bytes" | "first_seq" | "last_seq", number>>;
 }
 
-/** @internal A consumer's configuration, as far as the bridge sets or reads it. Durations are in nanoseconds. */
+/** @internal A consumer's configuration, with names for what the bridge reads. Durations are in nanoseconds. */
 export interface ConsumerConfig {
   readonly name?: string;
-  readonly durable_name?: string;
-  readonly ack_policy?: "none" | "explicit" | "all";
   readonly ack_wait?: number;
-  readonly max_deliver?: number;
   readonly max_ack_pending?: number;
-  readonly deliver_policy?: "all" | "last" | "new" | "by_start_sequence";
-  readonly opt_start_seq?: number;
-  readonly filter_subject?: string;
-  readonly headers_only?: boolean;
-  readonly mem_storage?: boolean;
-  readonly inactive_threshold?: number;
   readonly metadata?: Readonly<Record<string, string>>;
+  readonly [field: string]: unknown;
 }
 
 /** @internal */
 export interface ConsumerInfo {
   readonly name: string;
   readonly config: ConsumerConfig;
-  readonly delivered: { readonly stream_seq: number; readonly consumer_seq: number };
-  readonly ack_floor: { readonly stream_seq: number; readonly consumer_seq: number };
+  readonly delivered: { readonly stream_seq: number };
+  readonly ack_floor: { readonly stream_seq: number };
   readonly num_ack_pending: number;
-  readonly num_redelivered: number;
   readonly num_pending: number;
   readonly num_waiting: number;
 }
@@ -124,16 +101,9 @@ export interface StoredMessage {
 
 /** @internal What `$JS.API.INFO` says. A limit of -1 is none. */
 export interface AccountInfo {
-  readonly memory: number;
   readonly storage: number;
   readonly streams: number;
-  readonly consumers: number;
-  readonly limits: {
-    readonly max_memory: number;
-    readonly max_storage: number;
-    readonly max_streams: number;
-    readonly max_consumers: number;
-  };
+  readonly limits: { readonly max_storage: number; readonly max_streams: number };
 }
 
 /**
@@ -181,7 +151,7 @@ export class Target {
     return this.ask(`STREAM.CREATE.${config.name}`, config);
   }
 
-  /** Takes the whole configuration: what is missing becomes the default. */
+  /** What is missing in the configuration becomes the default. */
   updateStream(config: StreamConfig): Promise<StreamInfo> {
     return this.ask(`STREAM.UPDATE.${config.name}`, config);
   }
@@ -197,32 +167,31 @@ export class Target {
     }
   }
 
-  purge(stream: string, what: { readonly seq: number } | { readonly filter: string }): Promise<unknown> {
+  purge(stream: string, what: { seq: number } | { filter: string }): Promise<unknown> {
     return this.ask(`STREAM.PURGE.${stream}`, what);
   }
 
   /** Undefined if the stream has no such message. */
-  async message(
-    stream: string,
-    which: { readonly seq: number } | { readonly last_by_subj: string },
-  ): Promise<StoredMessage | undefined> {
-    interface Answer {
-      readonly message: { subject: string; seq: number; hdrs?: string; data?: string };
-    }
-    const answer = await this.#unless(API_ERRORS.noMessage, this.ask<Answer>(`STREAM.MSG.GET.${stream}`, which));
-    if (answer === undefined) return undefined;
-    const { subject, seq, hdrs, data } = answer.message;
-    const headers = hdrs === undefined ? undefined : fromBase64(hdrs);
-    return { subject, sequence: seq, headers, data: fromBase64(data ?? "") };
+  async message(stream: string, which: { seq: number } | { last_by_subj: string }): Promise<StoredMessage | undefined> {
+    type Found = { readonly message: { subject: string; seq: number; hdrs?: string; data?: string } };
+    const found = await this.#unless(API_ERRORS.noMessage, this.ask<Found>(`STREAM.MSG.GET.${stream}`, which));
+    if (found === undefined) return undefined;
+    const { subject, seq, hdrs, data = "" } = found.message;
+    return { subject, sequence: seq, headers: hdrs === undefined ? hdrs : fromBase64(hdrs), data: fromBase64(data) };
   }
 
   /** Makes a consumer, and refuses if there is one of this name with another configuration. */
   createConsumer(stream: string, config: ConsumerConfig): Promise<ConsumerInfo> {
-    return this.ask(consumerSubject(stream, config), { stream_name: stream, action: "create", config });
+    return this.#putConsumer(stream, config, "create");
   }
 
   updateConsumer(stream: string, config: ConsumerConfig): Promise<ConsumerInfo> {
-    return this.ask(consumerSubject(stream, config), { stream_name: stream, action: "update", config });
+    return this.#putConsumer(stream, config, "update");
+  }
+
+  #putConsumer(stream: string, config: ConsumerConfig, action: "create" | "update"): Promise<ConsumerInfo> {
+    const name = config.name === undefined ? "" : `.${config.name}`;
+    return this.ask(`CONSUMER.CREATE.${stream}${name}`, { stream_name: stream, action, config });
   }
 
   /** Undefined if there is no such consumer. */
@@ -252,10 +221,10 @@ export class Target {
   async #request<T>(subject: string, body: object | undefined, patience: number): Promise<T> {
     const payload = encoder.encode(body === undefined ? "" : JSON.stringify(body));
     const deadline = now() + patience;
-    for (let delay = RETRY_DELAY; ; delay = Math.min(2 * delay, 2_000)) {
+    for (let times = 1; ; times = Math.min(2 * times, 8)) {
       const connection = await this.connection();
       try {
-        const answer = await connection.request(subject, payload, REQUEST_TIMEOUT, readAnswer<T>);
+        const answer = await connection.request(subject, payload, times * REQUEST_TIMEOUT, readAnswer<T>);
         if (answer.error === undefined) return answer;
         if (answer.error.err_code === API_ERRORS.notEnabled) throw noJetStream(answer.error.description);
         if (answer.error.code !== UNAVAILABLE || now() >= deadline) throw new ApiError(answer.error);
@@ -264,7 +233,7 @@ export class Target {
         if (error.code === "PERMISSIONS") throw this.#denied(error);
         if (now() >= deadline) throw this.#unreachable(error);
       }
-      await sleep(delay, this.#signal);
+      await sleep(times * RETRY_DELAY, this.#signal);
     }
   }
 
@@ -284,9 +253,7 @@ export class Target {
 
   #unreachable(error: unknown): BridgeError {
     if (this.#signal.aborted) return aborted(this.#signal.reason);
-    if (error instanceof NatsError && error.code === "NO_RESPONDERS") {
-      return noJetStream(error.reason, error);
-    }
+    if (error instanceof NatsError && error.code === "NO_RESPONDERS") return noJetStream(error.reason, error);
     const reason = error instanceof NatsError ? error.reason : String(error);
     const remedy = "Check the target's address, credentials and TLS; the same command goes on where this one ended.";
     return new BridgeError("TARGET_UNREACHABLE", undefined, `the target does not answer: ${reason}`, remedy, error);
@@ -302,10 +269,6 @@ function noJetStream(reason: string, cause?: unknown): BridgeError {
 export function aborted(reason: unknown): BridgeError {
   const remedy = "The same call goes on where this one ended.";
   return new BridgeError("ABORTED", undefined, "ended by the caller's signal", remedy, reason);
-}
-
-function consumerSubject(stream: string, { name }: ConsumerConfig): string {
-  return `CONSUMER.CREATE.${stream}${name === undefined ? "" : `.${name}`}`;
 }
 
 type Answer<T> = T & { readonly error?: ApiFailure };

@@ -4,7 +4,8 @@ import { channelsOf } from "./channels.ts";
 import { Comparison } from "./comparison.ts";
 import type { Compared } from "./comparison.ts";
 import { bridgeError, withEnds } from "./ends.ts";
-import type { BridgeErrorCode } from "./errors.ts";
+import { failureOf } from "./errors.ts";
+import type { BridgeFailure } from "./errors.ts";
 import { checkBridgeOptions } from "./options.ts";
 import type { BridgeOptions } from "./options.ts";
 import { routeOf } from "./stream.ts";
@@ -20,7 +21,7 @@ export interface VerifyOptions extends BridgeOptions {
 /** What the comparison of a channel has found. */
 export interface VerifiedChannel extends Compared {
   /** Why the comparison could not come to its end. */
-  readonly error?: { readonly code: BridgeErrorCode; readonly message: string; readonly remedy: string };
+  readonly error?: BridgeFailure;
 }
 
 /** What a comparison has found. It is plain data. */
@@ -65,8 +66,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyReport> {
         channels.push(comparison.found);
       } catch (error) {
         ends.check();
-        const { code, message, remedy } = bridgeError(error, channel);
-        channels.push({ ...comparison.found, error: { code, message, remedy } });
+        channels.push({ ...comparison.found, error: failureOf(bridgeError(error, channel)) });
       }
     }
     return { ok: channels.every(({ error, differences }) => error === undefined && differences === 0), channels };

@@ -1,6 +1,6 @@
 import { builtin } from "./builtin.ts";
 import { NatsError } from "./errors.ts";
-import { encoder } from "./text.ts";
+import { encoder, isBytes } from "./text.ts";
 
 /**
  * What proves to a NATS server who we are; exactly one of the forms.
@@ -9,12 +9,18 @@ import { encoder } from "./text.ts";
  * - `token`: the one token of the server's configuration
  * - `nkeySeed`: a user's nkey seed, 58 characters starting with SU; it never leaves the process
  * - `creds`: the contents (not the path) of a credentials file: a user JWT and the seed that it belongs to
+ * - `sign`, with `nkey` (a user's public key, 56 characters starting with U), `jwt` (a user JWT) or both: for a seed
+ *   that this process does not have. At every dial the function gets the bytes of the server's nonce. It returns the 64
+ *   bytes of their Ed25519 signature, or a promise of them, in what is left of `connectTimeout`; a server waits 2
+ *   seconds by default. If it throws or returns anything else, the dial fails, with `AUTH_FAILED`.
  */
 export type Credentials =
   | { user: string; pass: string }
   | { token: string }
   | { nkeySeed: string }
-  | { creds: string };
+  | { creds: string }
+  | { nkey: string; sign: (nonce: Uint8Array) => Uint8Array | Promise<Uint8Array> }
+  | { jwt: string; sign: (nonce: Uint8Array) => Uint8Array | Promise<Uint8Array> };
 
 /** @internal The fields of CONNECT that carry credentials, under the names that they have there. */
 export interface AuthFields {
@@ -26,34 +32,44 @@ export interface AuthFields {
   sig?: string;
 }
 
-/** Well-formed credentials: fields that CONNECT sends as they are, or a key that signs the server's nonce. */
-type Checked = { fields: AuthFields } | { seed: Uint8Array; jwt?: string };
+/** Well-formed credentials: fields that CONNECT sends as they are, or what signs the server's nonce. */
+type Checked =
+  | { fields: AuthFields }
+  | { seed: Uint8Array; jwt?: string }
+  | { fieldsToSign: AuthFields; sign: (nonce: Uint8Array) => unknown };
 
 /**
  * @internal
  * Returns the fields of CONNECT for these credentials, or none without credentials. The seed of an nkey or a creds
- * text signs the nonce of the server's INFO by Ed25519. The signature is in base64url without padding (nats-server
- * 2.10 takes it).
+ * text signs the nonce of the server's INFO by Ed25519, or the caller's function does. The signature is in base64url
+ * without padding (nats-server 2.10 takes it).
  *
- * @throws NatsError `AUTHORIZATION` if the credentials are malformed, or if they need a nonce and the server gave
- * none. The message has no part of a secret.
+ * Rejects with a NatsError `AUTHORIZATION` if the credentials are malformed, if they need a nonce and the server gave
+ * none, or if the caller's function fails. The message has no part of a secret.
  */
-export function authenticate(credentials: Credentials | undefined, nonce: string | undefined): AuthFields {
+export async function authenticate(
+  credentials: Credentials | undefined,
+  nonce: string | undefined,
+): Promise<AuthFields> {
   if (credentials === undefined) return {};
   const checked = usable(credentials);
   if ("fields" in checked) return checked.fields;
   if (!nonce) {
     throw new NatsError("AUTHORIZATION", "the server gave no nonce to sign: it is not set up for nkeys or JWTs");
   }
-  const { publicKey, signature } = sign(checked.seed, encoder.encode(nonce));
+  const bytes = encoder.encode(nonce);
+  if ("sign" in checked) {
+    return { ...checked.fieldsToSign, sig: encode(await signedBy(checked.sign, bytes), base64url) };
+  }
+  const { publicKey, signature } = sign(checked.seed, bytes);
   const sig = encode(signature, base64url);
   return checked.jwt === undefined ? { nkey: nkey(publicKey), sig } : { jwt: checked.jwt, sig };
 }
 
 /**
  * @internal
- * Checks that the credentials have one of the four forms and are well-formed. That includes the checksum and the
- * kind of an nkey seed, and the two blocks of a creds text. It needs no server and no cryptography.
+ * Checks that the credentials have one of the forms and are well-formed. That includes the checksum and the kind of an
+ * nkey or its seed, and the two blocks of a creds text. It needs no server and no cryptography.
  *
  * @throws TypeError that names the option and the rule. The message has no part of a secret.
  */
@@ -70,14 +86,22 @@ function usable(credentials: Credentials): Checked {
 }
 
 function check(credentials: unknown): Checked {
-  const { user, pass, token, nkeySeed, creds } = Object(credentials) as Record<string, unknown>;
-  const forms = [user ?? pass, token, nkeySeed, creds].filter((form) => form !== undefined);
+  const { user, pass, token, nkeySeed, creds, nkey, jwt, sign } = Object(credentials) as Record<string, unknown>;
+  const forms = [user ?? pass, token, nkeySeed, creds, sign].filter((form) => form !== undefined);
   if (forms.length !== 1) {
-    throw new TypeError("auth must hold exactly one of: user and pass; token; nkeySeed; creds");
+    throw new TypeError("auth must hold exactly one of: user and pass; token; nkeySeed; creds; sign with nkey or jwt");
   }
   if (token !== undefined) return { fields: { auth_token: filled(token, "auth.token") } };
   if (nkeySeed !== undefined) return { seed: readSeed(filled(nkeySeed, "auth.nkeySeed").trim(), "auth.nkeySeed") };
   if (creds !== undefined) return readCreds(filled(creds, "auth.creds"));
+  if (sign !== undefined) {
+    if (typeof sign !== "function") throw new TypeError("auth.sign must be a function");
+    if (nkey === undefined && jwt === undefined) throw new TypeError("auth.sign needs auth.nkey or auth.jwt beside it");
+    const fields: AuthFields = {};
+    if (nkey !== undefined) fields.nkey = readPublicKey(filled(nkey, "auth.nkey").trim());
+    if (jwt !== undefined) fields.jwt = readJwt(filled(jwt, "auth.jwt").trim(), "auth.jwt");
+    return { fieldsToSign: fields, sign: (nonce) => sign.call(credentials, nonce) };
+  }
   if (typeof pass !== "string") throw new TypeError("auth.pass must be a string");
   return { fields: { user: filled(user, "auth.user"), pass } };
 }
@@ -106,17 +130,34 @@ function readCreds(creds: string): Checked {
   if (jwt === undefined) {
     throw new TypeError("auth.creds must be the contents (not the path) of a creds file: no block of dashes and data");
   }
-  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) {
-    throw new TypeError("auth.creds: the first block must be a JWT: three parts of base64url with dots between them");
-  }
+  readJwt(jwt, "auth.creds: the first block");
   if (seed === undefined) throw new TypeError("auth.creds: the second block, the seed, is missing");
   return { jwt, seed: readSeed(seed, "auth.creds: the seed") };
+}
+
+function readJwt(jwt: string, name: string): string {
+  if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(jwt)) return jwt;
+  throw new TypeError(`${name} must be a JWT: three parts of base64url with dots between them`);
+}
+
+/** Calls the caller's function. What it returns is not shown: it may be the seed. */
+async function signedBy(sign: (nonce: Uint8Array) => unknown, nonce: Uint8Array): Promise<Uint8Array> {
+  let signature: unknown;
+  try {
+    signature = await sign(nonce);
+  } catch (error) {
+    throw new NatsError("AUTHORIZATION", "auth.sign: the function that signs the server's nonce failed", error);
+  }
+  if (isBytes(signature) && signature.length === SIGNATURE_BYTES) return signature;
+  const given = isBytes(signature) ? `${signature.length} bytes` : `a value of type ${typeof signature}`;
+  throw new NatsError("AUTHORIZATION", `auth.sign must return a Uint8Array of ${SIGNATURE_BYTES} bytes, not ${given}`);
 }
 
 // nkeys: base32 of a prefix (one byte; two in a seed), 32 bytes of key, and the CRC-16 of all that, low byte first.
 
 const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const SIGNATURE_BYTES = 64;
 const seedPrefix = 18 << 3;
 const userPrefix = 20 << 3;
 const kinds = new Map([
@@ -130,19 +171,34 @@ const kinds = new Map([
 
 /** Returns the 32 bytes of a user's Ed25519 seed. */
 function readSeed(seed: string, name: string): Uint8Array {
-  if (!/^[A-Z2-7]*$/.test(seed)) throw new TypeError(`${name} must have only the characters A to Z and 2 to 7`);
-  if (seed.length !== 58) throw new TypeError(`${name} must have 58 characters, but has ${seed.length}`);
-  const bytes = decodeBase32(seed);
-  if ((bytes[34] | (bytes[35] << 8)) !== crc16(bytes.subarray(0, 34))) {
-    throw new TypeError(`${name} has a wrong checksum: a character was changed or lost`);
-  }
+  const bytes = readKey(seed, name, 58);
   if ((bytes[0] & 0xf8) !== seedPrefix) throw new TypeError(`${name} must be a seed, which starts with SU`);
   // The prefix byte of the seed's owner lies across two bytes: its upper three bits, then its lower five.
-  const owner = ((bytes[0] & 7) << 5) | (bytes[1] >> 3);
-  if (owner !== userPrefix) {
-    throw new TypeError(`${name} must be the seed of a user, but is that of ${kinds.get(owner) ?? "an unknown kind"}`);
-  }
+  checkOwner(((bytes[0] & 7) << 5) | (bytes[1] >> 3), `${name} must be the seed`);
   return bytes.slice(2, 34);
+}
+
+/** Returns the text again if it is a user's public key. */
+function readPublicKey(key: string): string {
+  checkOwner(readKey(key, "auth.nkey", 56)[0], "auth.nkey must be the public key");
+  return key;
+}
+
+/** Returns the bytes of a key or seed of so many characters. */
+function readKey(text: string, name: string, length: number): Uint8Array {
+  if (!/^[A-Z2-7]*$/.test(text)) throw new TypeError(`${name} must have only the characters A to Z and 2 to 7`);
+  if (text.length !== length) throw new TypeError(`${name} must have ${length} characters, but has ${text.length}`);
+  const bytes = decodeBase32(text);
+  const end = bytes.length - 2;
+  if ((bytes[end] | (bytes[end + 1] << 8)) !== crc16(bytes.subarray(0, end))) {
+    throw new TypeError(`${name} has a wrong checksum: a character was changed or lost`);
+  }
+  return bytes;
+}
+
+function checkOwner(prefix: number, what: string): void {
+  if (prefix === userPrefix) return;
+  throw new TypeError(`${what} of a user, but is that of ${kinds.get(prefix) ?? "an unknown kind"}`);
 }
 
 /** Returns the text of a user's public key. */

@@ -7,16 +7,15 @@ export const VERSION = "0.1.0";
 
 // Why: docs/decisions.md#secrets-are-shown-nowhere
 /**
- * Returns all fields of CONNECT. Nothing else of what is sent has the credentials.
- *
- * @throws NatsError `AUTHORIZATION` if the credentials cannot be used
+ * Resolves with all fields of CONNECT. Nothing else of what is sent has the credentials. Rejects with a NatsError
+ * `AUTHORIZATION` if the credentials cannot be used.
  */
-export function connectFields(
+export async function connectFields(
   name: string,
   credentials: Credentials | undefined,
   { headers, nonce }: ServerInfo,
   encrypted: boolean,
-): Record<string, string | number | boolean> {
+): Promise<Record<string, string | number | boolean>> {
   return {
     verbose: false,
     pedantic: false,
@@ -29,6 +28,6 @@ export function connectFields(
     headers,
     // A server with headers answers a publish that nobody listens to with a 503 (NATS 2.2 and later).
     no_responders: headers,
-    ...authenticate(credentials, nonce),
+    ...(await authenticate(credentials, nonce)),
   };
 }

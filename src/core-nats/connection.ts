@@ -98,7 +98,7 @@ export class Connection {
   #info!: ServerInfo;
   /** Resolves when INFO has come and TLS has begun, if there is any. */
   readonly #greeted = deferred();
-  #stage: "INFO" | "end of the TLS handshake" | "answer to CONNECT" = "INFO";
+  #stage: "INFO" | "end of the TLS handshake" | "signature by auth.sign" | "answer to CONNECT" = "INFO";
   #lastSid = 0;
   #lastError: NatsError | undefined;
   #tlsPending = false;
@@ -236,21 +236,23 @@ export class Connection {
     const { ended } = this;
     const stop = anySignal(signal, ended);
     this.#opening = stop.lifetime;
+    const wait = async <T>(promise: Promise<T>): Promise<T> => {
+      const done = await settled(promise, stop.lifetime);
+      if (signal.aborted) throw signal.reason;
+      if (!done) throw ended.reason;
+      return promise;
+    };
     try {
       await this.#dial();
-      await settled(this.#greeted.promise, stop.lifetime);
-      if (ended.aborted) throw ended.reason;
-      if (signal.aborted) throw signal.reason;
-      await this.#greeted.promise;
-      this.#stage = "answer to CONNECT";
+      await wait(this.#greeted.promise);
+      this.#stage = "signature by auth.sign";
       const { name, credentials } = this.#options;
-      const fields = connectFields(name, credentials, this.#info, this.#socket.encrypted);
+      const fields = await wait(connectFields(name, credentials, this.#info, this.#socket.encrypted));
+      this.#stage = "answer to CONNECT";
       this.outbox.line(`CONNECT ${JSON.stringify(fields)}`);
       const proof = this.flush();
       this.subscribe(this.#requests.answers, this.#requests);
-      await settled(proof, stop.lifetime);
-      if (signal.aborted) throw signal.reason;
-      await proof;
+      await wait(proof);
     } finally {
       stop.release();
     }

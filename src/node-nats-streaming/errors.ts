@@ -17,15 +17,11 @@ export class StanError extends Error {
     this.code = cause instanceof StreamingError ? cause.code : undefined;
   }
 
-  override toString(): string {
-    return this.message;
-  }
+  override toString(): string { return this.message; }
 }
 
 for (const name of ["includes", "indexOf", "startsWith", "match"] as const) {
-  const value = function (this: Error, what: string): unknown {
-    return this.message[name](what);
-  };
+  const value = function (this: Error, what: string): unknown { return this.message[name](what); };
   Object.defineProperty(StanError.prototype, name, { value });
 }
 
@@ -42,28 +38,21 @@ export class NatsError extends Error {
     this.chainedError = chainedError;
   }
 
-  override get name(): string {
-    return "NatsError";
-  }
+  override get name(): string { return "NatsError"; }
 }
 
 /** What "error" gets when `connect` has failed. */
 export function connectError(error: unknown): Error {
-  switch (codeOf(error)) {
-    case "CONNECT_FAILED":
-      return new NatsError(`Could not connect to server: ${String(rootOf(error))}`, "CONN_ERR", rootOf(error));
-    case "AUTH_FAILED":
-      return new NatsError(reasonOf(error).replace(/.*(Authorization Violation)$/, "'$1'"), "NATS_PROTOCOL_ERR", error);
-    case "NO_SERVER":
-    case "NOT_PERMITTED": {
-      const timeout = new NatsError(textOf(error), "REQ_TIMEOUT", error);
-      return new NatsError("stan: connect request timeout", "stan: connect request timeout", timeout);
-    }
-    case "CLIENT_ID_IN_USE":
-      return new StanError("stan: clientID already registered", error);
-    default:
-      return new StanError(textOf(error).startsWith("clientId ") ? INVALID_CLIENT_ID : answerOf(error), error);
+  const code = codeOf(error);
+  const [root, reason] = [rootOf(error), reasonOf(error).replace(/.*(Authorization Violation)$/, "'$1'")];
+  if (code === "CONNECT_FAILED") return new NatsError(`Could not connect to server: ${String(root)}`, "CONN_ERR", root);
+  if (code === "AUTH_FAILED") return new NatsError(reason, "NATS_PROTOCOL_ERR", error);
+  if (code === "NO_SERVER" || code === "NOT_PERMITTED") {
+    const timeout = new NatsError(textOf(error), "REQ_TIMEOUT", error);
+    return new NatsError("stan: connect request timeout", "stan: connect request timeout", timeout);
   }
+  if (code === "CLIENT_ID_IN_USE") return new StanError("stan: clientID already registered", error);
+  return new StanError(textOf(error).startsWith("clientId ") ? INVALID_CLIENT_ID : answerOf(error), error);
 }
 
 /** What the callback of a publish gets; `closed` if the client was closed meanwhile. */

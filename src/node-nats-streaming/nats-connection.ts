@@ -24,10 +24,9 @@ export class NatsConnection extends EventEmitter {
   }
 }
 
-for (const name of [
-  ...["publish", "subscribe", "unsubscribe", "request", "requestOne", "timeout", "drain", "drainSubscription"],
-  ...["numSubscriptions", "createInbox", "addServer", "reconnect"],
-]) {
+const NOT_OFFERED =
+  "publish subscribe unsubscribe request requestOne timeout drain drainSubscription numSubscriptions createInbox";
+for (const name of `${NOT_OFFERED} addServer reconnect`.split(" ")) {
   const value = (): never => {
     throw new Error(`stan.nc.${name} is not offered: connect with the package nats as well, and call its ${name}`);
   };

@@ -1,10 +1,10 @@
 import { clearTimeout, setTimeout, soon } from "../core-nats/clock.ts";
 import { type Client, connect as connectClient, type Status } from "../index.ts";
-import { CLOSED, connectError, publishError, StanError } from "./errors.ts";
+import { CLOSED, connectError, NatsError, publishError, StanError } from "./errors.ts";
 import { EventEmitter } from "./event-emitter.ts";
 import { guid } from "./guid.ts";
 import { NatsConnection } from "./nats-connection.ts";
-import { connectOptionsOf, parseOptions, reconnectDelay } from "./stan-options.ts";
+import { connectOptionsOf, parseOptions, reconnectDelay, timeoutOf } from "./stan-options.ts";
 import type { ParsedOptions, StanOptions } from "./stan-options.ts";
 import { Subscription } from "./subscription.ts";
 import { NewSubscriptionOptions, type SubscriptionOptions } from "./subscription-options.ts";
@@ -37,17 +37,18 @@ export function connect(clusterID: string, clientID: string, opts?: StanOptions 
  * A client of a streaming server, with the calls and events of node-nats-streaming. It repairs link, session and
  * subscriptions by itself, for as long as it takes.
  *
- * It emits "connect", "disconnect", "reconnecting", "reconnect", "error", "permission_error" and "close"; and
- * "connection_lost", followed by "close", when a live client has taken over the client ID.
+ * It emits "connect", "disconnect", "reconnecting", "reconnect", "error" and "close"; and "connection_lost", followed
+ * by "close", when a live client has taken over the client ID.
  */
 export class Stan extends EventEmitter {
   /** @internal */ readonly clusterID: string;
   /** @internal */ readonly clientID: string;
-  /** @internal */ readonly options: ParsedOptions;
+  /** @internal */ declare readonly options: ParsedOptions;
   /** @internal Undefined once closed. */ nc: NatsConnection | undefined;
   /** @internal Null until connected. */ pubPrefix: string | null = null;
   /** @internal Publishes that are not settled. */ pubAckOutstanding = 0;
   /** @internal */ readonly connected: Promise<Client>;
+  /** @internal */ readonly subscriptions = new Set<Subscription>();
   /** @internal */ readonly aborter = new AbortController();
   /** @internal Undefined until connected. */ client: Client | undefined = undefined;
   /** @internal `close` was called, or the client has failed. */ ending = false;
@@ -62,7 +63,8 @@ export class Stan extends EventEmitter {
     if (typeof clientID !== "string" || clientID === "") throw new Error("stan: client ID must be supplied");
     this.clusterID = clusterID;
     this.clientID = clientID;
-    this.options = parseOptions(opts);
+    // Not enumerable: they hold secrets, and programs print the client.
+    Object.defineProperty(this, "options", { value: parseOptions(opts) });
     this.nc = new NatsConnection((callback) => this.flush(callback), () => this.close());
     this.connected = connectClient({
       ...connectOptionsOf(this.options),
@@ -90,7 +92,8 @@ export class Stan extends EventEmitter {
    */
   publish(subject: string, data?: Uint8Array | string | Buffer, callback?: AckHandlerCallback): string {
     const bytes = data ?? "";
-    if (typeof bytes !== "string" && !ArrayBuffer.isView(bytes)) {
+    // In jest, there is more than one class of that name.
+    if (typeof bytes !== "string" && bytes[Symbol.toStringTag] !== "Uint8Array") {
       throw new TypeError("stan: data must be a string, a Buffer or a Uint8Array");
     }
     if (this.isClosed() || this.ending) return refuse(CLOSED, callback);
@@ -128,8 +131,16 @@ export class Stan extends EventEmitter {
     if (this.isClosed() || this.ending) return;
     this.ending = true;
     this.aborter.abort();
-    const closed = this.connected.then((client) => client.close());
-    void closed.then(() => this.ended([null]), () => this.ended([]));
+    const lost = this.nc?.reconnecting && new NatsError("stan: close request timeout", "REQ_TIMEOUT");
+    const closed = this.connected.then(async (client) => {
+      // What was asked for before comes first, and async listeners may end. If that takes too long, this ends them.
+      const timer = setTimeout(() => void client.close(), timeoutOf(this.options.connectTimeout));
+      const ends = async (one: Subscription): Promise<unknown> => one.left ?? one.finish(await one.asked);
+      if (!lost) await Promise.all([...this.subscriptions].map(ends));
+      clearTimeout(timer);
+      await client.close();
+    });
+    void closed.then(() => this.ended([lost || null]), () => this.ended([]));
   }
 
   /** @internal */ isClosed(): boolean {
@@ -148,7 +159,8 @@ export class Stan extends EventEmitter {
   wait(subject: string, data: string | Uint8Array, id: string, callback?: AckHandlerCallback): void {
     let late = false;
     const fail = (text: string): void => this.settle(new StanError(text), id, callback);
-    const timer = setTimeout(() => ((late = true), fail("stan: publish ack timeout")), this.options.ackTimeout);
+    const ackTimeout = timeoutOf(this.options.ackTimeout);
+    const timer = setTimeout(() => ((late = true), fail("stan: publish ack timeout")), ackTimeout);
     const connected = (client?: Client): void => {
       clearTimeout(timer);
       if (client === undefined && !late) fail(CLOSED);
@@ -169,26 +181,28 @@ export class Stan extends EventEmitter {
     else this.flushes.push({ at: this.settled + this.pubAckOutstanding, callback });
   }
 
-  /** @internal As in 0.3.2 there is no "close" if no server was reached. */ failed(failure: unknown): void {
+  /** @internal */ failed(failure: unknown): void {
     const error = connectError(failure);
-    if (!this.ending) this.end(() => this.raise(error), "code" in error && error.code === "CONN_ERR");
+    // As in 0.3.2, if no server was reached, "close" comes after `close()` only.
+    if (!this.ending && "code" in error && error.code === "CONN_ERR") this.raise(error);
+    else if (!this.ending) this.end(() => this.raise(error));
   }
 
-  /** @internal Ends the client, not by `close()`. */ end(tell?: () => void, quiet = false): void {
+  /** @internal Ends the client, not by `close()`. */ end(tell?: () => void): void {
     this.ending = true;
     this.aborter.abort();
     void this.client?.close();
-    soon(() => this.ended(quiet ? undefined : [], tell));
+    soon(() => this.ended([], tell));
   }
 
   /** @internal Says that it is closed: by `tell`, and by a "close" with these arguments. */
-  ended(args: readonly null[] | undefined, tell?: () => void): void {
+  ended(args: readonly (Error | null)[], tell?: () => void): void {
     const nc = this.nc!;
     this.nc = undefined;
     Object.assign(nc, { closed: true, connected: false, reconnecting: false });
     this.announce(nc, "close");
     tell?.();
-    if (args !== undefined) this.announce(this, "close", ...args);
+    this.announce(this, "close", ...args);
   }
 
   /** @internal Says how long to wait before a dial. */ delay(): number {
@@ -221,7 +235,6 @@ export class Stan extends EventEmitter {
     const replaced = new StanError("client has been replaced or is no longer registered", error);
     if (inUse && this.inUse) return this.end(() => this.announce(this, "connection_lost", replaced));
     this.inUse = inUse;
-    if (error.code === "NOT_PERMITTED") this.announce(this, "permission_error", connectError(error));
     if (error.code === "AUTH_FAILED" && this.listenerCount("error") > 0) this.raise(connectError(error));
   }
 

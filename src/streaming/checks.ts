@@ -53,10 +53,7 @@ function similar(option: string, names: readonly string[]): string | undefined {
   return names.find((name) => name.toLowerCase() === option) ?? (option.length > 2 ? names.find(like) : undefined);
 }
 
-/**
- * @internal Checks a name. No NATS subject contains it, but operators read it, and file names and logs contain it.
- * @throws TypeError
- */
+/** @internal Checks a name that operators read, and that file names and logs contain. @throws TypeError */
 export function name(option: string, value: string): string {
   const fits = typeof value === "string" && value !== "" && value.length <= LONGEST_NAME;
   if (!fits || /[\s\p{Cc}\p{Z}\p{Cs}\ufeff]/u.test(value)) {

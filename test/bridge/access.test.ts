@@ -14,10 +14,21 @@ const CA = readFileSync(path("ca"), "utf8");
 const TLS = `tls { cert_file: ${path("server")}, key_file: ${path("server-key")}, timeout: 5 }`;
 /** What docs/leaving.md says that the bridge's user needs in the target. */
 const NEEDED = [
-  "_stan.in.>", "_stan.merge.>", "_stan.hole.>", "$JS.API.INFO", "$JS.API.STREAM.NAMES",
-  "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.PURGE.*",
-  "$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.INFO.*.*",
-  "$JS.API.CONSUMER.DELETE.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>",
+  "_stan.in.>",
+  "_stan.merge.>",
+  "_stan.hole.>",
+  "$JS.API.INFO",
+  "$JS.API.STREAM.NAMES",
+  "$JS.API.STREAM.INFO.*",
+  "$JS.API.STREAM.CREATE.*",
+  "$JS.API.STREAM.UPDATE.*",
+  "$JS.API.STREAM.PURGE.*",
+  "$JS.API.STREAM.MSG.GET.*",
+  "$JS.API.CONSUMER.CREATE.>",
+  "$JS.API.CONSUMER.INFO.*.*",
+  "$JS.API.CONSUMER.DELETE.*.*",
+  "$JS.API.CONSUMER.MSG.NEXT.*.*",
+  "$JS.ACK.>",
 ];
 
 /** The whole way of a channel with a durable that has left three messages. */
@@ -26,11 +37,11 @@ async function wholeWay(stan: RealServer, options: BridgeOptions, source: object
   const client = await open(stan, { ...source, clientId });
   await Promise.all(range(1, 20).map((i) => client.publish(channel, String(i))));
   let count = 0;
-  const subscription = await client.subscribe(
-    channel,
-    (message) => void (++count > 3 && message.ack()),
-    { durable: "d", startAt: "first", manualAck: true },
-  );
+  const subscription = await client.subscribe(channel, (message) => void (++count > 3 && message.ack()), {
+    durable: "d",
+    startAt: "first",
+    manualAck: true,
+  });
   await expect.poll(() => count).toBe(20);
   await client.drain();
   expect(subscription.state).toBe("closed");
@@ -39,7 +50,10 @@ async function wholeWay(stan: RealServer, options: BridgeOptions, source: object
   expect((await plan(all)).obstacles).toEqual([]);
   expect(await copy(all)).toMatchObject({ ok: true, channels: [{ copied: 20 }] });
   expect(await verify(all)).toMatchObject({ ok: true, channels: [{ compared: 20, differences: 0 }] });
-  expect(await move({ ...one, durable: "d", client: clientId })).toMatchObject({ unacknowledged: [1, 2, 3], lastSent: 20 });
+  expect(await move({ ...one, durable: "d", client: clientId })).toMatchObject({
+    unacknowledged: [1, 2, 3],
+    lastSent: 20,
+  });
   expect(await openChannel(one)).toMatchObject({ ok: true, last: 20 });
   expect(await finish(one)).toMatchObject({ ok: true, last: 20 });
 }
@@ -49,7 +63,8 @@ describeWithServer(
   () => {
     const stan = forSuite(() => {
       const auth = `authorization { user: stan, password: "secret-1" }`;
-      const streaming = `streaming { id: test-cluster, username: stan, password: "secret-1", tls { client_ca: ${path("ca")}, server_name: localhost } }`;
+      const tls = `tls { client_ca: ${path("ca")}, server_name: localhost }`;
+      const streaming = `streaming { id: test-cluster, username: stan, password: "secret-1", ${tls} }`;
       return RealServer.start({ config: `${TLS}\n${auth}\n${streaming}`, args: ["-secure"] });
     });
 
@@ -79,9 +94,14 @@ describeWithServer(
       const options = { from: between(own, nats, "none").from, to };
       await wholeWay(own, options, {});
       await nats.stop();
-      const less = await NatsServer.start({ jetstream: true, config: user(NEEDED.filter((subject) => !subject.includes("UPDATE"))) });
+      const less = await NatsServer.start({
+        jetstream: true,
+        config: user(NEEDED.filter((subject) => !subject.includes("UPDATE"))),
+      });
       const { obstacles } = await plan({ ...options, to: { ...to, servers: less.url } });
-      expect(obstacles).toMatchObject([{ code: "NOT_PERMITTED", text: expect.stringContaining("$JS.API.STREAM.UPDATE.") }]);
+      expect(obstacles).toMatchObject([
+        { code: "NOT_PERMITTED", text: expect.stringContaining("$JS.API.STREAM.UPDATE.") },
+      ]);
       await Promise.all([less.stop(), own.stop()]);
     });
   },

@@ -42,7 +42,7 @@ describeWithServer(
         await expectEqual(client, channel, 12, js, stream);
       });
 
-      test("deletes in the stream what the channel has lost meanwhile, and nothing is left of the fillers", async () => {
+      test("deletes in the stream what the channel has lost meanwhile, and no filler is left", async () => {
         const { stream, js, publish, options } = await world("few");
         await publish(3);
         await copy(options);
@@ -96,7 +96,7 @@ describeWithServer(
         await js.connection.flush();
         await publish(1);
         const { ok, channels } = await following.ended;
-        const error = { code: "FOREIGN_MESSAGE", message: expect.stringMatching(`^${channel}: message 3 of the stream`) };
+        const error = { code: "FOREIGN_MESSAGE", message: expect.stringMatching(`^${channel}: message 3 of`) };
         expect({ ok, ...channels[0] }).toMatchObject({ ok: false, state: "ended", error });
         expect(await copy(options)).toMatchObject({ ok: false, channels: [{ copied: 0, error }] });
       });
@@ -126,7 +126,8 @@ describeWithServer(
       test("holds the bridge's client ID is not begun: BRIDGE_RUNS", async () => {
         const { channel, options } = await world("a");
         await open(stan(), { clientId: options.from.clientId! });
-        const error = { code: "BRIDGE_RUNS", message: expect.stringContaining(options.from.clientId!), channel: undefined };
+        const message = expect.stringContaining(options.from.clientId!) as string;
+        const error = { code: "BRIDGE_RUNS", message, channel: undefined };
         await expect(copy({ ...options, channels: channel })).rejects.toMatchObject(error);
       });
 

@@ -31,8 +31,8 @@ describeWithServer(
       const js = await JetStream.open(nats().url);
       await js.ask(channel, { direct: 1 });
       await publish(client, channel, 51, 60);
-      const copying = copy({ ...options, channels: channel, watch: true });
       await expect(finish({ ...options, channel })).rejects.toMatchObject({ code: "NOT_LEVEL", channel });
+      const copying = copy({ ...options, channels: channel, watch: true });
       await expect.poll(async () => (await js.state(channel)).messages, { timeout: 15_000 }).toBe(61);
       const { maxAge: _, ...rest } = options;
       const map = { [channel]: { maxMessages: 1_000 } };
@@ -45,7 +45,13 @@ describeWithServer(
       await js.ask(channel, { direct: 2 });
       expect((await js.state(channel)).messages).toBe(62);
       expect(await copying).toMatchObject({ channels: [{ phase: "done", state: "ended", last: 60 }] });
-      expect(await finish({ ...rest, channel, map })).toEqual({ ok: true, channel, stream: channel, subject: channel, changed: false });
+      expect(await finish({ ...rest, channel, map })).toEqual({
+        ok: true,
+        channel,
+        stream: channel,
+        subject: channel,
+        changed: false,
+      });
     });
 
     test("is refused while somebody publishes to the channel", async () => {

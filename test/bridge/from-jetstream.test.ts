@@ -5,7 +5,7 @@ import { copy, fromJetStream } from "../../src/bridge/index.ts";
 import type { JetStreamMessage } from "../../src/bridge/index.ts";
 import { between } from "../support/bridge.ts";
 import { fresh, open, read } from "../support/clients.ts";
-import { compile, makePlace } from "../support/documents.ts";
+import { allBlocks, compile, compileBlocks, makePlace } from "../support/documents.ts";
 import { JetStream } from "../support/jetstream.ts";
 import { installPackage } from "../support/packages.ts";
 import { start } from "../support/program.ts";
@@ -66,6 +66,9 @@ describeWithServer(
       }
       symlinkSync(join(found.path, "node_modules", "@nats-io"), join(place, "node_modules", "@nats-io"));
       expect(compile(place, { "consumer.ts": PROGRAM }, { lib: ["es2022", "dom"] })).toBe("");
+      const shown = allBlocks().filter(({ info }) => info.startsWith("jetstream"));
+      expect(shown.length).toBe(1);
+      expect(compileBlocks(place, shown, "", { lib: ["es2022", "dom"] })).toBe("");
       const channel = fresh("orders");
       const client = await open(stan());
       await client.publish(channel, "one");

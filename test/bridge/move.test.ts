@@ -83,7 +83,10 @@ describeWithServer(
       });
       const js = await JetStream.open(nats().url);
       expect(await js.fetch(channel, "d", 7)).toEqual(once(range(21, 27)));
-      expect(await move({ ...options, channel, durable: "d", client })).toMatchObject({ changed: false, consumer: "d" });
+      expect(await move({ ...options, channel, durable: "d", client })).toMatchObject({
+        changed: false,
+        consumer: "d",
+      });
     });
 
     test("of a durable with acks out of order hands out what has none, and goes on behind it", async () => {
@@ -147,7 +150,11 @@ describeWithServer(
       const fetched = await js.fetch(channel, "d", 20, ({ sequence }) => !odd(sequence));
       const done = [...acked, ...fetched.map(({ sequence }) => sequence).filter((n) => !odd(n))];
       const last = Math.max(lastSent, ...fetched.map(({ sequence }) => sequence));
-      expect(await move({ ...all, back: true })).toMatchObject({ back: true, changed: true, unacknowledged: open_(done, last) });
+      expect(await move({ ...all, back: true })).toMatchObject({
+        back: true,
+        changed: true,
+        unacknowledged: open_(done, last),
+      });
       const left: number[] = [];
       const again = await open(stan(), { clientId: client });
       await again.subscribe(channel, ({ sequence }) => void left.push(sequence), { durable: "d", maxInFlight: 100 });
@@ -157,31 +164,49 @@ describeWithServer(
       expect(await move(all)).toMatchObject({ changed: true, lastSent: 50, unacknowledged: [] });
     });
 
-    test("ended at any moment, and called again, moves exactly", async () => {
+    /** Calls, and aborts when the target has seen so many of its requests. Returns whether the call came to its end. */
+    async function abortedAfter(requests: number, js: JetStream, call: (signal: AbortSignal) => Promise<unknown>) {
+      const stop = new AbortController();
+      let left = requests;
+      const seen = (): void => void (--left === 0 && stop.abort());
+      const subjects = ["$JS.API.>", "$JS.ACK.>"];
+      const sids = subjects.map((subject) => js.connection.subscribe(subject, { deliver: seen, denied: seen }));
+      await js.connection.flush();
+      const outcome = await call(stop.signal).then(
+        () => "done",
+        (error: { code: string }) => error.code,
+      );
+      for (const sid of sids) js.connection.unsubscribe(sid);
+      expect(["done", "ABORTED"]).toContain(outcome);
+      return outcome === "done";
+    }
+
+    test("there and back, ended at each of its requests and called again, is exact", async () => {
       const bridged = await channelWith(60);
       const { channel, options } = bridged;
       const client = fresh("billing");
-      const acked = await consume(bridged, client, 40, odd, { durable: "d" });
+      const acked = await consume(bridged, client, 40, odd, { durable: "d", ackWait: 60_000 });
       await copy({ ...options, channels: channel });
       const all = { ...options, channel, durable: "d", client };
-      let ended = 0;
-      for (let delay = 1; delay < 400; delay = Math.ceil(delay * 1.4)) {
-        const stop = new AbortController();
-        const timer = setTimeout(() => stop.abort(), delay);
-        const outcome = await move({ ...all, signal: stop.signal }).catch((error: { code: string }) => error.code);
-        clearTimeout(timer);
-        if (typeof outcome !== "string") break;
-        expect(outcome).toBe("ABORTED");
-        ended++;
-      }
-      expect(ended).toBeGreaterThan(0);
-      const { lastSent } = await move({ ...all, dryRun: true });
-      await move(all);
+      const { lastSent, maxInFlight } = await move({ ...all, dryRun: true });
+      const unacknowledged = open_(acked, lastSent);
       const js = await JetStream.open(nats().url);
-      const open = open_(acked, lastSent);
-      const fetched = await js.fetch(channel, "d", 40);
-      expect(fetched).toEqual([...again(open), ...once(range(lastSent + 1, 60))].slice(0, 40));
-    });
+      const there = (signal: AbortSignal): Promise<unknown> => move({ ...all, maxInFlight, signal });
+      const back = (signal: AbortSignal): Promise<unknown> => move({ ...all, back: true, signal });
+      let steps = 0;
+      while (!(await abortedAfter(++steps, js, there)));
+      expect(steps).toBeGreaterThan(10);
+      expect(await js.fetch(channel, "d", unacknowledged.length)).toEqual(again(unacknowledged));
+      for (steps = 1; steps < 8 && !(await abortedAfter(steps, js, back)); steps++);
+      // The way back was begun, and given up: the consumer is as it was.
+      if (steps === 8) expect(await move(all)).toMatchObject({ changed: false, ackWait: 60_000, maxInFlight });
+      for (let i = steps; !(await abortedAfter(i, js, back)); i++);
+      const left: number[] = [];
+      const owner = await open(stan(), { clientId: client });
+      await owner.subscribe(channel, ({ sequence }) => void left.push(sequence), { durable: "d", maxInFlight: 100 });
+      await until("the last came", () => left.includes(60));
+      expect(left.sort((a, b) => a - b)).toEqual(open_(acked, 60));
+    }, 60_000);
 
     test("finds the position without the monitoring page, too", async () => {
       const bridged = await channelWith(300);
@@ -213,13 +238,16 @@ describeWithServer(
       await consume(bridged, client, 20, () => true, { durable: "d" });
       const all = { ...options, channel, durable: "d", client };
       const code = async (call: Promise<unknown>): Promise<string> => {
-        return await call.then(() => "", (error: { code: string; remedy: string }) => error.code + (error.remedy ? "" : "?"));
+        return await call.then(
+          () => "",
+          (error: { code: string; remedy: string }) => error.code + (error.remedy ? "" : "?"),
+        );
       };
       expect(await code(move(all))).toBe("NOT_LEVEL");
       await copy({ ...options, channels: channel });
       expect(await code(move({ ...all, durable: "another" }))).toBe("UNKNOWN_DURABLE");
       expect(await code(move({ ...all, client: "another" }))).toBe("UNKNOWN_DURABLE");
-      expect(await code(move({ ...all, back: true }))).toBe("UNKNOWN_DURABLE");
+      expect(await move({ ...all, back: true })).toMatchObject({ changed: false, lastSent: 20 });
       expect(await code(move({ ...all, channel: fresh("none") }))).toBe("NOT_LEVEL");
       const js = await JetStream.open(nats().url);
       const config = { name: "d", durable_name: "d", ack_policy: "explicit" };
@@ -243,6 +271,8 @@ describeWithServer(
       await publish(publisher, channel, 10);
       await consume(bridged, client, 30, () => true, { durable: "d" });
       const all = { ...options, channel, durable: "d", client };
+      const refused = { code: "NOT_LEVEL", message: expect.stringContaining("up to 20") as string };
+      await expect(move(all)).rejects.toMatchObject(refused);
       const moving = move(all);
       await copy({ ...options, channels: channel });
       expect(await moving).toMatchObject({ lastSent: 30, changed: true });

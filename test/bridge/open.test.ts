@@ -80,7 +80,9 @@ describeWithServer(
       await expect(openChannel(all)).rejects.toMatchObject(refused);
       await move({ ...all, durable: "d", client: owner.clientId });
       expect(await openChannel(all)).toMatchObject({ changed: true, last: 5 });
-      await expect(move({ ...all, durable: "d", client: owner.clientId })).rejects.toMatchObject({ code: "WRONG_PHASE" });
+      await expect(move({ ...all, durable: "d", client: owner.clientId })).rejects.toMatchObject({
+        code: "WRONG_PHASE",
+      });
     });
   },
   ["streaming", "nats"],

@@ -1,5 +1,6 @@
 import { createPublicKey, verify } from "node:crypto";
-import { describe, expect, test } from "vitest";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test, vi } from "vitest";
 import type { AuthFields, Credentials } from "../../src/core-nats/auth.ts";
 import { authenticate, checkCredentials } from "../../src/core-nats/auth.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
@@ -98,6 +99,12 @@ function messageOf(action: () => unknown): string {
   throw new Error("nothing was thrown");
 }
 
+async function failureOf(credentials: unknown, nonce: string | undefined): Promise<NatsError> {
+  const failure: unknown = await authenticate(credentials as Credentials, nonce).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(NatsError);
+  return failure as NatsError;
+}
+
 describe("the fields of CONNECT", () => {
   const plain: [string, Credentials | undefined, AuthFields][] = [
     ["no credentials give none", undefined, {}],
@@ -105,42 +112,43 @@ describe("the fields of CONNECT", () => {
     ["a password may be empty", { user: "u", pass: "" }, { user: "u", pass: "" }],
     ["a token is called auth_token", { token: "t" }, { auth_token: "t" }],
   ];
-  test.each(plain)("%s", (_, credentials, fields) => {
-    expect(authenticate(credentials, undefined)).toEqual(fields);
-    expect(authenticate(credentials, nonce)).toEqual(fields);
+  test.each(plain)("%s", async (_, credentials, fields) => {
+    expect(await authenticate(credentials, undefined)).toEqual(fields);
+    expect(await authenticate(credentials, nonce)).toEqual(fields);
   });
 
-  test("nothing but the names of the form is taken over", () => {
+  test("nothing but the names of the form is taken over", async () => {
     const credentials = { token: "t", account: "CANARY", __proto__: { jwt: "CANARY" } };
-    expect(authenticate(credentials, nonce)).toEqual({ auth_token: "t" });
+    expect(await authenticate(credentials, nonce)).toEqual({ auth_token: "t" });
   });
 
-  test("credentials may be an object that hides them behind getters", () => {
+  test("credentials may be an object that hides them behind getters", async () => {
     class Secret {
       #token = "t";
       get token(): string {
         return this.#token;
       }
     }
-    expect(authenticate(new Secret(), undefined)).toEqual({ auth_token: "t" });
+    expect(await authenticate(new Secret(), undefined)).toEqual({ auth_token: "t" });
   });
 
-  test.each(samples)("an nkey seed gives the public key and the signature that Go's nkeys gives: $nkey", (sample) => {
-    const fields = authenticate({ nkeySeed: sample.seed }, nonce);
+  test.each(samples)("an nkey seed gives the key and the signature that Go's nkeys gives: $nkey", async (sample) => {
+    const fields = await authenticate({ nkeySeed: sample.seed }, nonce);
     expect(Object.keys(fields).sort()).toEqual(["nkey", "sig"]);
     expect(fields.nkey).toBe(sample.nkey);
     expect(fields.sig).toMatch(/^[\w-]{86}$/);
     expect(hex(bytesOf(fields.sig!))).toBe(sample.signature);
   });
 
-  test("a creds text gives its JWT and the signature of its seed", () => {
-    expect(authenticate({ creds }, nonce)).toEqual({ jwt, sig: authenticate({ nkeySeed: seed }, nonce).sig });
+  test("a creds text gives its JWT and the signature of its seed", async () => {
+    const { sig } = await authenticate({ nkeySeed: seed }, nonce);
+    expect(await authenticate({ creds }, nonce)).toEqual({ jwt, sig });
   });
 
   test("whatever the key and the nonce, the signature fits the public key", async () => {
-    await forEachSeed(100, (random) => {
+    await forEachSeed(100, async (random) => {
       const nonce = random.text(random.int(1, 40));
-      const fields = authenticate({ nkeySeed: nkeyText(userSeed, random.bytes(32)) }, nonce);
+      const fields = await authenticate({ nkeySeed: nkeyText(userSeed, random.bytes(32)) }, nonce);
       const key = keyOf(fields.nkey!);
       expect(fields.nkey).toBe(nkeyText(user, key));
       const spki = Uint8Array.from([...spkiHeader, ...key]);
@@ -151,13 +159,14 @@ describe("the fields of CONNECT", () => {
     });
   });
 
-  test.each([undefined, ""])("a server that gives no nonce (%o) is told, before anything is signed", (none) => {
-    for (const credentials of [{ nkeySeed: seed }, { creds }]) {
-      const action = () => authenticate(credentials, none);
-      expect(action).toThrow(NatsError);
-      expect(action).toThrow(expect.objectContaining({ code: "AUTHORIZATION" }));
-      expect(action).toThrow(expect.objectContaining({ reason: expect.stringContaining("no nonce") }));
+  test.each([undefined, ""])("a server that gives no nonce (%o) is told, before anything is signed", async (none) => {
+    const sign = vi.fn(() => new Uint8Array(64));
+    for (const credentials of [{ nkeySeed: seed }, { creds }, { nkey, sign }]) {
+      const error = await failureOf(credentials, none);
+      expect(error.code).toBe("AUTHORIZATION");
+      expect(error.reason).toContain("no nonce");
     }
+    expect(sign).not.toHaveBeenCalled();
   });
 });
 
@@ -171,6 +180,16 @@ describe("malformed credentials", () => {
     ["a text", "CANARY", /^auth must hold exactly one of/],
     ["an empty object", {}, /^auth must hold exactly one of/],
     ["an unknown form", { CANARY: "CANARY" }, /^auth must hold exactly one of/],
+    ["a function that signs, and a seed", { nkey, sign() {}, nkeySeed: seed }, /^auth must hold exactly one of/],
+    ["a function that signs for nobody", { sign() {} }, /^auth\.sign needs auth\.nkey or auth\.jwt beside it$/],
+    ["an nkey and nothing that signs", { nkey }, /^auth must hold exactly one of.*; sign with nkey or jwt$/],
+    ["a JWT and nothing that signs", { jwt, sign: "CANARY" }, /^auth\.sign must be a function$/],
+    ["an nkey that is empty", { nkey: "", sign() {} }, /^auth\.nkey must be a string that is not empty$/],
+    ["an nkey cut short", { nkey: nkey.slice(1), sign() {} }, /^auth\.nkey must have 56 characters, but has 55$/],
+    ["an nkey with a change", { nkey: changed(nkey, 9), sign() {} }, /^auth\.nkey has a wrong checksum/],
+    ["a seed for an nkey", { nkey: seed, sign() {} }, /^auth\.nkey must have 56 characters, but has 58$/],
+    ["an account's nkey", { nkey: nkeyText([0], new Uint8Array(32)), sign() {} }, /but is that of an account$/],
+    ["a JWT that is none", { jwt: "CANARY.CANARY", sign() {} }, /^auth\.jwt must be a JWT: three parts/],
     ["two forms", { user: "CANARY", pass: "CANARY", token: "CANARY" }, /^auth must hold exactly one of/],
     ["a user without a password", { user: "CANARY" }, /^auth\.pass must be a string$/],
     ["a password without a user", { pass: "CANARY" }, /^auth\.user must be a string that is not empty$/],
@@ -205,15 +224,14 @@ describe("malformed credentials", () => {
     ]),
   ];
 
-  test.each(bad)("%s: the message names the option and the rule", (_, credentials, message) => {
+  test.each(bad)("%s: the message names the option and the rule", async (_, credentials, message) => {
     expect(() => checkCredentials(credentials)).toThrow(TypeError);
     expect(messageOf(() => checkCredentials(credentials))).toMatch(message);
     if (credentials === undefined) return;
 
-    const attempt = () => authenticate(credentials as Credentials, nonce);
-    expect(attempt).toThrow(NatsError);
-    expect(attempt).toThrow(expect.objectContaining({ code: "AUTHORIZATION" }));
-    expect(attempt).toThrow(expect.objectContaining({ reason: expect.stringMatching(message) }));
+    const error = await failureOf(credentials, nonce);
+    expect(error.code).toBe("AUTHORIZATION");
+    expect(error.reason).toMatch(message);
   });
 
   test.each(bad)("%s: the message holds no part of the secret", (_, credentials) => {
@@ -258,12 +276,75 @@ describe("accepted forms of seeds and creds", () => {
     ["other titles, three dashes", creds.replaceAll(/^-+(BEGIN|END)[^-]*-+$/gm, "---$1 X---")],
     ["blank lines around the data", creds.replace(seed, `\n${seed}\n`).replace(jwt, `\n${jwt}\n`)],
   ];
-  test.each(forms)("creds with %s", (_, text) => {
+  test.each(forms)("creds with %s", async (_, text) => {
     checkCredentials({ creds: text });
-    expect(authenticate({ creds: text }, nonce)).toEqual(authenticate({ creds }, nonce));
+    expect(await authenticate({ creds: text }, nonce)).toEqual(await authenticate({ creds }, nonce));
   });
 
-  test("a seed as read from a file, with a newline", () => {
-    expect(authenticate({ nkeySeed: `${seed}\r\n` }, nonce).nkey).toBe(nkey);
+  test("a seed as read from a file, with a newline", async () => {
+    expect((await authenticate({ nkeySeed: `${seed}\r\n` }, nonce)).nkey).toBe(nkey);
+  });
+});
+
+describe("a function that signs", () => {
+  const signature = Uint8Array.from({ length: 64 }, (_, i) => i * 3);
+
+  test("gets the bytes of the nonce; its signature goes with the nkey, the JWT, or both", async () => {
+    const sign = vi.fn((_: Uint8Array) => signature);
+    const { sig } = await authenticate({ nkey: ` ${nkey}\n`, sign }, nonce);
+    expect(new TextDecoder().decode(sign.mock.calls[0]![0])).toBe(nonce);
+    expect(sig).toMatch(/^[\w-]{86}$/);
+    expect(bytesOf(sig!)).toEqual(signature);
+    expect(await authenticate({ nkey, sign }, nonce)).toEqual({ nkey, sig });
+    expect(await authenticate({ jwt, sign }, nonce)).toEqual({ jwt, sig });
+    expect(await authenticate({ nkey, jwt, sign }, nonce)).toEqual({ nkey, jwt, sig });
+  });
+
+  test("may return a promise, a Buffer, or bytes of another realm", async () => {
+    const { sig } = await authenticate({ nkey, sign: () => signature }, nonce);
+    const foreign = runInNewContext(`Uint8Array.from([${signature.join()}])`) as Uint8Array;
+    for (const given of [Promise.resolve(signature), Buffer.from(signature), foreign]) {
+      expect(await authenticate({ nkey, sign: () => given as Uint8Array }, nonce)).toEqual({ nkey, sig });
+    }
+  });
+
+  test("may be a method", async () => {
+    class Vault {
+      readonly nkey = nkey;
+      readonly #signature = signature;
+      sign(): Uint8Array {
+        return this.#signature;
+      }
+    }
+    expect((await authenticate(new Vault(), nonce)).nkey).toBe(nkey);
+  });
+
+  test.each([
+    ["too few bytes", signature.subarray(1), "not 63 bytes"],
+    ["too many", new Uint8Array(65), "not 65 bytes"],
+    ["text", seed, "not a value of type string"],
+    ["nothing", undefined, "not a value of type undefined"],
+    ["what only inherits from bytes", Object.create(signature), "not a value of type object"],
+  ])("that returns %s is told what it must return, without that", async (_, given, ending) => {
+    const { code, reason } = await failureOf({ nkey, sign: () => given }, nonce);
+    expect({ code, reason }).toEqual({
+      code: "AUTHORIZATION",
+      reason: `auth.sign must return a Uint8Array of 64 bytes, ${ending}`,
+    });
+  });
+
+  test("that throws or rejects is the cause", async () => {
+    const broken = new Error("the vault is closed");
+    const throws = (): never => {
+      throw broken;
+    };
+    for (const sign of [throws, () => Promise.reject(broken)]) {
+      const { code, reason, cause } = await failureOf({ jwt, sign }, nonce);
+      expect({ code, reason, cause }).toEqual({
+        code: "AUTHORIZATION",
+        reason: "auth.sign: the function that signs the server's nonce failed",
+        cause: broken,
+      });
+    }
   });
 });

@@ -3,10 +3,10 @@ import { connectFields, VERSION } from "../../src/core-nats/connect-fields.ts";
 import { NatsError } from "../../src/core-nats/errors.ts";
 import { readInfo } from "../../src/core-nats/info.ts";
 
-test("CONNECT asks for headers and 503s where the server has headers, and says whether TLS is spoken", () => {
+test("CONNECT asks for headers and 503s where the server has headers, and says whether TLS is spoken", async () => {
   const usual = { verbose: false, pedantic: false, lang: "typescript", version: VERSION, protocol: 1, echo: true };
   for (const has of [true, false]) {
-    expect(connectFields("me", undefined, readInfo(`{"headers":${has}}`), !has)).toEqual({
+    expect(await connectFields("me", undefined, readInfo(`{"headers":${has}}`), !has)).toEqual({
       ...usual,
       name: "me",
       tls_required: !has,
@@ -16,11 +16,11 @@ test("CONNECT asks for headers and 503s where the server has headers, and says w
   }
 });
 
-test("CONNECT has the credentials, and signs the nonce of the server", () => {
+test("CONNECT has the credentials, and signs the nonce of the server", async () => {
   const info = readInfo('{"nonce":"PXoWU7zWAMt75FY"}');
-  expect(connectFields("me", { user: "u", pass: "p" }, info, true)).toMatchObject({ user: "u", pass: "p" });
+  expect(await connectFields("me", { user: "u", pass: "p" }, info, true)).toMatchObject({ user: "u", pass: "p" });
   const nkeySeed = "SUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM";
   const signed = { nkey: expect.stringMatching(/^U/), sig: expect.stringMatching(/./) };
-  expect(connectFields("me", { nkeySeed }, info, true)).toMatchObject(signed);
-  expect(() => connectFields("me", { nkeySeed }, readInfo("{}"), true)).toThrow(NatsError);
+  expect(await connectFields("me", { nkeySeed }, info, true)).toMatchObject(signed);
+  await expect(connectFields("me", { nkeySeed }, readInfo("{}"), true)).rejects.toThrow(NatsError);
 });

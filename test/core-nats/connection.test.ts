@@ -45,7 +45,13 @@ describe("opening a connection", () => {
   test.each([
     ["user and password", { user: "u", pass: "p" }, ["pass", "user"]],
     ["a token", { token: "t" }, ["auth_token"]],
-    ["an nkey", { nkeySeed: "SUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM" }, ["nkey", "sig"]],
+    [
+      "an nkey and a function",
+      { nkey: "UDO2LEHOZQ3Y25SXVAOIF63UIY2AYIISNTT7TGAODYJI2FI6ATDQXPFW", sign: async () => new Uint8Array(64) },
+      ["nkey", "sig"],
+    ],
+    ["a JWT and a function", { jwt: "a.b.c", sign: () => new Uint8Array(64) }, ["jwt", "sig"]],
+    ["an nkey's seed", { nkeySeed: "SUAE2T2RKNKVOWK3LVPWCY3FM5UWW3LPOFZXK53ZPN6X7AMDQWDYTC2GHM" }, ["nkey", "sig"]],
     [
       "a creds text",
       {
@@ -85,6 +91,22 @@ describe("opening a connection", () => {
     const error = await failure(open(server.url, { credentials: { nkeySeed } }));
     expect(error.code).toBe("AUTHORIZATION");
     expect((await server.link()).received()).toHaveLength(0);
+  });
+
+  test("waits for a function that signs as long as for the rest of a dial, and sends nothing", async () => {
+    const nkey = "UDO2LEHOZQ3Y25SXVAOIF63UIY2AYIISNTT7TGAODYJI2FI6ATDQXPFW";
+    const credentials = { nkey, sign: () => new Promise<Uint8Array>(() => {}) };
+    const server = await fake({ greet: { nonce: "PXoWU7zWAMt75FY", auth_required: true } });
+    expect(await failure(open(server.url, { credentials, timeout: 100 }))).toMatchObject({
+      code: "TIMEOUT",
+      reason: `127.0.0.1:${server.port}: no signature by auth.sign within 100 ms`,
+    });
+    const signal = new Lifetime();
+    const attempt = failure(open(server.url, { credentials }, signal));
+    await until("it has dialled twice", () => server.links.length === 2);
+    signal.abort(new Error("enough"));
+    expect(await attempt).toMatchObject({ code: "CLOSED" });
+    for (const link of server.links) expect(link.received()).toHaveLength(0);
   });
 
   test("says what it waited for when there was none in time", async () => {

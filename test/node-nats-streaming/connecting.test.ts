@@ -25,6 +25,11 @@ describeWithServer("as 0.3.2, connecting", () => {
     });
   }
 
+  same("dials the next server if one is not there", async (run) => {
+    run.connect({ servers: ["nats://127.0.0.1:1", "nats://127.0.0.1:2"], reconnectTimeWait: 50 });
+    await run.seen("stan connect");
+  });
+
   same("throws without a cluster ID or a client ID", async (run) => {
     const { connect } = run.library;
     for (const id of ["", undefined, 7]) {
@@ -81,6 +86,15 @@ describeWithServer("as 0.3.2, connecting", () => {
     of({ client: "name", password: "p", user: "u", dontRandomize: true, NoRandomize: true, secure: false });
     of({ reconnectTimeWait: 5, maxReconnectAttempts: 3, waitOnFirstConnect: true, yieldTime: 5, unknown: 1 });
   });
+
+  for (const url of ["localhost", "nats://localhost", "localhost:1234", "nats://user:pass@127.0.0.1:1234"]) {
+    same(`says in options where ${url} is`, async (run) => {
+      const stan = run.library.connect("test-cluster", run.clientId, url);
+      stan.on("error", () => undefined);
+      run.log("url", stan.options.url);
+      stan.close();
+    });
+  }
 
   same("has the fields that programs read, before and after", async (run) => {
     const stan = run.connect();
@@ -158,10 +172,7 @@ describeWithServer("as 0.3.2, with credentials", () => {
 });
 
 describeWithServer("as 0.3.2, with a token", () => {
-  const config = 'authorization { token: "secret" }\nstreaming { token: "secret" }';
-  const { same } = suite(
-    serverForSuite({ args: ["--auth", "secret"], config: config.replace(/.*\n/, "").replace('token: "secret"', "") }),
-  );
+  const { differs, same } = suite(serverForSuite({ args: ["--auth", "secret"] }));
 
   same("takes token", async (run) => {
     run.connect({ token: "secret" });
@@ -172,4 +183,27 @@ describeWithServer("as 0.3.2, with a token", () => {
     run.connect({ tokenHandler: () => "secret" });
     await run.seen("stan connect");
   });
+
+  same("takes the token of a URL", async (run) => {
+    run.connect(`nats://secret@127.0.0.1:${run.server.port}`);
+    await run.seen("stan connect");
+  });
+
+  same("emits error for another token", async (run) => {
+    const stan = run.connect({ token: "wrong", reconnect: false });
+    for (const event of ["disconnect", "close"]) stan.removeAllListeners(event);
+    await run.seen("stan error");
+    run.lines.splice(1);
+  });
+
+  differs(
+    "an async tokenHandler sends no token: it is awaited",
+    async (run) => {
+      run.connect({ tokenHandler: async () => "secret", reconnect: false });
+      await Promise.race([run.seen("stan connect"), new Promise<void>((resolve) => setTimeout(resolve, 2_000))]);
+      run.lines.splice(0, run.lines.length, `connects ${run.count("stan connect")}`);
+    },
+    ["connects 0"],
+    ["connects 1"],
+  );
 });

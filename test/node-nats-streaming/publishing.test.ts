@@ -1,9 +1,21 @@
 import { RealServer } from "../support/server.ts";
+import { runInNewContext } from "node:vm";
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
-import { suite, thrown } from "./transcript.ts";
+import { type StanMessage, suite, thrown } from "./transcript.ts";
 
 describeWithServer("as 0.3.2, publishing", () => {
-  const { same } = suite(serverForSuite());
+  const { alone, same } = suite(serverForSuite({ args: ["-mc", "1000"] }));
+
+  // 0.3.2 throws for them.
+  alone(
+    "takes bytes of another realm, as tests in jest have them",
+    async (run) => {
+      const stan = await run.open();
+      await run.publish(stan, run.channel(), runInNewContext("new Uint8Array([104, 105])") as Uint8Array);
+      await run.stored(run.channel());
+    },
+    ["stan connect <stan>", "stored hi"],
+  );
 
   same("returns a guid and calls back with it, once stored", async (run) => {
     const stan = await run.open();
@@ -53,6 +65,49 @@ describeWithServer("as 0.3.2, publishing", () => {
     });
   }
 
+  for (const [what, data] of Object.entries({
+    "numbers of 16 bits": new Int16Array([1, 2]),
+    "a DataView": new DataView(new ArrayBuffer(2)),
+    "an ArrayBuffer": new ArrayBuffer(2),
+    "a list": [1, 2],
+    "an object": { a: 1 },
+    "a number": 7,
+    "a boolean": true,
+  })) {
+    same(`throws for ${what}`, async (run) => {
+      const stan = await run.open();
+      // The words are those of google-protobuf.
+      try {
+        stan.publish(run.channel(), data as never);
+        run.log("publish throws nothing");
+      } catch {
+        run.log("publish throws");
+      }
+      await run.publish(stan, run.channel(), "one");
+      await run.stored(run.channel());
+    });
+  }
+
+  same("stores what was published before close", async (run) => {
+    const stan = await run.open();
+    stan.publish(run.channel(), "one");
+    stan.publish(run.channel(), "two", (error, guid) => run.log("callback", error, guid));
+    stan.close();
+    await run.seen("stan close");
+    await run.stored(run.channel());
+  });
+
+  same("takes times as texts, and 0 for no limit", async (run) => {
+    for (const [name, options] of Object.entries({
+      texts: { ackTimeout: "5000", maxPubAcksInflight: "10", stanPingInterval: "2000", reconnectTimeWait: "100" },
+      zero: { connectTimeout: 0, maxReconnectAttempts: -1 },
+    })) {
+      const stan = await run.open(options as object, name, `${run.clientId}-${name}`);
+      await run.publish(stan, run.channel(), name);
+    }
+    await run.stored(run.channel());
+  });
+
   same("stores what was given, also if the caller changes it after the call", async (run) => {
     const stan = await run.open();
     const data = Buffer.from("before");
@@ -74,6 +129,25 @@ describeWithServer("as 0.3.2, publishing", () => {
       ),
     );
     await run.stored(run.channel());
+  });
+
+  same("works in a callback, and in a listener that acknowledges in the callback", async (run) => {
+    const stan = await run.open();
+    const [from, to] = [run.channel("from"), run.channel("to")];
+    await new Promise<void>((resolve) => {
+      let count = 0;
+      const next = (): void => void stan.publish(from, `${count}`, () => (++count < 3 ? next() : resolve()));
+      next();
+    });
+    const options = stan.subscriptionOptions().setDeliverAllAvailable().setManualAckMode(true).setMaxInFlight(1);
+    stan.subscribe(from, "group", options.setDurableName("d")).on("message", (message: StanMessage) => {
+      stan.publish(to, `${String(message.getData())}!`, (error) => {
+        run.log("callback", error);
+        message.ack();
+      });
+    });
+    await run.seen("callback", 3);
+    await run.stored(to);
   });
 
   same("works in a listener of connect", async (run) => {

@@ -1,130 +1,188 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { makePlace } from "../support/documents.ts";
-import { installPackage } from "../support/packages.ts";
+import { installPackage, npm } from "../support/packages.ts";
 import { start } from "../support/program.ts";
 import { RealServer } from "../support/server.ts";
 import { describeWithServer } from "../support/suite.ts";
+import { pack, root } from "../support/tarball.ts";
+import { compile, dropIns } from "../types/compile.ts";
 
-const NEST = [
-  "@nestjs-plugins/nestjs-nats-streaming-transport@1.3.0 @nestjs/common@10.4.20 @nestjs/core@10.4.20",
-  "@nestjs/microservices@10.4.20 reflect-metadata@0.1.14 rxjs@7.8.2",
-].join(" ");
-const MOLECULER = "moleculer@0.14.35";
+/** Packages that depend on node-nats-streaming, and what they need beside it. */
+const PACKAGES = {
+  "@nestjs-plugins/nestjs-nats-streaming-transport": "1.3.0",
+  "@nestjs/common": "10.4.20",
+  "@nestjs/core": "10.4.20",
+  "@nestjs/microservices": "10.4.20",
+  "reflect-metadata": "0.1.14",
+  rxjs: "7.8.2",
+  moleculer: "0.14.35",
+  "@types/node": "24.10.1",
+};
+const NEW = '"nats-streaming-client/node-nats-streaming"';
+const OLD = '"node-nats-streaming"';
 
-/** A listener and a publisher of the plugin. Both are told by the plugin's own code what they get. */
+/** An application of NestJS that listens to what it publishes, by the plugin. What decorators do is written out. */
 const NEST_PROGRAM = `
 require("reflect-metadata");
-const { Listener, Publisher } = require("@nestjs-plugins/nestjs-nats-streaming-transport");
-const { firstValueFrom } = require("rxjs");
-const options = { url: process.argv[2] };
+const { Controller, Module } = require("@nestjs/common");
+const { NestFactory } = require("@nestjs/core");
+const { Ctx, EventPattern, Payload } = require("@nestjs/microservices");
+const { Listener, NatsStreamingTransport, Publisher } = require("@nestjs-plugins/nestjs-nats-streaming-transport");
+const { lastValueFrom } = require("rxjs");
+const connectOptions = { url: process.argv[2] };
+
+class Orders {
+  async created(data, context) {
+    console.log("got", data.item, context.message.getSequence());
+    context.message.ack();
+  }
+}
+Payload()(Orders.prototype, "created", 0);
+Ctx()(Orders.prototype, "created", 1);
+EventPattern("orders")(Orders.prototype, "created", Object.getOwnPropertyDescriptor(Orders.prototype, "created"));
+Controller()(Orders);
+class App {}
+Module({
+  imports: [NatsStreamingTransport.register({ clusterId: "test-cluster", clientId: "publisher", connectOptions })],
+  controllers: [Orders],
+})(App);
+
 (async () => {
-  const position = { durableName: "d", deliverAllAvailable: true };
-  const listener = new Listener("test-cluster", "listener", "group", options, position);
-  listener.logger = { log() {} };
-  const handler = async (data, context) => console.log("got", data.item, context.message.getSequence());
-  listener.addHandler("orders", handler, true);
-  await new Promise((resolve) => listener.listen(resolve));
-  const publisher = new Publisher({ clusterId: "test-cluster", clientId: "publisher", connectOptions: options });
-  await publisher.connect();
-  const emitted = (item) => firstValueFrom(publisher.emit("orders", { item }), { defaultValue: "" });
-  const emit = async (item) => console.log("sent", typeof (await emitted(item)));
+  const position = { durableName: "billing", deliverAllAvailable: true, manualAckMode: true, ackWait: 5_000 };
+  const strategy = new Listener("test-cluster", "listener", "group", connectOptions, position);
+  const app = await NestFactory.createMicroservice(App, { strategy, logger: false });
+  await app.listen();
+  const publisher = app.get(Publisher);
+  const emit = (item) => lastValueFrom(publisher.emit("orders", { item }), { defaultValue: "" });
   await emit("one");
   console.log("ready");
-  process.stdin.once("data", async () => {
-    await emit("two");
-  });
+  process.stdin.once("data", () => void emit("two").then(() => console.log("sent")));
 })();`;
 
-/** Two nodes that call each other through the transporter. */
+/** Two nodes that call each other through the transporter: requests and events, balanced by the server or not. */
 const MOLECULER_PROGRAM = `
 const { ServiceBroker } = require("moleculer");
 const transporter = { type: "STAN", options: { url: process.argv[2] } };
-const broker = (nodeID) => new ServiceBroker({ nodeID, transporter, logger: false, requestTimeout: 5_000 });
+const disableBalancer = process.argv[3] === "balanced";
+const broker = (nodeID) =>
+  new ServiceBroker({ nodeID, transporter, disableBalancer, logger: false, requestTimeout: 1_000 });
 const [one, two] = [broker("one"), broker("two")];
-two.createService({ name: "math", actions: { double: ({ params }) => params.n * 2 } });
+two.createService({
+  name: "math",
+  actions: { double: ({ params }) => params.n * 2 },
+  events: { "orders.created": (ctx) => console.log("heard", ctx.params.item) },
+});
+async function again(attempt) {
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!error.retryable) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+async function talk(n) {
+  console.log("got", await again(() => one.call("math.double", { n })));
+  await again(() => one.emit("orders.created", { item: n }));
+}
 (async () => {
   await Promise.all([one.start(), two.start()]);
   await one.waitForServices("math");
-  console.log("got", await one.call("math.double", { n: 21 }));
+  await talk(21);
   console.log("ready");
-  process.stdin.once("data", async () => {
-    for (let i = 0; ; i++) {
-      try {
-        console.log("got", await one.call("math.double", { n: 50 }));
-        return;
-      } catch (error) {
-        if (i === 10) throw error;
-      }
-    }
-  });
+  process.stdin.once("data", () => void talk(50));
 })();`;
 
-describeWithServer("with the shim of docs/migrating.md", () => {
-  let place = "";
+describeWithServer("with the overrides and the shim of docs/migrating.md", () => {
+  const folder = mkdtempSync(join(tmpdir(), "nats-streaming-client-shim-"));
+  const project = join(folder, "project");
+  let missing: string | undefined;
+
   beforeAll(() => {
-    place = makePlace();
-    const folder = join(place, "node_modules", "node-nats-streaming");
-    mkdirSync(folder);
-    const [manifest, code] = [
-      ...readFileSync("docs/migrating.md", "utf8").matchAll(/^```js(?:on)?\n([^]*?)^```$/gm),
+    const [shim, code, types, overrides] = [
+      ...readFileSync(join(root, "docs", "migrating.md"), "utf8").matchAll(/^```js(?:on)?\n([^]*?)^```$/gm),
     ].map(([, text]) => text!);
-    writeFileSync(join(folder, "package.json"), manifest!);
-    writeFileSync(join(folder, "index.js"), code!);
-  });
-  afterAll(() => rmSync(place, { recursive: true, force: true }));
+    mkdirSync(join(project, "shim"), { recursive: true });
+    writeFileSync(join(project, "shim", "package.json"), shim!);
+    writeFileSync(join(project, "shim", "index.js"), code!);
+    writeFileSync(join(project, "shim", "index.d.ts"), types!);
+    const manifest = JSON.parse(overrides!) as { dependencies: object };
+    const client = { "nats-streaming-client": `file:${pack(folder).path}` };
+    const dependencies = { ...PACKAGES, ...client, ...manifest.dependencies };
+    writeFileSync(join(project, "package.json"), JSON.stringify({ private: true, ...manifest, dependencies }));
+    missing = npm(["install", "--ignore-scripts", "--prefer-offline", "--fetch-retries=0", "--prefix", project]);
+    if (missing !== undefined && process.env["CI"] === "true") throw new Error(missing);
+  }, 300_000);
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Installs packages. Returns where they are. */
-  function install(spec: string, skip: (reason: string) => void): string | undefined {
-    const found = installPackage(spec);
-    if ("missing" in found) {
-      if (process.env["CI"] === "true") throw new Error(found.missing);
-      skip(found.missing);
-      return undefined;
-    }
-    return join(found.path, "node_modules");
-  }
-
-  for (const [name, spec, text, before, after] of [
-    ["the NestJS plugin", NEST, NEST_PROGRAM, /got one 1/, /got two/],
-    ["the STAN transporter of Moleculer", MOLECULER, MOLECULER_PROGRAM, /got 42/, /got 100/],
-  ] as const) {
-    test(
-      `${name} works, and works on after a restart that has forgotten its session`,
-      { timeout: 180_000 },
-      async ({ skip }) => {
-        const packages = install(spec, skip);
-        if (packages === undefined) return;
-        const server = await RealServer.start();
-        try {
-          const file = join(place, `${name.replaceAll(" ", "-")}.cjs`);
-          // As npm's overrides do it: every require of the package leads to the shim.
-          const shim = join(place, "node_modules", "node-nats-streaming");
-          writeFileSync(
-            file,
-            `
-          const { Module } = require("node:module");
-          const resolve = Module._resolveFilename;
-          const shim = ${JSON.stringify(shim)};
-          Module._resolveFilename = (request, ...rest) =>
-            resolve(request === "node-nats-streaming" ? shim : request, ...rest);
-          module.paths.unshift(${JSON.stringify(packages)});
-          ${text}`,
-          );
-          const program = start(file, [server.url]);
-          await program.printed(/ready/);
-          await program.printed(before);
-          await server.restart();
-          await new Promise<void>((resolve) => setTimeout(resolve, 1_500));
-          program.give("go\n");
-          await program.printed(after);
-          expect(program.err()).not.toMatch(/Error/);
-          program.kill("SIGKILL");
-        } finally {
-          await server.stop();
-        }
-      },
+  test("npm installs the shim for all that depend on node-nats-streaming, and nothing of that", ({ skip }) => {
+    if (missing !== undefined) return skip(missing);
+    const modules = join(project, "node_modules");
+    const [installed, shim] = [join(modules, "node-nats-streaming"), join(project, "shim")].map((folder) =>
+      readFileSync(join(folder, "index.js"), "utf8"),
     );
+    expect(installed).toBe(shim);
+    const all = readdirSync(modules, { recursive: true }).map((path) => path.replaceAll("\\", "/"));
+    const copies = all.filter((path) => /(^|node_modules\/)(nats|node-nats-streaming|google-protobuf)$/.test(path));
+    expect(copies).toEqual(["node-nats-streaming"]);
+  });
+
+  test("an ES module imports it by default and by name, under the old name and the new one", async ({ skip }) => {
+    if (missing !== undefined) return skip(missing);
+    const file = join(project, "module.mjs");
+    writeFileSync(
+      file,
+      `import nats, { connect, StartPosition } from "node-nats-streaming";
+      import * as all from "nats-streaming-client/node-nats-streaming";
+      console.log(nats.connect === connect, all.connect === connect, all.default === nats, StartPosition.FIRST);`,
+    );
+    expect((await start(file).ended).out).toBe("true true true 4\n");
+  });
+
+  test("TypeScript finds the types by the old name", { timeout: 120_000 }, ({ skip }) => {
+    if (missing !== undefined) return skip(missing);
+    const compiler = installPackage("typescript@5.9.3");
+    if ("missing" in compiler) return skip(compiler.missing);
+    const tsc = join(compiler.path, "node_modules", "typescript", "bin", "tsc");
+    for (const [i, resolution] of (["node16", "node10"] as const).entries()) {
+      const consumer = dropIns[i]!;
+      const said = compile(tsc, consumer, resolution, project, true, (code) => code.replaceAll(NEW, OLD));
+      expect(said, `${consumer.name}, ${resolution}`).toBe("");
+    }
+  });
+
+  for (const [name, text, mode, before, after] of [
+    ["an application of NestJS, by the plugin,", NEST_PROGRAM, "", [/got one 1/], [/sent/, /got two/]],
+    ["Moleculer, by its STAN transporter,", MOLECULER_PROGRAM, "", [/got 42/, /heard 21/], [/got 100/, /heard 50/]],
+    [
+      "Moleculer, balanced by the server,",
+      MOLECULER_PROGRAM,
+      "balanced",
+      [/got 42/, /heard 21/],
+      [/got 100/, /heard 50/],
+    ],
+  ] as const) {
+    test(`${name} works, and goes on after a restart that forgets it`, { timeout: 120_000 }, async ({ skip }) => {
+      if (missing !== undefined) return skip(missing);
+      const server = await RealServer.start();
+      try {
+        const file = join(project, "program.cjs");
+        writeFileSync(file, text);
+        const program = start(file, [server.url, mode]);
+        await program.printed(/ready/);
+        for (const line of before) await program.printed(line);
+        await server.restart();
+        program.give("go\n");
+        for (const line of after) await program.printed(line);
+        expect(program.err()).not.toMatch(/Error/);
+        program.kill("SIGKILL");
+        await program.ended;
+      } finally {
+        await server.stop();
+      }
+    });
   }
 });

@@ -1,5 +1,8 @@
 import { describeWithServer, serverForSuite } from "../support/suite.ts";
+import { until } from "../support/until.ts";
 import { type Run, type Stan, type StanMessage, type StanSubscription, suite, thrown } from "./transcript.ts";
+
+type Options = ReturnType<Stan["subscriptionOptions"]>;
 
 /** A channel with three messages, and the client that has published them. */
 async function filled(run: Run, texts: readonly string[] = ["one", "two", "three"]): Promise<Stan> {
@@ -9,7 +12,7 @@ async function filled(run: Run, texts: readonly string[] = ["one", "two", "three
 }
 
 describeWithServer("as 0.3.2, subscribing", () => {
-  const { same } = suite(serverForSuite());
+  const { same } = suite(serverForSuite({ args: ["-mc", "1000"] }));
 
   same("emits ready without arguments, and then what is published", async (run) => {
     const stan = await filled(run, ["old"]);
@@ -19,7 +22,6 @@ describeWithServer("as 0.3.2, subscribing", () => {
     await run.seen("sub message");
   });
 
-  type Options = ReturnType<Stan["subscriptionOptions"]>;
   const starts: Record<string, readonly [number, (options: Options, run: Run) => Options]> = {
     "all that is available": [3, (options) => options.setDeliverAllAvailable()],
     "the last received": [1, (options) => options.setStartWithLastReceived()],
@@ -66,12 +68,64 @@ describeWithServer("as 0.3.2, subscribing", () => {
     run.lines.sort();
   });
 
+  same("takes a copy of options", async (run) => {
+    const stan = await filled(run);
+    const options = { ...stan.subscriptionOptions().setDeliverAllAvailable() };
+    run.follow(stan.subscribe(run.channel(), options as Options));
+    await run.seen("sub message", 3);
+    run.lines.sort();
+  });
+
   same("takes a plain object for options", async (run) => {
     const stan = await filled(run);
     const options = { maxInFlight: 10, ackWait: 30_000, startPosition: 4, manualAcks: false };
     run.follow(stan.subscribe(run.channel(), options as Options));
     await run.seen("sub message", 3);
     run.lines.sort();
+  });
+
+  for (const name of [" ", "a b", "é 漢", "a.*.>", "a/b", "x".repeat(300)]) {
+    same(`takes ${JSON.stringify(name.slice(0, 9))} for the name of a durable, a group and both`, async (run) => {
+      const stan = await filled(run);
+      const options = (): Options => stan.subscriptionOptions().setDeliverAllAvailable();
+      const begin: Record<string, () => StanSubscription> = {
+        durable: () => stan.subscribe(run.channel(), options().setDurableName(name)),
+        group: () => stan.subscribe(run.channel(), name, options()),
+        both: () => stan.subscribe(run.channel(), name, options().setDurableName(name)),
+      };
+      for (const [what, subscribe] of Object.entries(begin)) {
+        const first = run.follow(subscribe(), what);
+        await run.seen(`${what} message`, 3);
+        first.close();
+        await run.seen(`${what} closed`);
+        // A durable goes on behind what it had.
+        run.follow(subscribe(), `${what} again`);
+        await run.seen(`${what} again ready`);
+        if (what === "group") await run.seen(`${what} again message`, 3);
+      }
+      await run.publish(stan, run.channel(), "four");
+      for (const what of Object.keys(begin)) await run.seen(`${what} again message four`);
+      run.lines.sort();
+    });
+  }
+
+  same("takes a group with a colon", async (run) => {
+    const stan = await filled(run);
+    const options = stan.subscriptionOptions().setDeliverAllAvailable();
+    run.follow(stan.subscribe(run.channel(), "a:b", options), "plain");
+    run.follow(stan.subscribe(run.channel(), "a:b", stan.subscriptionOptions().setDurableName("d")), "durable");
+    await run.seen("plain message", 3);
+    await run.seen("durable ready");
+    await run.publish(stan, run.channel(), "four");
+    await run.seen("plain message four");
+    await run.seen("durable message four");
+    run.lines.sort();
+  });
+
+  same("refuses a durable with a colon in a group, in the words of the server", async (run) => {
+    const stan = await run.open();
+    run.follow(stan.subscribe(run.channel(), "group", stan.subscriptionOptions().setDurableName("a:b")));
+    await run.seen("sub unsubscribed");
   });
 
   same("gives each message to one member of a queue group", async (run) => {
@@ -211,6 +265,40 @@ describeWithServer("as 0.3.2, subscribing", () => {
     }
   });
 
+  for (const [call, event] of [
+    ["unsubscribe", "unsubscribed"],
+    ["close", "closed"],
+  ] as const) {
+    same(`takes ${call} in a listener: the message is not acknowledged, and no more come`, async (run) => {
+      const stan = await filled(run);
+      const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d").setMaxInFlight(1);
+      const first = run.follow(stan.subscribe(run.channel(), options), "first");
+      first.on("message", (message: StanMessage) => message.getData() === "two" && first[call]());
+      await run.seen(`first ${event}`);
+      run.follow(stan.subscribe(run.channel(), options), "second");
+      await run.seen("second message three");
+      run.lines.sort();
+    });
+  }
+
+  same("gives again what was not acknowledged before the client was closed", async (run) => {
+    const stan = await filled(run);
+    const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d").setManualAckMode(true);
+    const first = stan.subscribe(run.channel(), options);
+    first.on("message", (message: StanMessage) => {
+      if (message.getData() !== "two") message.ack();
+      if (message.getData() === "three") stan.close();
+    });
+    await run.seen("stan close");
+    const again = await run.open({}, "again");
+    again.subscribe(run.channel(), options).on("message", (message: StanMessage) => {
+      run.log("message", message.getData(), message.isRedelivered());
+    });
+    await run.publish(again, run.channel(), "four");
+    await run.seen("message four");
+    run.lines.sort();
+  });
+
   same("gets nothing after it was closed", async (run) => {
     const stan = await run.open();
     const sub = run.follow(stan.subscribe(run.channel()));
@@ -255,15 +343,15 @@ describeWithServer("as 0.3.2, subscribing", () => {
 describeWithServer("as 0.3.2, listening", () => {
   const { same } = suite(serverForSuite());
 
-  /** A subscription to all messages of a channel, with an ack wait of one second. */
-  function all(run: Run, stan: Stan, manual = false, inFlight = 100): StanSubscription {
-    const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000).setMaxInFlight(inFlight);
-    return run.follow(stan.subscribe(run.channel(), options.setManualAckMode(manual)), "sub", false);
+  /** A subscription to all messages of a channel. */
+  function all(run: Run, stan: Stan, change = (options: Options): Options => options): StanSubscription {
+    const options = change(stan.subscriptionOptions().setDeliverAllAvailable());
+    return run.follow(stan.subscribe(run.channel(), options), "sub", false);
   }
 
   same("gives messages that were not acknowledged again, and says so", async (run) => {
     const stan = await filled(run, ["one"]);
-    const sub = all(run, stan, true);
+    const sub = all(run, stan, (options) => options.setManualAckMode(true).setAckWait(1_000));
     sub.on("message", (message: StanMessage) => {
       run.log(
         "message",
@@ -280,7 +368,7 @@ describeWithServer("as 0.3.2, listening", () => {
   same("gives no message again that was acknowledged, by hand or not", async (run) => {
     const stan = await filled(run, ["one", "two"]);
     for (const manual of [false, true]) {
-      const sub = all(run, stan, manual);
+      const sub = all(run, stan, (options) => options.setManualAckMode(manual).setAckWait(2_000));
       sub.on("message", (message: StanMessage) => {
         run.log("message", manual, message.getSequence(), message.isRedelivered());
         if (manual) message.ack();
@@ -288,13 +376,15 @@ describeWithServer("as 0.3.2, listening", () => {
     }
     await run.seen("message true", 2);
     await run.seen("message false", 2);
-    await new Promise<void>((resolve) => setTimeout(resolve, 1_500));
+    await new Promise<void>((resolve) => setTimeout(resolve, 2_500));
     run.lines.sort();
   });
 
+  const one = (options: Options): Options => options.setManualAckMode(true).setMaxInFlight(1);
+
   same("gives the next message after the ack, with one in flight", async (run) => {
     const stan = await filled(run);
-    all(run, stan, true, 1).on("message", (message: StanMessage) => {
+    all(run, stan, one).on("message", (message: StanMessage) => {
       run.log("message", message.getData());
       setTimeout(() => (run.log("ack", message.getData()), message.ack()), 20);
     });
@@ -303,7 +393,7 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("takes an early ack of a listener that goes on working", async (run) => {
     const stan = await filled(run);
-    all(run, stan, true, 1).on("message", async (message: StanMessage) => {
+    all(run, stan, one).on("message", async (message: StanMessage) => {
       run.log("message", message.getData());
       message.ack();
       await new Promise(() => undefined);
@@ -313,7 +403,7 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("looks up manualAcks for each message", async (run) => {
     const stan = await filled(run, ["one"]);
-    const sub = all(run, stan, false);
+    const sub = all(run, stan, (options) => options.setAckWait(1_000));
     sub.opts.manualAcks = true;
     sub.on("message", (message: StanMessage) => {
       run.log("message", message.isRedelivered());
@@ -327,11 +417,16 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("acknowledges what nobody listens to", async (run) => {
     const stan = await filled(run);
-    const options = stan.subscriptionOptions().setDeliverAllAvailable().setAckWait(1_000).setDurableName("d");
+    const options = stan.subscriptionOptions().setDeliverAllAvailable().setDurableName("d");
     const sub = run.follow(stan.subscribe(run.channel(), options), "sub", false);
     await run.seen("sub ready");
     await run.publish(stan, run.channel(), "four");
-    await new Promise<void>((resolve) => setTimeout(resolve, 200));
+    await until("the server has all acks", async () => {
+      const page = await run.server.monitor<{ subscriptions: { last_sent: number; pending_count: number }[] }>(
+        `streaming/channelsz?channel=${run.channel()}&subs=1`,
+      );
+      return page!.subscriptions.every((each) => each.last_sent === 4 && each.pending_count === 0);
+    });
     sub.close();
     await run.seen("sub closed");
     await run.publish(stan, run.channel(), "five");
@@ -343,11 +438,20 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("emits what a listener throws as an error, and gives the message again", async (run) => {
     const stan = await filled(run, ["one"]);
-    all(run, stan).on("message", (message: StanMessage) => {
+    all(run, stan, (options) => options.setAckWait(1_000)).on("message", (message: StanMessage) => {
       run.log("message", message.isRedelivered());
       if (!message.isRedelivered()) throw new Error("of the listener");
     });
     await run.seen("message true");
+    run.lines.sort();
+  });
+
+  same("emits what a listener throws that is no error", async (run) => {
+    const stan = await filled(run, ["one"]);
+    all(run, stan).on("message", () => {
+      throw "a text";
+    });
+    await run.seen("sub error");
     run.lines.sort();
   });
 
@@ -419,7 +523,7 @@ describeWithServer("as 0.3.2, listening", () => {
 
   same("takes acks that are too many or too late", async (run) => {
     const stan = await filled(run, ["one"]);
-    const sub = all(run, stan, true);
+    const sub = all(run, stan, (options) => options.setManualAckMode(true));
     sub.on("message", (message: StanMessage) => {
       thrown(run, "ack", () => message.ack());
       thrown(run, "ack", () => message.ack());

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type Client, connect } from "../../src/index.ts";
+import { type Client, connect, type Credentials, type TlsOptions } from "../../src/index.ts";
 import * as facade from "../../src/node-nats-streaming/index.ts";
 import { fresh, read } from "../support/clients.ts";
 import { installPackage } from "../support/packages.ts";
@@ -86,7 +86,7 @@ export class Run {
   }
 
   /** Waits until such a line is there, or so many of them. */
-  async seen(begin: string, count = 1, timeout = 10_000): Promise<void> {
+  async seen(begin: string, count = 1, timeout = 20_000): Promise<void> {
     await until(`${count} times "${begin}" of ${this.lines.join(" | ")}`, () => this.count(begin) >= count, timeout);
   }
 
@@ -152,10 +152,14 @@ export type Program = (run: Run) => Promise<void>;
 let reference: Library | undefined;
 let missing: string | undefined;
 
-/** Prepares the suite: installs 0.3.2, and returns what runs programs against the server. */
-export function suite(server: () => RealServer): {
+/**
+ * Prepares the suite: installs 0.3.2, and returns what runs programs against the server. Whoever reads what they have
+ * stored has these credentials and options of TLS.
+ */
+export function suite(server: () => RealServer, auth?: Credentials, tls?: TlsOptions): {
   same(title: string, program: Program, timeout?: number): void;
   differs(title: string, program: Program, theirs: readonly string[], ours: readonly string[], timeout?: number): void;
+  alone(title: string, program: Program, ours: readonly string[]): void;
 } {
   let client: Promise<Client> | undefined;
   beforeAll(() => {
@@ -170,6 +174,8 @@ export function suite(server: () => RealServer): {
       clusterId: "test-cluster",
       clientId: fresh("reader"),
       servers: server().url,
+      auth,
+      tls,
       onStatus: () => undefined,
     }));
 
@@ -195,7 +201,7 @@ export function suite(server: () => RealServer): {
 
   return {
     /** What 0.3.2 and the layer do is equal. */
-    same(title, program, timeout = 20_000) {
+    same(title, program, timeout = 60_000) {
       test.concurrent(title, { timeout }, async ({ skip, expect }) => {
         if (missing !== undefined) return skip(missing);
         const [theirs, ours] = await both(program);
@@ -203,11 +209,17 @@ export function suite(server: () => RealServer): {
       });
     },
     /** A fault of 0.3.2, and what happens here. */
-    differs(title, program, theirs, ours, timeout = 20_000) {
+    differs(title, program, theirs, ours, timeout = 60_000) {
       test.concurrent(title, { timeout }, async ({ skip, expect }) => {
         if (missing !== undefined) return skip(missing);
         const seen = await both(program);
         expect({ theirs: seen[0], ours: seen[1] }).toEqual({ theirs, ours });
+      });
+    },
+    /** What happens here each time, and in 0.3.2 by chance. */
+    alone(title, program, ours) {
+      test.concurrent(title, { timeout: 60_000 }, async ({ expect }) => {
+        expect(await transcript(facade, program)).toEqual(ours);
       });
     },
   };

@@ -26,7 +26,7 @@ async function answer(port: number, credentials?: Credentials): Promise<string> 
     });
   try {
     const { nonce } = JSON.parse((await line(0)).slice("INFO ".length)) as { nonce?: string };
-    const fields = { verbose: false, pedantic: false, ...authenticate(credentials, nonce) };
+    const fields = { verbose: false, pedantic: false, ...(await authenticate(credentials, nonce)) };
     socket.write(new TextEncoder().encode(`CONNECT ${JSON.stringify(fields)}\r\nPING\r\n`));
     return await line(1);
   } finally {

@@ -6,7 +6,7 @@ import { connect } from "../../src/index.ts";
 import type { ConnectOptions, StreamingError } from "../../src/index.ts";
 import { fresh, open, optionsFor, Statuses } from "../support/clients.ts";
 import { listen } from "../support/ports.ts";
-import { creds, jwtConfig, otherSeed, user, userSeed } from "../support/nkeys.ts";
+import { creds, jwtConfig, jwtOf, otherSeed, signature, user, userSeed } from "../support/nkeys.ts";
 import { FakeServer } from "../support/raw.ts";
 import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
@@ -152,6 +152,21 @@ describeWithServer("an nkey", () => {
     await client.publish(fresh("channel"), "x");
     await refused(optionsFor(server(), { auth: { nkeySeed: otherSeed } }));
   });
+
+  test("lets in, from a function that signs, asked at every dial; another signature does not", async () => {
+    let asked = 0;
+    const sign = async (nonce: Uint8Array): Promise<Uint8Array> => (asked++, signature(userSeed, nonce));
+    const statuses = new Statuses();
+    const client = await open(server(), { auth: { nkey: user, sign }, onStatus: statuses.onStatus });
+    await client.publish(fresh("channel"), "x");
+    await server().restart();
+    await statuses.until("registered", 2);
+    expect(asked).toBeGreaterThanOrEqual(2);
+    const wrong = { nkey: user, sign: (nonce: Uint8Array) => signature(otherSeed, nonce) };
+    await refused(optionsFor(server(), { auth: wrong }));
+    const broken = { nkey: user, sign: () => Promise.reject(new Error("the vault is closed")) };
+    expect((await refused(optionsFor(server(), { auth: () => broken }))).message).toContain("auth.sign");
+  });
 });
 
 describeWithServer("a creds text", () => {
@@ -166,6 +181,14 @@ describeWithServer("a creds text", () => {
     await client.publish(fresh("channel"), "x");
     await refused(optionsFor(server(), { auth: { creds: creds(otherSeed) } }));
     await refused(optionsFor(server(), { auth: { creds: creds(userSeed, 1_700_000_001) } }));
+  });
+
+  test("lets in, as its JWT and a function that signs", async () => {
+    const jwt = jwtOf(creds(userSeed));
+    const client = await open(server(), { auth: { jwt, sign: (nonce) => signature(userSeed, nonce) } });
+    await client.publish(fresh("channel"), "x");
+    const wrong = { jwt, sign: (nonce: Uint8Array) => signature(otherSeed, nonce) };
+    await refused(optionsFor(server(), { auth: wrong }));
   });
 
   test("that expires while connected is replaced by a fresh one, from the function", async () => {

@@ -95,7 +95,12 @@ export class JetStream {
   }
 
   /** What a consumer hands out now. It stays unacknowledged, but for what `acks` says. */
-  async fetch(stream: string, consumer: string, batch = 5_000, acks = (_: Fetched): boolean => false): Promise<Fetched[]> {
+  async fetch(
+    stream: string,
+    consumer: string,
+    batch = 5_000,
+    acks = (_: Fetched): boolean => false,
+  ): Promise<Fetched[]> {
     const { connection } = this;
     const inbox = `_INBOX.${nuid()}`;
     const found: Fetched[] = [];

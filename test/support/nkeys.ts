@@ -1,4 +1,4 @@
-import { createPrivateKey, sign } from "node:crypto";
+import { createPrivateKey, type KeyObject, sign } from "node:crypto";
 
 // Samples out of bytes that count up, made by the Go library nkeys 0.4.11; in use nowhere.
 const operator = "OAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QZVT";
@@ -22,9 +22,7 @@ function token(issuer: string, subject: string, nats: object, exp?: number): str
   const part = (value: object): string => base64url(utf8.encode(JSON.stringify(value)));
   const claims = { jti: "test", iat: 1_700_000_000, iss: issuer, name: "test", sub: subject, nats, exp };
   const text = `${part({ typ: "JWT", alg: "ed25519-nkey" })}.${part(claims)}`;
-  const header = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
-  const key = createPrivateKey({ key: Uint8Array.from([...header, ...issuerSeed]), format: "der", type: "pkcs8" });
-  return `${text}.${base64url(sign(null, utf8.encode(text), key))}`;
+  return `${text}.${base64url(sign(null, utf8.encode(text), keyOf(issuerSeed)))}`;
 }
 
 /** The contents of a creds file for the user above, with this seed. The JWT expires at `exp`, in seconds since 1970. */
@@ -35,6 +33,24 @@ export function creds(seed: string, exp?: number): string {
 -----BEGIN USER NKEY SEED-----\r\n${seed}\r\n------END USER NKEY SEED------\r\n`;
 }
 
+/** The JWT in a creds text. */
+export function jwtOf(creds: string): string {
+  return creds.split("\r\n")[1]!;
+}
+
+/** Signs as a program that has the seed and keeps it from this library. */
+export function signature(seed: string, nonce: Uint8Array): Uint8Array {
+  const letters = Array.from(seed, (letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter));
+  const bits = letters.map((letter) => letter.toString(2).padStart(5, "0")).join("");
+  const bytes = Array.from({ length: 32 }, (_, i) => parseInt(bits.slice(16 + i * 8, 24 + i * 8), 2));
+  return sign(null, nonce, keyOf(bytes));
+}
+
+function keyOf(bytes: readonly number[]): KeyObject {
+  const header = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
+  return createPrivateKey({ key: Buffer.from([...header, ...bytes]), format: "der", type: "pkcs8" });
+}
+
 /** The configuration of a server that takes these creds, and lets them use JetStream if it has that. */
 export function jwtConfig(): string {
   const limits = {
@@ -42,8 +58,9 @@ export function jwtConfig(): string {
     ...{ mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 },
   };
   const tokenOf = (subject: string): string => token(operator, subject, { limits, type: "account", version: 2 });
+  const systemToken = token(operator, system, { limits: {}, type: "account", version: 2 });
   return `operator: ${token(operator, operator, { type: "operator", version: 2 })}
     resolver: MEMORY
     system_account: ${system}
-    resolver_preload: { ${account}: ${tokenOf(account)}, ${system}: ${token(operator, system, { limits: {}, type: "account", version: 2 })} }`;
+    resolver_preload: { ${account}: ${tokenOf(account)}, ${system}: ${systemToken} }`;
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../support/tarball.ts";
 
@@ -54,7 +54,7 @@ function isCommonJs({ name }: Consumer): boolean {
 /**
  * Compiles a consumer in a folder of its own below `folder`, whose node_modules has the library, and returns what the
  * compiler says, which is nothing if all is well. `compiler` is the path of a tsc. With `skipLibCheck`, as many
- * projects have it, it says nothing about the library's own types.
+ * projects have it, it says nothing about the library's own types. `importing` may change what the consumer imports.
  */
 export function compile(
   compiler: string,
@@ -62,13 +62,15 @@ export function compile(
   resolution: Resolution,
   folder: string,
   skipLibCheck = false,
+  importing: (code: string) => string = (code) => code,
 ): string {
   const project = join(folder, `${consumer.name}-${resolution}`);
   mkdirSync(project, { recursive: true });
   // Only under these two the ending says which kind of module it is.
   const byEnding = resolution === "node16" || resolution === "nodenext";
   const file = `consumer.${byEnding ? (isCommonJs(consumer) ? "cts" : "mts") : "ts"}`;
-  copyFileSync(join(consumersFolder, `${consumer.name}.ts`), join(project, file));
+  const code = readFileSync(join(consumersFolder, `${consumer.name}.ts`), "utf8");
+  writeFileSync(join(project, file), importing(code));
   const options = {
     target: "es2022",
     lib: consumer.lib,

@@ -1,5 +1,5 @@
 import { bad, checkChannel, checkDelay, checkNames, LARGEST_INT32 } from "../checks.ts";
-import { boolean, integer, name, seconds } from "../checks.ts";
+import { boolean, integer, seconds } from "../checks.ts";
 import { checkSignal } from "../signal.ts";
 import type { Signal } from "../signal.ts";
 import type { DeadLetterTarget, FailureSettings } from "./failure-policy.ts";
@@ -26,10 +26,14 @@ export interface SubscribeOptions {
   startAt?: StartAt | undefined;
   /**
    * A durable name. The server keeps the position of the subscription under it: for this client ID, or with
-   * {@link SubscribeOptions.queue} for the group. Default none.
+   * {@link SubscribeOptions.queue} for the group. 1 to 4 096 characters, no line breaks and control characters. Default
+   * none.
    */
   durable?: string | undefined;
-  /** The name of a queue group. Each message goes to one member of the group. Default none. */
+  /**
+   * The name of a queue group. Each message goes to one member of the group. The characters are those of a durable. A
+   * group "a:b" without a durable is one with queue "b" and durable "a", where that exists. Default none.
+   */
   queue?: string | undefined;
   /** How many new messages the server sends ahead of acks. Default: {@link SubscribeOptions.concurrency}, or 100. */
   maxInFlight?: number | undefined;
@@ -121,6 +125,9 @@ export const MESSAGES_OPTIONS = SUBSCRIBE_OPTIONS.filter((name) => name !== "con
 /** @internal The names of the options of `batches`. */
 export const BATCHES_OPTIONS = [...MESSAGES_OPTIONS, "size", "wait"] as const;
 
+/** Limit on the names of durables and queue groups. */
+const MOST_CHARACTERS = 4_096;
+
 /** @internal @throws TypeError naming the option, the rule and the value */
 export function checkSubscribeOptions(options: SubscribeOptions): SubscribeSettings {
   checkNames("subscribe", SUBSCRIBE_OPTIONS, options, 'subscribe(subject, handler, { startAt: "first" })');
@@ -153,11 +160,10 @@ function withDefaults(options: BatchesOptions): BatchesOptions {
 }
 
 function settingsOf(options: SubscribeOptions): SubscribeSettings {
-  const durable = options.durable === undefined ? "" : name("durable", options.durable);
-  const queue = options.queue === undefined ? "" : name("queue", options.queue);
-  // The server joins the two with a colon, and takes a plain group named "a:b" for the durable group a of b.
+  const durable = options.durable === undefined ? "" : nameOf("durable", options.durable);
+  const queue = options.queue === undefined ? "" : nameOf("queue", options.queue);
+  // The server joins the two with a colon.
   if (queue !== "" && durable.includes(":")) bad("durable", "must have no : when queue is set", durable);
-  if (queue.includes(":")) bad("queue", "must have no :", queue);
   const { maxInFlight, concurrency, signal } = options;
   checkSignal(signal);
   if (options.key !== undefined && typeof options.key !== "function") bad("key", "must be a function", options.key);
@@ -172,6 +178,15 @@ function settingsOf(options: SubscribeOptions): SubscribeSettings {
     key: options.key,
     failure: failureOf(options),
   };
+}
+
+/** The server takes any text. No subject contains it, but logs do, and there a line break would begin a line. */
+function nameOf(option: string, value: string): string {
+  const fits = typeof value === "string" && value !== "" && value.length <= MOST_CHARACTERS;
+  if (!fits || /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u.test(value)) {
+    bad(option, `must be 1 to ${MOST_CHARACTERS} characters without line breaks and control characters`, value);
+  }
+  return value;
 }
 
 /** Undefined if no option says what becomes of a message that fails. */

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { SubscribeOptions } from "../../../src/index.ts";
 import { Message } from "../../../src/index.ts";
 import { Ack, type MsgProto } from "../../../src/testing/messages.ts";
@@ -153,5 +153,14 @@ describe("a message", () => {
     expect(fake.others.map(({ subject, payload }) => [subject, Ack.read(payload)])).toEqual([
       [fake.held[0].ackInbox, { subject: "fake", sequence: 5n }],
     ]);
+  });
+
+  test("shares no memory on a host that has no pool, as Bun", async () => {
+    const allocUnsafe = vi.spyOn(Buffer, "allocUnsafe").mockImplementation((size) => Buffer.allocUnsafeSlow(size));
+    onTestFinished(() => allocUnsafe.mockRestore());
+    // Those that come first may fill what is left of a piece of the pool.
+    const messages = await receive(filled(500, ...Array.from({ length: 20 }, (_, i) => i)));
+    for (const { data } of messages.slice(-9)) expect(data.buffer.byteLength).toBe(500);
+    for (const [i, { data }] of messages.entries()) expect(data).toEqual(new Uint8Array(500).fill(i));
   });
 });

@@ -77,6 +77,61 @@ const fake: Message = {
   ack() {},
 };
 
+/** Another one, with the types that 0.3.2 declares. */
+class FakeMessage implements Message {
+  constructor(private data: String | Buffer) {}
+  getSubject(): string {
+    return "orders";
+  }
+  getSequence(): number {
+    return 1;
+  }
+  getRawData(): Buffer {
+    return Buffer.from(this.data.toString());
+  }
+  getData(): String | Buffer {
+    return this.data;
+  }
+  getTimestampRaw(): number {
+    return 0;
+  }
+  getTimestamp(): Date {
+    return new Date();
+  }
+  isRedelivered(): boolean {
+    return false;
+  }
+  getCrc32(): number {
+    return 0;
+  }
+  ack(): void {}
+}
+
+class FakeStan extends EventEmitter implements Stan {
+  close(): void {}
+  publish(_subject: string, _data?: Uint8Array | string | Buffer, callback?: AckHandlerCallback): string {
+    callback?.(undefined, "guid");
+    return "guid";
+  }
+  subscribe(subject: string, opts?: SubscriptionOptions): Subscription;
+  subscribe(subject: string, qGroup: string, opts?: SubscriptionOptions): Subscription;
+  subscribe(): Subscription {
+    return new FakeSubscription();
+  }
+  subscriptionOptions(): SubscriptionOptions {
+    return all.NewSubscriptionOptions();
+  }
+}
+
+/** Options of the application, beside those of the client, and what it reads of them. */
+interface Settings extends StanOptions {
+  pingInterval: number;
+  retries: number;
+}
+const settings: Settings = { pingInterval: 5, retries: 1, name: "billing", noRandomize: true, encoding: "binary" };
+const intervals: (number | undefined)[] = [options.pingInterval, options.maxPingOut, options.yieldTime];
+const flags: (boolean | undefined)[] = [options.verbose, options.pedantic, options.useOldRequestStyle];
+
 class FakeSubscription extends EventEmitter {
   isClosed(): boolean {
     return false;
@@ -99,5 +154,6 @@ export function main(): EventEmitter {
     .once("ready", () => stan.close());
   all.connect("test-cluster", guid, "nats://127.0.0.1:4222");
   all.connect("test-cluster", all.version, 4222);
-  return [fake, subscription, Listener, Wrapper].length > 0 ? stan : subscription;
+  const fakes: [Stan, Message[]] = [new FakeStan(), [fake, new FakeMessage("{}")]];
+  return [fakes, subscription, Listener, Wrapper, settings, intervals, flags].length > 0 ? stan : subscription;
 }
