@@ -360,11 +360,16 @@ export class ChannelCopy {
 
   /** The number of the channel's last message. 0: there is none. */
   async #endOfChannel(): Promise<number> {
-    const { monitor } = this.#ends;
+    const { monitor, ending } = this.#ends;
     const { channel } = this.#route;
     if (monitor === undefined) return (await this.#look("lastReceived"))?.sequence ?? 0;
-    const page = await monitor.channel(channel);
-    if (page === undefined) {
+    let page = await monitor.channel(channel);
+    while (page === undefined) {
+      // A server that starts knows no channel yet. It has started once it knows the client.
+      const { ready } = this.#client;
+      await sleep(FIRST_PAUSE, ending);
+      page = await monitor.channel(channel);
+      if (page !== undefined || !ready || !this.#client.ready) continue;
       const remedy = "Check its name, and that from.monitor is the page of the server in charge.";
       throw new BridgeError("UNKNOWN_CHANNEL", channel, "the source has no such channel", remedy);
     }

@@ -32,15 +32,19 @@ export async function* readStream(
   let consumer: string | undefined;
   for (let next = from, last: number | undefined; ; ) {
     const batch: Pulled[] = [];
+    let isOver = false;
     try {
       last ??= Math.min(to, (await target.message(stream, { last_by_subj: subject }))?.sequence ?? 0);
       if (next > last) break;
       consumer ??= (await target.putConsumer("create", stream, { ...what, ...start, opt_start_seq: next })).name;
       const batchOf = { stream, consumer, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
-      const pulling = pull(await target.connection(), target, batchOf, (message) => void batch.push(message));
+      const pulling = pull(await target.connection(), target, batchOf, (message) => {
+        if (message.sequence <= to) batch.push(message);
+        else isOver = true;
+      });
       if (await settled(pulling, ending)) await pulling;
       // A replica is late, or the consumer is gone; or the last message is, by its age.
-      if (batch.length === 0) throw new NatsError("TIMEOUT", `${stream}: nothing comes`);
+      if (batch.length === 0 && !isOver) throw new NatsError("TIMEOUT", `${stream}: nothing comes`);
     } catch (error) {
       if (!(error instanceof NatsError)) throw error;
       await sleep(PAUSE, ending);
@@ -48,8 +52,9 @@ export async function* readStream(
       consumer = last = undefined;
       continue;
     }
+    if (batch.length > 0) yield batch;
+    if (isOver) break;
     next = batch.at(-1)!.sequence + 1;
-    yield batch;
   }
   if (consumer !== undefined) await target.deleteConsumer(stream, consumer);
 }

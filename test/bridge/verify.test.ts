@@ -258,6 +258,20 @@ describeWithServer(
       await expect(verifying).rejects.toMatchObject({ name: "BridgeError", code: "ABORTED" });
     });
 
+    test("compares what was there at its beginning, while a copy goes on", async () => {
+      const { options, publish } = await world(3);
+      await copy(options);
+      const proxy = await proxyTo(nats());
+      const eaten = proxy.eat(({ verb, subject }) => verb === "PUB" && subject.includes("MSG.NEXT"), "up");
+      const verifying = verify({ ...options, to: { servers: proxy.url } });
+      await eaten;
+      await publish(5);
+      await copy({ ...options, from: { ...options.from, clientId: fresh("bridge") } });
+      proxy.cut();
+      const report = await verifying;
+      expect(report).toMatchObject({ ok: true, channels: [{ compared: 3, end: 3, last: 3, notCopied: 0 }] });
+    });
+
     test("tells how far it is", async () => {
       const { options } = await world(3);
       await copy(options);
