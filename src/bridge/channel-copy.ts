@@ -11,7 +11,7 @@ import { BridgeError, failureOf } from "./errors.ts";
 import { look } from "./look.ts";
 import { checkChannelIsSame, mergePosition, mirrorPosition } from "./position.ts";
 import type { Position } from "./position.ts";
-import { AGAIN, Sender, troubleOf, weightOf, WINDOW } from "./sender.ts";
+import { AGAIN, OVERHEAD, Sender, troubleOf, weightOf, WINDOW } from "./sender.ts";
 import type { Outgoing, Trouble } from "./sender.ts";
 import { configOf, phaseOf } from "./stream.ts";
 import type { Phase, Route } from "./stream.ts";
@@ -360,16 +360,25 @@ export class ChannelCopy {
 
   /** The number of the channel's last message. 0: there is none. */
   async #endOfChannel(): Promise<number> {
-    const { monitor } = this.#ends;
+    const { monitor, ending } = this.#ends;
     const { channel } = this.#route;
     if (monitor === undefined) return (await this.#look("lastReceived"))?.sequence ?? 0;
-    const page = await monitor.channel(channel);
-    if (page === undefined) {
+    let page = await monitor.channel(channel);
+    while (page === undefined) {
+      // A server that starts knows no channel yet. It has started once it knows the client.
+      const { ready } = this.#client;
+      await sleep(FIRST_PAUSE, ending);
+      page = await monitor.channel(channel);
+      if (page !== undefined || !ready || !this.#client.ready) continue;
       const remedy = "Check its name, and that from.monitor is the page of the server in charge.";
       throw new BridgeError("UNKNOWN_CHANNEL", channel, "the source has no such channel", remedy);
     }
-    this.#emptyAt = page.msgs === 0 ? page.last_seq : 0;
-    return page.last_seq;
+    const { msgs, bytes, last_seq } = page;
+    this.#emptyAt = msgs === 0 ? last_seq : 0;
+    // More bytes than may be under way are not even asked for.
+    const fitting = Math.floor(this.#limit / (bytes / msgs + OVERHEAD));
+    if (msgs > 0) this.#maxInFlight = Math.max(1, Math.min(WINDOW, fitting));
+    return last_seq;
   }
 
   #look(startAt: "lastReceived" | { sequence: number }): Promise<Message | undefined> {

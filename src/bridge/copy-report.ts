@@ -10,7 +10,7 @@ export interface ChannelProgress {
   readonly last: number;
   /** The number of the channel's last message, as far as known. */
   readonly end: number;
-  /** How many messages this call has copied, and their bytes, without headers. */
+  /** How many messages this call has copied, and about how many bytes, without headers. */
   readonly copied: number;
   readonly bytes: number;
   /** The number that this call began with. */

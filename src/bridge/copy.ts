@@ -20,8 +20,9 @@ const PROGRESS = 1_000;
 /** Options of {@link copy}. */
 export interface CopyOptions extends BridgeOptions {
   /**
-   * True: the copy follows the channels until {@link BridgeOptions.signal} is aborted. Default false: it ends when it
-   * has reached the ends that the channels had at its start.
+   * True: the copy follows the channels until {@link BridgeOptions.signal} is aborted, or `finish` has ended all of
+   * them. Default false: it ends when it has reached the ends that the channels had at its start. Either way channels
+   * that appear later are not copied.
    */
   watch?: boolean | undefined;
   /** Is told about once a second how far the copy is, and at its end. Must not throw. */

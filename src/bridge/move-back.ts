@@ -88,7 +88,7 @@ async function handedOut(
   const metadata = { ...whole.metadata, [RETURNING]: `${ack_wait} ${max_ack_pending}` };
   // As many as are open: none is handed out that was not yet. They come again at once.
   const limits = { max_ack_pending: num_ack_pending, ack_wait: 1_000_000_000 };
-  await target.updateConsumer(stream, { ...whole, ...limits, metadata });
+  await target.putConsumer("update", stream, { ...whole, ...limits, metadata });
   const connection = await target.connection();
   const seen = new Set<number>();
   const what = { stream, consumer: name, expires: 1_000 };

@@ -146,7 +146,9 @@ class Move {
   async #movedBefore({ name, config, delivered, num_ack_pending }: ConsumerInfo): Promise<MoveReport> {
     const whole = beforeReturn(config);
     // A way back has not come to its end.
-    if (whole !== config && !this.#wishes.dryRun) await this.#ends.target.updateConsumer(this.#route.stream, whole);
+    if (whole !== config && !this.#wishes.dryRun) {
+      await this.#ends.target.putConsumer("update", this.#route.stream, whole);
+    }
     const { ack_wait = 0, max_ack_pending: maxInFlight = 0 } = whole;
     const facts = { lastSent: delivered.stream_seq, pending: num_ack_pending, maxInFlight, by: "page" as const };
     const ackWait = ack_wait / NANOSECONDS_PER_MILLISECOND;
@@ -253,7 +255,7 @@ class Move {
       metadata: metadataOf(this.#place),
     } as const;
     try {
-      await target.createConsumer(stream, config);
+      await target.putConsumer("create", stream, config);
     } catch (error) {
       if (!(error instanceof ApiError) || error.errCode !== API_ERRORS.consumerExists) throw error;
       throw this.#inUse(consumer);
@@ -265,7 +267,7 @@ class Move {
       if (now.lastSent !== lastSent || now.pending !== unacknowledged.length) throw stillConnected(channel, this.#who);
     }
     const metadata = { ...config.metadata, [MOVED]: "true" };
-    await target.updateConsumer(stream, { ...config, max_ack_pending: maxInFlight, metadata });
+    await target.putConsumer("update", stream, { ...config, max_ack_pending: maxInFlight, metadata });
   }
 
   /** Acknowledges what the durable has acknowledged, and gives the rest back: it comes again, in order. */

@@ -36,7 +36,7 @@ export async function* readStream(
     try {
       last ??= Math.min(to, (await target.message(stream, { last_by_subj: subject }))?.sequence ?? 0);
       if (next > last) break;
-      consumer ??= (await target.createConsumer(stream, { ...what, ...start, opt_start_seq: next })).name;
+      consumer ??= (await target.putConsumer("create", stream, { ...what, ...start, opt_start_seq: next })).name;
       const batchOf = { stream, consumer, batch: BATCH, maxBytes: BATCH_BYTES, expires: 0 };
       const pulling = pull(await target.connection(), target, batchOf, (message) => {
         if (message.sequence <= to) batch.push(message);

@@ -23,8 +23,8 @@ const SILENCE = 3_000;
 /** How long to wait when the target is full, and when a stream has no leader, in milliseconds. */
 const FULL_DELAY = 2_000;
 const LEADER_DELAY = 250;
-/** What the objects of a message take, about, in bytes. */
-const OVERHEAD = 256;
+/** @internal What the objects of a message take, about, in bytes. */
+export const OVERHEAD = 256;
 
 /**
  * @internal Why a copy stops sending: an error ends it. Otherwise it looks what the stream has and goes on behind it,

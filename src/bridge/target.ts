@@ -112,7 +112,7 @@ export interface AccountInfo {
  * repeated. What JetStream refuses is an `ApiError`; everything else is a `BridgeError`.
  */
 export class Target {
-  readonly link: Link;
+  readonly #link: Link;
   readonly inboxPrefix: string;
   /** Is called with each connection that `connection` gives. */
   opened: (connection: Connection) => void = noop;
@@ -121,7 +121,7 @@ export class Target {
 
   /** The signal ends each wait. */
   constructor(link: Link, { domain, inboxPrefix = "_INBOX" }: TargetServer, signal: AbortSignalLike) {
-    this.link = link;
+    this.#link = link;
     this.inboxPrefix = inboxPrefix;
     this.#prefix = domain === undefined ? "$JS.API." : `$JS.${domain}.API.`;
     this.#signal = signal;
@@ -130,7 +130,7 @@ export class Target {
   /** The open connection, dialled if need be. */
   async connection(): Promise<Connection> {
     try {
-      const connection = await this.link.connection(this.#signal);
+      const connection = await this.#link.connection(this.#signal);
       this.opened(connection);
       return connection;
     } catch (error) {
@@ -156,12 +156,12 @@ export class Target {
     return this.ask(`STREAM.UPDATE.${config.name}`, config);
   }
 
-  /** The names of the streams that capture the subject, or of all. */
-  async streamNames(subject?: string): Promise<string[]> {
+  /** The names of the streams that capture the subject. */
+  async streamNames(subject: string): Promise<string[]> {
     const names: string[] = [];
     for (;;) {
-      const page = { ...(subject === undefined ? {} : { subject }), offset: names.length };
-      const { total, streams } = await this.ask<{ total: number; streams: string[] | null }>("STREAM.NAMES", page);
+      type Page = { readonly total: number; readonly streams: string[] | null };
+      const { total, streams } = await this.ask<Page>("STREAM.NAMES", { subject, offset: names.length });
       names.push(...(streams ?? []));
       if (names.length >= total || !streams?.length) return names;
     }
@@ -180,16 +180,8 @@ export class Target {
     return { subject, sequence: seq, headers: hdrs === undefined ? hdrs : fromBase64(hdrs), data: fromBase64(data) };
   }
 
-  /** Makes a consumer, and refuses if there is one of this name with another configuration. */
-  createConsumer(stream: string, config: ConsumerConfig): Promise<ConsumerInfo> {
-    return this.#putConsumer(stream, config, "create");
-  }
-
-  updateConsumer(stream: string, config: ConsumerConfig): Promise<ConsumerInfo> {
-    return this.#putConsumer(stream, config, "update");
-  }
-
-  #putConsumer(stream: string, config: ConsumerConfig, action: "create" | "update"): Promise<ConsumerInfo> {
+  /** Does not make a consumer if there is one of this name with another configuration. */
+  putConsumer(action: "create" | "update", stream: string, config: ConsumerConfig): Promise<ConsumerInfo> {
     const name = config.name === undefined ? "" : `.${config.name}`;
     return this.ask(`CONSUMER.CREATE.${stream}${name}`, { stream_name: stream, action, config });
   }
@@ -230,7 +222,9 @@ export class Target {
         if (answer.error.code !== UNAVAILABLE || now() >= deadline) throw new ApiError(answer.error);
       } catch (error) {
         if (!(error instanceof NatsError)) throw error;
-        if (error.code === "PERMISSIONS") throw this.#denied(error);
+        const remedy = "Let the bridge's user publish to it: docs/leaving.md lists all that it needs.";
+        const denied = error.code === "PERMISSIONS";
+        if (denied) throw new BridgeError("NOT_PERMITTED", undefined, error.reason, remedy, error);
         if (now() >= deadline) throw this.#unreachable(error);
       }
       await sleep(times * RETRY_DELAY, this.#signal);
@@ -244,11 +238,6 @@ export class Target {
       if (error instanceof ApiError && error.errCode === code) return undefined;
       throw error;
     }
-  }
-
-  #denied(error: NatsError): BridgeError {
-    const remedy = "Let the bridge's user publish to it: docs/leaving.md lists all that it needs.";
-    return new BridgeError("NOT_PERMITTED", undefined, error.reason, remedy, error);
   }
 
   #unreachable(error: unknown): BridgeError {

@@ -34,7 +34,13 @@ export interface Comparison {
 /** All messages that a channel has. */
 export async function readChannel(servers: string | readonly string[], channel: string): Promise<Original[]> {
   const client = await connect({
-    ...{ clusterId: "test-cluster", clientId: `oracle-${nuid()}`, servers, onStatus: () => undefined },
+    ...{
+      clusterId: "test-cluster",
+      clientId: `oracle-${nuid()}`,
+      servers,
+      onStatus: () => undefined,
+      waitOnFirstConnect: true,
+    },
   });
   try {
     const last = await lastOf(client, channel);
