@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { copy, move, open as openChannel } from "../../src/bridge/index.ts";
-import type { BridgeOptions, CopyReport } from "../../src/bridge/index.ts";
+import type { BridgeOptions } from "../../src/bridge/index.ts";
 import type { Client } from "../../src/index.ts";
+import { Following } from "../support/bridge.ts";
 import { fresh, open, range } from "../support/clients.ts";
 import { JetStream, type StreamMessage } from "../support/jetstream.ts";
 import { NatsServer, RealServer } from "../support/server.ts";
@@ -26,24 +27,12 @@ describeWithServer(
       await Promise.all(range(first, last).map((i) => client.publish(channel, String(i))));
     }
 
-    /** A copy that follows the channel until `end` is called. */
-    function follow(options: BridgeOptions, channel: string): { end(): Promise<CopyReport> } {
-      const stop = new AbortController();
-      const done = copy({ ...options, channels: channel, watch: true, signal: stop.signal });
-      return {
-        end() {
-          stop.abort();
-          return done;
-        },
-      };
-    }
-
     test("lets producers write beside the copy, which has each message of the channel once and in order", async () => {
       const [options, channel, client] = [between(), fresh("orders"), await open(stan())];
       await publish(client, channel, 1, 100);
       const js = await JetStream.open(nats().url);
       const stored = async (): Promise<number> => (await js.state(channel)).last_seq;
-      let copying = follow(options, channel);
+      let copying = new Following({ ...options, channels: channel });
       await until("the mirror is level", async () => (await stored().catch(() => 0)) === 100);
       expect(await js.ask(channel, { direct: 0 }).catch((error: Error) => error.message)).toMatch(/nobody listens/);
       const published = publish(client, channel, 101, 3_000);
@@ -52,13 +41,13 @@ describeWithServer(
       expect(report.last).toBeGreaterThanOrEqual(100);
       for (const i of range(1, 200)) await js.ask(channel, { direct: i });
       // A copy that begins again finds out what it has among the others' messages.
-      await copying.end();
-      copying = follow(options, channel);
+      await copying.stop();
+      copying = new Following({ ...options, channels: channel });
       for (const i of range(201, 400)) await js.ask(channel, { direct: i });
       await published;
       await publish(client, channel, 3_001, 3_100);
-      await until("all is there", async () => (await stored()) >= 3_500, 15_000);
-      expect(await copying.end()).toMatchObject({ ok: true, channels: [{ phase: "merge", last: 3_100 }] });
+      await copying.reaches(3_100);
+      expect(await copying.stop()).toMatchObject({ ok: true, channels: [{ phase: "merge", last: 3_100 }] });
       const messages = await js.messages(channel);
       const copied = messages.map(numberOf).filter((number) => number !== undefined);
       expect(copied).toEqual(range(1, 3_100).map(String));
