@@ -28,12 +28,14 @@ export const COMMANDS: readonly Command[] = [
   ...bridge,
 ];
 
-function overview(): string {
-  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+const HELP: readonly (string | undefined)[] = ["help", "--help", "-h"];
+
+function overview(commands = COMMANDS): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
   return [
     `usage: ${PROGRAM} COMMAND [arguments] [options]`,
     "",
-    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     "",
     `${PROGRAM} COMMAND --help shows the options and an example.`,
     "Exit codes: 0 done, 1 failed, 2 wrong usage or something that it needs is missing.",
@@ -45,18 +47,22 @@ export async function main(host: Host): Promise<number> {
   const json = host.args.includes("--json");
   const output = new Output(host, json);
   const [first, second] = host.args;
-  if (first === undefined || first === "help" || first === "--help" || first === "-h") {
+  if (first === undefined || HELP.includes(first)) {
     output.say(overview());
     return first === undefined ? 2 : 0;
   }
   const two = COMMANDS.find(({ name }) => name === `${first} ${second}`);
   const command = two ?? COMMANDS.find(({ name }) => name === first);
   if (command === undefined) {
-    const group = COMMANDS.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name);
-    const names = group.length > 0 ? group : COMMANDS.map(({ name }) => name);
+    const group = COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
+    if (group.length > 0 && (second === undefined || HELP.includes(second))) {
+      output.say(overview(group));
+      return second === undefined ? 2 : 0;
+    }
+    const names = (group.length > 0 ? group : COMMANDS).map(({ name }) => name);
     const similar = nearest(group.length > 0 ? `${first} ${second}` : first, names);
     const hint = similar === undefined ? `; there are ${names.join(", ")}` : `; did you mean ${similar}?`;
-    output.warn(`${PROGRAM}: there is no command ${group.length > 0 ? `${first} ${second ?? ""}` : first}${hint}`);
+    output.warn(`${PROGRAM}: there is no command ${group.length > 0 ? `${first} ${second}` : first}${hint}`);
     return 2;
   }
   try {

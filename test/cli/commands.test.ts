@@ -32,6 +32,8 @@ test("each command has a help with an example, and refuses what it does not know
     code: 2,
     err: expect.stringContaining("did you mean bridge copy?"),
   });
+  expect(await cli(["bridge", "--help"])).toMatchObject({ code: 0, out: expect.stringContaining("bridge move") });
+  expect(await cli(["bridge"])).toMatchObject({ code: 2, out: expect.stringContaining("bridge copy") });
   expect(await cli(["pub"])).toMatchObject({ code: 2, err: expect.stringContaining("CHANNEL is missing") });
 });
 

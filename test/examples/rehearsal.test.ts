@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { Examples } from "../support/examples.ts";
+import { installPackage } from "../support/packages.ts";
 import { describeWithServer } from "../support/suite.ts";
 
 const examples = new Examples();
@@ -7,7 +8,12 @@ const examples = new Examples();
 describeWithServer(
   "the rehearsal",
   () => {
-    test("moves everything under load, kills the bridge, and loses nothing", { timeout: 180_000 }, async () => {
+    test("moves everything under load, kills the bridge, and loses nothing", { timeout: 180_000 }, async ({ skip }) => {
+      const client = installPackage("@nats-io/jetstream@3.4.0 @nats-io/transport-node@3.4.0");
+      if ("missing" in client) {
+        if (process.env["CI"] === "true") throw new Error(client.missing);
+        return skip(client.missing);
+      }
       const { code, out, err } = await examples.run("rehearsal", ["--rate", "200"]).ended;
       expect({ code, err }, out).toEqual({ code: 0, err: "" });
       const steps = [
@@ -16,8 +22,8 @@ describeWithServer(
         /^plan: workers:shipping becomes the consumer workers-shipping$/,
         /^the bridge is killed \(kill -9\)/,
         /^verify: \d+ messages compared, 0 differences$/,
-        /^move: billing goes on in JetStream behind \d+, and [1-9]\d* messages come again;$/,
-        /^move: the workers go on in JetStream behind \d+, and 0 messages come again;$/,
+        /^move: billing goes on in JetStream behind \d+, and [1-9]\d* messages? come again;$/,
+        /^move: the workers go on in JetStream behind \d+, and \d+ messages? come again;$/,
         /^open: /,
         /^finish: \d+ messages compared, the stream is on its own$/,
         /^the streaming server is stopped/,
@@ -37,7 +43,8 @@ describeWithServer(
       const env = { NATS_STREAMING_SERVER: "/no-such-server" };
       const { code, out, err } = await examples.run("rehearsal", [], env).ended;
       expect({ code, out }).toEqual({ code: 1, out: "" });
-      expect(err).toMatch(/^rehearsal: no server to run: .*no-such-server.*Install Go, or set NATS_STREAMING_SERVER\n$/);
+      const ways = "Install Go, or set NATS_STREAMING_SERVER";
+      expect(err).toMatch(new RegExp(`^rehearsal: no server to run: .*no-such-server.*${ways}\n$`));
     });
   },
   ["streaming", "nats"],
