@@ -284,6 +284,20 @@ export class NatsCluster {
 
   /** Starts the cluster, and waits until its JetStream has a leader, which all three follow. */
   static async start(): Promise<NatsCluster> {
+    // A port for routes may be taken by another process before the server has it: it then serves alone (seen).
+    for (let attempt = 1; ; attempt++) {
+      const cluster = await NatsCluster.#launch();
+      try {
+        await cluster.#formed();
+        return cluster;
+      } catch (error) {
+        await cluster.stop();
+        if (attempt === 3) throw error;
+      }
+    }
+  }
+
+  static async #launch(): Promise<NatsCluster> {
     const names = ["a", "b", "c"];
     const ports = await freePorts(names.length);
     const routes = ports.map((port) => `nats://127.0.0.1:${port}`).join();
@@ -291,17 +305,19 @@ export class NatsCluster {
       jetstream: true,
       args: ["-n", name, "-cluster_name", "c", "-cluster", `nats://127.0.0.1:${ports[member]}`, "-routes", routes],
     })));
-    const cluster = new NatsCluster(servers);
+    return new NatsCluster(servers);
+  }
+
+  async #formed(): Promise<void> {
     interface Page {
       readonly meta_cluster?: { leader?: string; replicas?: { current: boolean }[] };
     }
     await until("JetStream has a leader with followers", async () => {
-      const pages = await Promise.all(servers.map((server) => server.monitor<Page>("jsz")));
+      const pages = await Promise.all(this.servers.map((server) => server.monitor<Page>("jsz")));
       const replicas = pages.flatMap((page) => page?.meta_cluster?.replicas ?? []);
       const agree = new Set(pages.map((page) => page?.meta_cluster?.leader)).size === 1;
       return agree && replicas.filter(({ current }) => current).length >= 2;
-    }, 60_000);
-    return cluster;
+    }, 30_000);
   }
 
   get urls(): string[] {
