@@ -15,7 +15,11 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path/posix";
 
 const DIST = process.argv[2] ?? "dist";
-const ENTRIES = ["index.js", "testing/server.js", "node-nats-streaming/index.js"];
+const ENTRIES = [
+  "index.js", "testing/server.js", "node-nats-streaming/index.js", "bridge/index.js", "cli/program.js",
+];
+/** The one layer that is a program. It takes what it needs of the host at once. */
+const PROGRAM = "cli";
 
 const IMPORT = /^import \{ (.*) \} from "(.*)";\n/gm;
 const DECLARATION = /^((?:import|export) .* from "\..*)\.ts";$/gm;
@@ -47,6 +51,7 @@ function listed(names) {
 }
 
 function layerOf(path) {
+  if (path.startsWith("node:")) return path;
   return path.includes("/") ? path.slice(0, path.indexOf("/")) : "index";
 }
 
@@ -56,6 +61,10 @@ function read(path) {
   const module = { path, imports: [], exports: [], code: "" };
   modules.set(path, module);
   const add = (names, from) => {
+    if (from.startsWith("node:") && layerOf(path) === PROGRAM) {
+      module.imports.push({ names: listed(names), from });
+      return "";
+    }
     // Loaded with the library, it would be; and a bundler cannot carry every `require` into an ES module.
     if (!from.startsWith(".")) {
       throw new Error(`${path} imports ${from}: what is the host's comes from core-nats/builtin.ts`);
@@ -108,14 +117,14 @@ function exportsOf(layer) {
 }
 
 function textOf(layer) {
-  const lines = ['"use strict";'];
+  const lines = layer === PROGRAM ? ["#!/usr/bin/env node", '"use strict";'] : ['"use strict";'];
   const declared = new Map();
   const declare = (name, where) => {
     if (declared.has(name)) throw new Error(`${name} is declared in ${declared.get(name)} and in ${where}`);
     declared.set(name, where);
   };
   for (const [source, names] of importsOf(layer)) {
-    const target = `./${source}.js`;
+    const target = source.startsWith("node:") ? source : `./${source}.js`;
     lines.push(`const { ${[...names].join(", ").replaceAll(" as ", ": ")} } = require("${target}");`);
     for (const name of names) declare(name.replace(/.* as /, ""), target);
   }

@@ -43,7 +43,10 @@ interface AbortSignal {
   addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
   removeEventListener(type: "abort", listener: () => void): void;
 }
-declare var AbortSignal: { prototype: AbortSignal };
+interface AbortSignalConstructor {
+  prototype: AbortSignal;
+}
+declare var AbortSignal: AbortSignalConstructor;
 
 interface AbortController {
   readonly signal: AbortSignal;

@@ -33,8 +33,8 @@ describe("the documents", () => {
   const check = (blocks: readonly Block[]): string => compileBlocks(mkdtempSync(join(place, "check-")), blocks);
 
   test("have TypeScript examples that compile against the package", () => {
-    // Those for NestJS need it: test/docs/nestjs.test.ts.
-    const blocks = allBlocks().filter(({ info }) => !info.startsWith("nestjs"));
+    // Those for NestJS and JetStream need them: test/docs/nestjs.test.ts, test/bridge/from-jetstream.test.ts.
+    const blocks = allBlocks().filter(({ info }) => !/^(nestjs|jetstream)/.test(info));
     expect(blocks.map(({ where }) => where)).toContainEqual(expect.stringMatching(/^README\.md:/));
     expect(check(blocks)).toBe("");
   });
@@ -318,6 +318,13 @@ describe("the docstrings of what is public", () => {
     declare const batches: import("nats-streaming-client").Batches;
     declare const readDeadLetter: typeof import("nats-streaming-client").readDeadLetter;
     declare const server: import("nats-streaming-client/testing").StreamingServer;
+    declare const copy: typeof import("nats-streaming-client/bridge").copy;
+    declare const plan: typeof import("nats-streaming-client/bridge").plan;
+    declare const verify: typeof import("nats-streaming-client/bridge").verify;
+    declare const fromJetStream: typeof import("nats-streaming-client/bridge").fromJetStream;
+    type JetStreamMessage = Parameters<typeof import("nats-streaming-client/bridge").fromJetStream>[0];
+    declare const consumer: { consume(): Promise<AsyncIterable<JetStreamMessage>> };
+    declare function handle(message: { readonly data: Uint8Array }): Promise<void>;
     type Message = import("nats-streaming-client").Message;
     type Status = import("nats-streaming-client").Status;
     declare function save(order: string): Promise<void>;
@@ -375,11 +382,13 @@ describe("docs/design.md", () => {
   const text = textOf("docs/design.md");
 
   test("names every file of the library, and no other", () => {
-    const files = ["pb", "core-nats", "streaming", "testing", "node-nats-streaming"].flatMap((layer) => {
+    const layers = ["pb", "core-nats", "streaming", "testing", "node-nats-streaming"];
+    const files = [...layers, "monitoring", "bridge", "cli"].flatMap((layer) => {
       const names = readdirSync(join(root, "src", layer), { recursive: true }) as string[];
       return names.filter((name) => name.endsWith(".ts")).map((name) => `src/${layer}/${name}`);
     });
-    const table = /^## What is where$(.*?)^## /ms.exec(text)?.[1] ?? "";
+    const both = [text, textOf("docs/design-bridge.md")];
+    const table = both.map((page) => /^## What is where$(.*?)^## /ms.exec(page)?.[1] ?? "").join("");
     const named = [...table.matchAll(/`(src\/[\w-]+\/[\w./-]+)`/g)].map((match) => match[1]!);
     expect(named.sort()).toEqual(files.sort());
   });

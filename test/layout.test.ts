@@ -57,7 +57,7 @@ describe("imports", () => {
   test("are all found: none is computed, and none is of another form", () => {
     expect(modules.length).toBeGreaterThan(20);
     for (const { name, code } of modules) {
-      const words = [...code.matchAll(/\bfrom\s*"|\bimport\s*"|\bimport\(|\brequire\(/g)].length;
+      const words = [...code.matchAll(/(?<!")\bfrom\s*"|\bimport\s*"|\bimport\(|\brequire\(/g)].length;
       expect(imports.filter(({ from }) => from === name).length, name).toBe(words);
     }
   });
@@ -69,7 +69,12 @@ describe("imports", () => {
     testing: ["testing", "core-nats", "pb"],
     index: ["streaming", "core-nats"],
     "node-nats-streaming": ["node-nats-streaming", "index"],
+    monitoring: ["monitoring", "core-nats", "pb"],
+    bridge: ["bridge", "monitoring", "core-nats", "index"],
+    cli: ["cli", "bridge", "monitoring", "testing", "core-nats", "index"],
   };
+  /** The bridge checks its arguments as the client does. */
+  const checks = ["streaming/checks.ts", "streaming/signal.ts"];
   /** What the layer for programs of node-nats-streaming needs of the host. */
   const host = ["core-nats/builtin.ts", "core-nats/clock.ts"];
 
@@ -77,6 +82,7 @@ describe("imports", () => {
     const own = imports.filter(({ to }) => !to.startsWith("node:"));
     for (const { from, to } of own) {
       if (folderOf(from) === "node-nats-streaming" && host.includes(to)) continue;
+      if (folderOf(from) === "bridge" && checks.includes(to)) continue;
       expect(mayImport[folderOf(from)] ?? [], `${from} imports ${to}`).toContain(folderOf(to));
     }
     const known = ["index.ts", "runtime.d.ts", "tsconfig.json", ...Object.keys(mayImport)];
@@ -96,7 +102,9 @@ describe("imports", () => {
     // UTF-8 is global but in jest's jsdom.
     const utf8 = ["core-nats/text.ts node:util", "pb/wire.ts node:util"];
     const inBuiltin = ["crypto", "events", "fs", "net", "tls"].map((name) => `core-nats/builtin.ts node:${name}`);
-    expect([...loaded].sort()).toEqual([...inBuiltin, ...utf8]);
+    // The command line is a program of its own.
+    const inProgram = ["cli/arguments.ts node:util", "cli/lag.ts node:http", "cli/program.ts node:fs"];
+    expect([...loaded].sort()).toEqual([...inProgram, ...inBuiltin, ...utf8]);
     const { code } = modules.find(({ name }) => name === "core-nats/builtin.ts")!;
     expect(code).not.toMatch(/^import\b/m);
     // Who uses it: sockets, timers, node:crypto for nkeys, the embedded server, which listens, and programs of
@@ -116,6 +124,12 @@ describe("imports", () => {
     const ofLayer = imports.filter(({ to }) => to.startsWith("node-nats-streaming/"));
     const users = ofLayer.filter(({ from, to }) => folderOf(from) !== folderOf(to));
     expect(users).toEqual([]);
+  });
+
+  test("make the bridge a layer for the command line alone, and that one a layer for nobody", () => {
+    const users = imports.filter(({ from, to }) => folderOf(to) === "bridge" && folderOf(from) !== "bridge");
+    expect([...new Set(users.map(({ from }) => folderOf(from)))]).toEqual(["cli"]);
+    expect(imports.filter(({ from, to }) => folderOf(to) === "cli" && folderOf(from) !== "cli")).toEqual([]);
   });
 
   test("form no circles, types included", () => {
@@ -169,6 +183,7 @@ describe("the source", () => {
   test("compiles no text, reads no environment, and prints nothing but the one warning", () => {
     for (const { name, code } of modules) {
       expect(code, name).not.toMatch(/\beval\b|\bnew Function\b|\bFunction\(/);
+      if (name === "cli/program.ts") continue;
       const process = [...code.matchAll(/\bprocess\b(?:\s*\?*[.[])+\s*\w*/g)].map(([text]) => text);
       expect([...new Set(process)], name).toEqual(name === "core-nats/builtin.ts" ? ["process?.getBuiltinModule"] : []);
       const printed = [...code.matchAll(/\bconsole\b\s*[.[]\s*\w*/g)].map(([text]) => text);
@@ -254,7 +269,8 @@ describe("the package", () => {
   test("runs nothing when it is installed", () => {
     const hooks = /^(pre|post)?(install|prepare)$|^prepublish$/;
     expect(Object.keys(manifest.scripts).filter((name) => hooks.test(name))).toEqual([]);
-    for (const field of ["bin", "gypfile", "binary", "man"]) expect(manifest[field], field).toBeUndefined();
+    for (const field of ["gypfile", "binary", "man"]) expect(manifest[field], field).toBeUndefined();
+    expect(manifest["bin"]).toEqual({ "nats-streaming-client": "dist/cli.js" });
   });
 
   test("has nothing but tools of development in its lock file", () => {

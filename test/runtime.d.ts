@@ -47,7 +47,7 @@ interface Process {
   readonly platform: string;
   readonly version: string;
   readonly versions: Record<string, string | undefined>;
-  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdin: AsyncIterable<Uint8Array> & { readonly isTTY?: boolean };
   readonly stdout: WritableText;
   readonly stderr: WritableText;
   cwd(): string;
@@ -298,6 +298,7 @@ declare module "node:tls" {
 declare module "node:module" {
   /** Has those that imported a name of a module of the host see what the name stands for now. */
   export function syncBuiltinESMExports(): void;
+  export function createRequire(file: string): (name: string) => unknown;
 }
 
 declare module "node:dns" {

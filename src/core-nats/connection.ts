@@ -45,6 +45,11 @@ export interface ConnectionOptions {
   readonly pingMaxOut: number;
   readonly inboxPrefix: string;
   /**
+   * A received message may have so many bytes, whatever the server's `max_payload` is: JetStream's answers have more.
+   * Default 0.
+   */
+  readonly largestAnswer?: number | undefined;
+  /**
    * Gets each error after which the connection goes on: a denied subject that nobody waits for, a refused
    * subscription.
    */
@@ -223,6 +228,10 @@ export class Connection {
     this.#finish(reason);
   }
 
+  #mostReceived({ maxPayload }: ServerInfo): number {
+    return Math.max(maxPayload, this.#options.largestAnswer ?? 0);
+  }
+
   async #open(signal: AbortSignalLike): Promise<void> {
     const { ended } = this;
     const stop = anySignal(signal, ended);
@@ -289,7 +298,7 @@ export class Connection {
     this.#stage = "end of the TLS handshake";
     this.#socket.upgrade(residue).then(() => {
       this.#parser = new Parser(this.#operations);
-      this.#parser.maxPayload = this.maxPayload;
+      this.#parser.maxPayload = this.#mostReceived(this.#info);
       this.#greeted.resolve();
     }, this.#greeted.reject);
   }
@@ -313,7 +322,7 @@ export class Connection {
       }
       this.#info = info;
       // The server may have sent larger messages before the limit shrank.
-      this.#parser.maxPayload = Math.max(this.#parser.maxPayload, info.maxPayload);
+      this.#parser.maxPayload = Math.max(this.#parser.maxPayload, this.#mostReceived(info));
       this.#options.informed(info);
       if (first) this.#greeted.resolve();
     },

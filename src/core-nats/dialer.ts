@@ -13,7 +13,7 @@ import type { TlsOptions } from "./socket.ts";
 
 /** How a dialer connects. */
 export interface DialerOptions
-  extends Pick<ConnectionOptions, "name" | "pingInterval" | "pingMaxOut" | "inboxPrefix"> {
+  extends Pick<ConnectionOptions, "name" | "pingInterval" | "pingMaxOut" | "inboxPrefix" | "largestAnswer"> {
   /** Takes in the servers that others tell of. */
   readonly servers: Servers;
   /** True: what servers tell of others is not taken in. */
@@ -120,7 +120,7 @@ export class Dialer {
   }
 
   async #open(server: Server, over: AbortSignalLike): Promise<Connection> {
-    const { name, auth, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix } = this.#options;
+    const { name, auth, tls, connectTimeout, pingInterval, pingMaxOut, inboxPrefix, largestAnswer } = this.#options;
     const { servers, ignoreClusterUpdates } = this.#options;
     const credentials = await this.#call("auth", "credentials", "AUTHORIZATION", auth, over);
     return Connection.open(
@@ -133,6 +133,7 @@ export class Dialer {
         pingInterval,
         pingMaxOut,
         inboxPrefix,
+        largestAnswer,
         problem: (error) => this.#events.problem(error),
         informed: (info) => {
           if (!ignoreClusterUpdates) servers.discovered(info.connectUrls, server);

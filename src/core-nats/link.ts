@@ -14,7 +14,7 @@ import type { TlsOptions } from "./socket.ts";
 
 /** How a link is dialled, and who hears of it. All times are in milliseconds. */
 export interface LinkOptions
-  extends Pick<DialerOptions, "name" | "connectTimeout" | "pingInterval" | "pingMaxOut" | "inboxPrefix"> {
+  extends Omit<DialerOptions, "servers" | "auth" | "tls" | "ignoreClusterUpdates"> {
   /** See `Servers`. */
   readonly servers: string | readonly string[] | undefined;
   /** True: only `servers` are dialled. Default false: those that a server tells of as well. */
@@ -23,6 +23,8 @@ export interface LinkOptions
   readonly auth: Credentials | (() => Credentials | Promise<Credentials>) | undefined;
   /** If given, even empty, every server must speak TLS. A function is called at every dial. */
   readonly tls: TlsOptions | (() => TlsOptions | Promise<TlsOptions>) | undefined;
+  /** False: `connection` rejects if no server of the first round can be reached. Default true: it goes on dialling. */
+  readonly waitOnFirstConnect?: boolean | undefined;
   /** Gets the failure of each server for each round of dials that failed. Must not throw. */
   readonly failed?: ((errors: readonly NatsError[]) => void) | undefined;
   /** Gets each error after which the connection goes on. Must not throw. */
@@ -70,7 +72,7 @@ export class Link {
    * Rejects with the signal's reason if that aborts, while the dials go on for the others. Rejects with the
    * `NatsError` `CLOSED` once the link is closed. If there never was a connection, and each server of a round has
    * failed with `AUTHORIZATION` or `TLS`, it rejects with the first of these errors: no time makes a wrong password
-   * right. The next call dials again.
+   * right. Without `waitOnFirstConnect` so it does whatever they failed with. The next call dials again.
    */
   async connection(signal?: AbortSignalLike): Promise<Connection> {
     if (signal?.aborted) throw signal.reason;
@@ -115,7 +117,8 @@ export class Link {
     if (closing.aborted) throw closing.reason;
     if (dialled instanceof Connection) return dialled;
     this.#options.failed?.(dialled);
-    if (this.#latest === undefined && dialled.every(isRefusal)) throw dialled[0];
+    const wait = this.#options.waitOnFirstConnect !== false && !dialled.every(isRefusal);
+    if (this.#latest === undefined && !wait) throw dialled[0];
     return undefined;
   }
 }

@@ -3,6 +3,8 @@ import { commandLine, mistake, wholeNumber } from "../../examples/command-line.t
 import { failed, say } from "../../examples/terminal.ts";
 import { binaries, installBinary } from "../support/binaries.ts";
 import { Random } from "../support/random.ts";
+import { bridgeChaos } from "./bridge.ts";
+import { bridgeScenarios } from "./bridge-scenarios.ts";
 import { figures } from "./figures.ts";
 import { bounded } from "./load.ts";
 import { figureTable, type Measured, type Row, table } from "./report.ts";
@@ -12,16 +14,23 @@ const USAGE = `usage: npm run chaos -- [options]
 
   --minutes N      goes on for N minutes; default: each scenario once
   --seed N         repeats the run that printed this seed; default: a new one
-  --scenario TEXT  only the scenarios whose names have TEXT in them; "figures": only the figures`;
+  --scenario TEXT  only the scenarios whose names have TEXT in them; "figures": only the figures
+  --bridge         has things go wrong with the bridge to JetStream, in place of the client`;
 
 /** How long things go wrong in one run of a scenario. */
 const seconds = 8;
 
 async function main(): Promise<void> {
-  const { options } = commandLine(USAGE, { options: ["minutes", "seed", "scenario"] });
+  const { options } = commandLine(USAGE, { options: ["minutes", "seed", "scenario"], flags: ["bridge"] });
   const minutes = wholeNumber("--minutes", options.minutes, 0);
   const seed = wholeNumber("--seed", options.seed, Math.floor(Math.random() * 1e6));
   const { scenario = "" } = options;
+  if (options.bridge === true) {
+    const named = bridgeScenarios.filter(({ name }) => name.includes(scenario));
+    if (named.length === 0) mistake(`no scenario of the bridge has ${JSON.stringify(scenario)} in its name`);
+    process.exitCode = (await bridgeChaos(named, seed, minutes)) ? 0 : 1;
+    return;
+  }
   const named = scenarios.filter(({ name }) => name.includes(scenario));
   if (named.length === 0 && scenario !== "figures") mistake(`no scenario has ${JSON.stringify(scenario)} in its name`);
   say(`seed ${seed}, for ${minutes} minutes or each scenario once`);

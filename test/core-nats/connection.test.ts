@@ -197,6 +197,19 @@ describe("opening a connection", () => {
     expect(infos.map(({ maxPayload }) => maxPayload)).toEqual([1_000, 5_000, 100]);
   });
 
+  test("takes answers that are larger than a server's limit, where it is told how large they may be", async () => {
+    const { connection, link } = await pair({ largestAnswer: 2 * MIB }, { greet: { max_payload: MIB } });
+    const box = new Mailbox();
+    const sid = String(connection.subscribe("a", box));
+    await connection.flush();
+    expect(connection.maxPayload).toBe(MIB);
+    link.deliver(sid, "a", "x".repeat(2 * MIB));
+    await connection.flush();
+    expect(box.texts.map(({ length }) => length)).toEqual([2 * MIB]);
+    link.deliver(sid, "a", "x".repeat(2 * MIB + 1));
+    expect(await endOf(connection)).toMatchObject({ code: "PROTOCOL" });
+  });
+
   test("takes any INFO for one, with fields of wrong kinds as if they were missing", async () => {
     for (const max_payload of [0, -1, 1e300, "1", null, 64 * MIB + 1]) {
       const { connection } = await pair(

@@ -87,6 +87,24 @@ describe("a link", () => {
     for (const errors of rounds) expect(errors).toMatchObject([{ code: "CONNECT" }, { code: "CONNECT" }]);
   });
 
+  test("rejects without waitOnFirstConnect if no server is there, and dials again once there was one", async () => {
+    const [port] = await freePorts(1);
+    const link = linkTo(`127.0.0.1:${port}`, { waitOnFirstConnect: false });
+    expect((await failure(link.connection())).code).toBe("CONNECT");
+    let server = await FakeServer.start({ port });
+    try {
+      const connection = await link.connection();
+      const again = endOf(connection);
+      await server.stop();
+      await again;
+      const connecting = link.connection();
+      server = await FakeServer.start({ port });
+      expect((await connecting).server.port).toBe(port);
+    } finally {
+      await server.stop();
+    }
+  });
+
   test("dials with pauses a server that drops each client at once", async () => {
     const server = await fake();
     const link = linkTo(server.url);

@@ -42,10 +42,11 @@ function run(file: string, text: string): unknown {
 test("the package is loaded by require, with exactly the public names", () => {
   const program = `
     const names = (path) => Object.keys(require(path)).sort();
-    const entries = ["", "/testing", "/node-nats-streaming"].map((path) => names("nats-streaming-client" + path));
-    console.log(JSON.stringify(entries));`;
+    const entries = ["", "/testing", "/node-nats-streaming", "/bridge"].map((entry) => "nats-streaming-client" + entry);
+    console.log(JSON.stringify(entries.map(names)));`;
   const dropIn = ["Message", "NewSubscriptionOptions", "Stan", "StartPosition", "Subscription", "connect", "version"];
-  expect(run("names.cjs", program)).toEqual([NAMES, ["StreamingServer"], dropIn]);
+  const bridge = ["BridgeError", "copy", "finish", "fromJetStream", "move", "open", "plan", "verify"];
+  expect(run("names.cjs", program)).toEqual([NAMES, ["StreamingServer"], dropIn, bridge]);
 });
 
 test("the package is loaded by import, with the same names, and is the same thing", () => {
@@ -87,8 +88,9 @@ test("loading the package loads nothing of the host but what it has, and neither
     const client = ofHost();
     require("nats-streaming-client/testing");
     const testing = ofHost();
-    const loaded = Object.keys(require.cache).some((path) => path.endsWith("node-nats-streaming.js"));
+    const loaded = Object.keys(require.cache).some((path) => /(node-nats-streaming|bridge)\\.js$/.test(path));
     require("nats-streaming-client/node-nats-streaming");
+    require("nats-streaming-client/bridge");
     console.log(JSON.stringify([client, testing, loaded, ofHost()]));`;
   // Node itself has loaded both before any program.
   const both = ["node:timers", "node:events"];
@@ -121,6 +123,7 @@ test("loading the package has no side effects, as its manifest says: no object, 
     require("nats-streaming-client");
     require("nats-streaming-client/testing");
     require("nats-streaming-client/node-nats-streaming");
+    require("nats-streaming-client/bridge");
     const after = look();
     const changed = [...before.keys()].filter((name) => !same(before.get(name), after.get(name)));
     console.log(JSON.stringify({ looked: before.size > 100, changed }));`;

@@ -375,7 +375,7 @@ describeWithServer("receiving", () => {
     const options: object[] = [
       { startAt: "last" }, { startAt: { sequence: 0 } }, { startAt: { ago: -1 } }, { startAt: { time: new Date(NaN) } },
       { maxInFlight: 0 }, { concurrency: 0.5 }, { ackWait: 500 }, { ackWait: 1_500 }, { manualAcks: true },
-      { durable: "" }, { durable: "a b" }, { durable: "a:b", queue: "q" }, { queue: "a:b" },
+      { durable: "" }, { durable: "a\nb" }, { durable: "a:b", queue: "q" }, { queue: "a\rb" },
     ];
     const wrong: [unknown, unknown, unknown?][] = [
       ["", handler], ["a b", handler], ["a.*", handler], ["a/b", handler], ["a\r\n", handler],

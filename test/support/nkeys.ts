@@ -3,6 +3,8 @@ import { createPrivateKey, type KeyObject, sign } from "node:crypto";
 // Samples out of bytes that count up, made by the Go library nkeys 0.4.11; in use nowhere.
 const operator = "OAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QZVT";
 const account = "AAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3QPZV";
+/** Of another account: JetStream wants one for the system. */
+const system = "AAU2ZOXBIG6MV4FSFYNJJU2NBPDTMHSSNUF74EWIS6KLZEZCSZW5OICT";
 const issuerSeed = Array.from({ length: 32 }, (_, i) => i);
 /** A user's public nkey, its seed, and the seed of another user. */
 export const user = "UDO2LEHOZQ3Y25SXVAOIF63UIY2AYIISNTT7TGAODYJI2FI6ATDQXPFW";
@@ -49,11 +51,16 @@ function keyOf(bytes: readonly number[]): KeyObject {
   return createPrivateKey({ key: Buffer.from([...header, ...bytes]), format: "der", type: "pkcs8" });
 }
 
-/** The configuration of a server that takes these creds. */
+/** The configuration of a server that takes these creds, and lets them use JetStream if it has that. */
 export function jwtConfig(): string {
-  const limits = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 };
-  const accountToken = token(operator, account, { limits, type: "account", version: 2 });
+  const limits = {
+    ...{ subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 },
+    ...{ mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 },
+  };
+  const tokenOf = (subject: string): string => token(operator, subject, { limits, type: "account", version: 2 });
+  const systemToken = token(operator, system, { limits: {}, type: "account", version: 2 });
   return `operator: ${token(operator, operator, { type: "operator", version: 2 })}
     resolver: MEMORY
-    resolver_preload: { ${account}: ${accountToken} }`;
+    system_account: ${system}
+    resolver_preload: { ${account}: ${tokenOf(account)}, ${system}: ${systemToken} }`;
 }

@@ -145,6 +145,12 @@ export class RealServer extends Server {
   }
 }
 
+/** What a NATS server can be started with. */
+export interface NatsServerOptions extends ServerOptions {
+  /** True: with JetStream, whose files are in a folder of its own. */
+  readonly jetstream?: boolean | undefined;
+}
+
 /** A bare nats-server. */
 export class NatsServer extends Server {
   private constructor(launched: Launched) {
@@ -152,10 +158,11 @@ export class NatsServer extends Server {
   }
 
   /** Starts a server on 127.0.0.1 and resolves once it serves clients. */
-  static async start(options: ServerOptions = {}): Promise<NatsServer> {
+  static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
     const binary = options.binary ?? binaryPath(binaries.nats);
     const launched = await launch(binary, natsServes, options, (location) => [
       ...["-a", "127.0.0.1", "-p", String(location.port), "-m", String(location.monitorPort)],
+      ...(options.jetstream === true ? ["-js", "-sd", join(location.folder, "jetstream")] : []),
     ]);
     return new NatsServer(launched);
   }
@@ -265,6 +272,67 @@ async function startGroup(
   const group = new StreamingGroup(servers, folder);
   await until("a server of the group serves", () => servers.some((server) => server.hasServed), 30_000);
   return group;
+}
+
+/** Three NATS servers with JetStream, which form a cluster. Their names are "a", "b" and "c". */
+export class NatsCluster {
+  readonly servers: readonly NatsServer[];
+
+  private constructor(servers: readonly NatsServer[]) {
+    this.servers = servers;
+  }
+
+  /** Starts the cluster, and waits until its JetStream has a leader, which all three follow. */
+  static async start(): Promise<NatsCluster> {
+    // A port for routes may be taken by another process before the server has it: it then serves alone (seen).
+    for (let attempt = 1; ; attempt++) {
+      const cluster = await NatsCluster.#launch();
+      try {
+        await cluster.#formed();
+        return cluster;
+      } catch (error) {
+        await cluster.stop();
+        if (attempt === 3) throw error;
+      }
+    }
+  }
+
+  static async #launch(): Promise<NatsCluster> {
+    const names = ["a", "b", "c"];
+    const ports = await freePorts(names.length);
+    const routes = ports.map((port) => `nats://127.0.0.1:${port}`).join();
+    const servers = await Promise.all(names.map((name, member) => NatsServer.start({
+      jetstream: true,
+      args: ["-n", name, "-cluster_name", "c", "-cluster", `nats://127.0.0.1:${ports[member]}`, "-routes", routes],
+    })));
+    return new NatsCluster(servers);
+  }
+
+  async #formed(): Promise<void> {
+    interface Page {
+      readonly meta_cluster?: { leader?: string; replicas?: { current: boolean }[] };
+    }
+    await until("JetStream has a leader with followers", async () => {
+      const pages = await Promise.all(this.servers.map((server) => server.monitor<Page>("jsz")));
+      const replicas = pages.flatMap((page) => page?.meta_cluster?.replicas ?? []);
+      const agree = new Set(pages.map((page) => page?.meta_cluster?.leader)).size === 1;
+      return agree && replicas.filter(({ current }) => current).length >= 2;
+    }, 30_000);
+  }
+
+  get urls(): string[] {
+    return this.servers.map((server) => server.url);
+  }
+
+  /** The server of a name. */
+  named(name: string): NatsServer {
+    return this.servers["abc".indexOf(name)]!;
+  }
+
+  /** Ends all for good and removes their folders. */
+  async stop(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.stop("SIGKILL")));
+  }
 }
 
 const defaultClusterId = "test-cluster";

@@ -1,0 +1,240 @@
+import { copy, finish, move, open, plan, verify } from "../bridge/index.ts";
+import type {
+  CopyProgress,
+  CopyReport,
+  FinishReport,
+  MoveReport,
+  OpenReport,
+  Plan,
+  VerifyReport,
+} from "../bridge/index.ts";
+import { elapsed } from "../core-nats/clock.ts";
+import { bridgeCommand } from "./bridge.ts";
+import type { Command, Run } from "./command.ts";
+import type { Options } from "./option.ts";
+import { durationIn } from "./command.ts";
+import { UsageError } from "./host.ts";
+import { bytesIn, counted, grouped } from "./output.ts";
+import { tableOf } from "./table.ts";
+
+/** How often a line of progress is printed where no terminal is, in milliseconds. */
+const EVERY = 10_000;
+
+const CHANNELS: Options = { channels: { value: "LIST", help: "names and patterns, with commas; default all" } };
+const CHANNEL: Options = { channel: { value: "NAME", help: "the channel" } };
+const STREAMS: Options = {
+  replicas: { value: "N", help: "copies of each stream in a cluster; default 1" },
+  "max-age": { value: "TIME", help: "how long streams keep a message; default for ever" },
+  memory: { help: "streams in memory" },
+};
+
+/** @internal The commands of the bridge: each is a function of nats-streaming-client/bridge. */
+export const bridge: readonly Command[] = [
+  bridgeCommand<Plan>({
+    name: "plan",
+    summary: "says what a move to JetStream would do, and what stands in its way; changes nothing",
+    options: { ...CHANNELS, ...STREAMS },
+    example: " --channels 'orders.*'",
+    bad: 2,
+    call: (_, options) => plan(options),
+    show: showPlan,
+  }),
+  bridgeCommand<CopyReport>({
+    name: "copy",
+    summary: "copies channels into streams, each message under its number; goes on where the last one ended",
+    options: { watch: { help: "follows the channels until Ctrl-C" }, ...CHANNELS, ...STREAMS },
+    example: " --watch --replicas 3",
+    bad: 1,
+    call: (run, options) => {
+      return copy({ ...options, watch: run.flag("watch"), onProgress: progressOf(run, copyLine) });
+    },
+    show: ({ output }, { channels }) => {
+      for (const { channel, stream, copied, last, error } of channels) {
+        if (error !== undefined) output.warn(`${error.code} ${error.message}\n${error.remedy}`);
+        else output.say(`${channel}: ${counted(copied, "message")} copied, ${stream} has them up to ${last}`);
+      }
+    },
+  }),
+  bridgeCommand<VerifyReport>({
+    name: "verify",
+    summary: "compares channels with their streams, message by message, and names each difference",
+    options: { "from-sequence": { value: "N", help: "compares from this message on; default 1" }, ...CHANNELS },
+    example: " --channels orders.eu",
+    bad: 1,
+    call: (run, options) => {
+      const line = ({ channel, last, end }: VerifyReport["channels"][number]): string => {
+        return `${channel}  ${grouped(last)} of ${grouped(end)} compared`;
+      };
+      return verify({
+        ...options,
+        fromSequence: run.number("from-sequence", 1, 1),
+        onProgress: progressOf(run, line),
+      });
+    },
+    show: showVerified,
+  }),
+  bridgeCommand<MoveReport>({
+    name: "move",
+    summary: "moves a durable or a durable queue group, whose consumers have left, with what it has not acknowledged",
+    options: {
+      ...CHANNEL,
+      durable: { value: "NAME", help: "the durable" },
+      client: { value: "ID", help: "the client ID that it belongs to" },
+      queue: { value: "NAME", help: "its queue group, in place of --client" },
+      "ack-wait": { value: "TIME", help: "default as in the streaming server" },
+      "max-in-flight": { value: "N", help: "of the whole consumer; default as in the streaming server" },
+      "dry-run": { help: "changes nothing, and says what it would do" },
+      back: { help: "from JetStream back to the streaming server" },
+    },
+    example: " --channel orders.eu --durable billing --client billing-1",
+    bad: 1,
+    call: (run, options) => {
+      const maxInFlight = run.text("max-in-flight") === undefined ? undefined : run.number("max-in-flight", 1, 1);
+      return move({
+        ...{ ...options, channel: needed(run, "channel"), durable: needed(run, "durable"), maxInFlight },
+        ...{
+          client: run.text("client"),
+          queue: run.text("queue"),
+          back: run.flag("back"),
+          dryRun: run.flag("dry-run"),
+        },
+        ackWait: run.text("ack-wait") === undefined ? undefined : durationIn(run, "ack-wait", ""),
+      });
+    },
+    show: ({ output }, { changed, dryRun, back, consumer, stream, lastSent, pending }) => {
+      const where = back ? `from the consumer ${consumer} of ${stream}` : `to the consumer ${consumer} of ${stream}`;
+      const verb = dryRun ? "would be moved" : changed ? "moved" : "was moved before";
+      const open =
+        pending === 0
+          ? "all up to there is acknowledged"
+          : `${counted(pending, "message")} ${pending === 1 ? "comes" : "come"} again`;
+      output.say(`${verb} ${where}: it goes on behind ${lastSent}, ${open}`);
+    },
+  }),
+  bridgeCommand<OpenReport>({
+    name: "open",
+    summary: "lets producers publish to the stream, while the copy goes on; there is no way back",
+    options: CHANNEL,
+    example: " --channel orders.eu",
+    bad: 1,
+    call: (run, options) => open({ ...options, channel: needed(run, "channel") }),
+    show: ({ output }, { channel, subject, stream, changed }) => {
+      output.say(
+        `${channel} ${changed ? "is open" : "was open before"}: producers may publish to ${subject}, for ${stream}`,
+      );
+    },
+  }),
+  bridgeCommand<FinishReport>({
+    name: "finish",
+    summary: "compares for the last time, and ends the copy of a channel that nobody publishes to any more",
+    options: { ...CHANNEL, "max-age": STREAMS["max-age"]! },
+    example: " --channel orders.eu",
+    bad: 1,
+    call: (run, options) => finish({ ...options, channel: needed(run, "channel") }),
+    show: ({ output }, { channel, stream, changed, verified }) => {
+      const compared =
+        verified === undefined ? "" : `: ${counted(verified.compared, "message")} compared, no difference`;
+      output.say(
+        `${channel} ${changed ? "is finished" : "was finished before"}, and ${stream} is on its own${compared}`,
+      );
+    },
+  }),
+];
+
+function needed({ text }: Run, option: string): string {
+  const value = text(option);
+  if (value === undefined) throw new UsageError(`--${option} is missing`);
+  return value;
+}
+
+/** What is told while it runs: a line in place on a terminal, one now and then elsewhere, JSON for machines. */
+function progressOf<Progress>(
+  { output }: Run,
+  line: (progress: Progress, seconds: number) => string,
+): (progress: Progress) => void {
+  const begun = elapsed();
+  let told = begun;
+  return (progress) => {
+    const now = elapsed();
+    if (output.json) return output.value({ progress });
+    if (output.draws) return output.progress(line(progress, (now - begun) / 1_000));
+    if (now - told < EVERY) return;
+    told = now;
+    output.warn(line(progress, (now - begun) / 1_000));
+  };
+}
+
+/** The channel that has most to do, and the sums. */
+function copyLine({ channels }: CopyProgress, seconds: number): string {
+  const sum = (of: "copied" | "resyncs" | "holes"): number => channels.reduce((all, one) => all + one[of], 0);
+  const [busy] = [...channels].sort((a, b) => b.end - b.last - (a.end - a.last));
+  if (busy === undefined) return "no channel";
+  const level = channels.filter(({ last, end }) => last >= end).length;
+  const rate = sum("copied") / Math.max(seconds, 0.001);
+  const left = channels.reduce((all, { last, end }) => all + Math.max(0, end - last), 0);
+  const percent = busy.end === 0 ? 100 : Math.floor((busy.last / busy.end) * 100);
+  return [
+    `${busy.channel}  ${grouped(busy.last)} of ${grouped(busy.end)} (${percent} %)  ${grouped(rate)}/s`,
+    ...(left > 0 && rate > 0 ? [`${grouped(left / rate)} s left`] : []),
+    ...(busy.waiting === undefined ? [] : [`waits: ${busy.waiting}`]),
+    `| ${level} of ${counted(channels.length, "channel")} level`,
+    ...(sum("holes") > 0 ? [counted(sum("holes"), "hole")] : []),
+    ...(sum("resyncs") > 0 ? [counted(sum("resyncs"), "resync")] : []),
+  ].join("  ");
+}
+
+function showPlan({ output }: Run, { source, target, channels, obstacles, warnings }: Plan): void {
+  output.say(`from ${source.clusterId} ${source.version ?? "?"} to nats-server ${target.version ?? "?"}`);
+  const rows = channels.map(({ channel, stream, subject, phase, copied, first, last, messages, bytes }) => {
+    const size = bytes === undefined ? "-" : bytesIn(bytes);
+    return [channel, stream, subject, phase ?? "-", first ?? "-", last ?? "-", messages ?? "-", size, copied];
+  });
+  const head = ["CHANNEL", "STREAM", "SUBJECT", "PHASE", "FIRST", "LAST", "MESSAGES", "BYTES", "COPIED"];
+  for (const line of tableOf(head, rows, output)) output.say(line);
+  const durables = channels.flatMap(({ channel, durables }) =>
+    durables.map((one) => {
+      const { client, durable, queue, consumer, lastSent, pending, connected, moved } = one;
+      const name = queue === undefined ? `${client}/${durable}` : `${durable}:${queue}`;
+      return [channel, name, consumer, lastSent, pending, moved ? "moved" : connected ? "connected" : "has left"];
+    }),
+  );
+  const columns = ["CHANNEL", "DURABLE", "CONSUMER", "LAST SENT", "PENDING", "STATE"];
+  if (durables.length > 0) for (const line of ["", ...tableOf(columns, durables, output)]) output.say(line);
+  for (const [notes, colour] of [
+    [warnings, "yellow"],
+    [obstacles, "red"],
+  ] as const) {
+    for (const { code, channel, text, remedy } of notes) {
+      output.say(`\n${output.paint(code, colour)} ${channel === undefined ? "" : `${channel}: `}${text}\n  ${remedy}`);
+    }
+  }
+  if (obstacles.length === 0) output.say("\nNothing stands in the way.");
+}
+
+function showVerified({ output }: Run, { channels }: VerifyReport): void {
+  const rows = channels.map(
+    ({ channel, phase, compared, notCopied, goneFromChannel, goneFromStream, direct, differences }) => {
+      const found = differences === 0 ? 0 : { text: grouped(differences), colour: "red" as const };
+      return [channel, phase ?? "-", compared, notCopied, goneFromChannel, goneFromStream, direct, found];
+    },
+  );
+  const head = [
+    "CHANNEL",
+    "PHASE",
+    "COMPARED",
+    "NOT COPIED",
+    "GONE FROM CHANNEL",
+    "GONE FROM STREAM",
+    "DIRECT",
+    "DIFFERENT",
+  ];
+  for (const line of tableOf(head, rows, output)) output.say(line);
+  for (const { channel, list, differences, error } of channels) {
+    for (const { what, first, last } of list) {
+      output.say(`${channel} ${first === last ? `#${first}` : `#${first} to #${last}`}: ${what}`);
+    }
+    const named = list.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+    if (named < differences) output.say(`${channel}: ${grouped(differences - named)} more`);
+    if (error !== undefined) output.warn(`${error.code} ${error.message}\n${error.remedy}`);
+  }
+}

@@ -1,0 +1,32 @@
+import { createReadStream, readFileSync, writeFileSync } from "node:fs";
+import { main } from "./main.ts";
+
+const { argv, env, pid, stdin, stdout, stderr } = process;
+const ending = new AbortController();
+
+for (const event of ["SIGINT", "SIGTERM"] as const) {
+  process.on(event, () => {
+    // The second one does not wait.
+    if (ending.signal.aborted) process.exit(130);
+    ending.abort();
+  });
+}
+
+let unwritable = false;
+for (const stream of [stdout, stderr]) {
+  stream.on("error", ({ code }) => {
+    // EPIPE: whoever reads it has seen enough. Everything else, as a full disk, is a failure.
+    if (code !== "EPIPE") unwritable = true;
+    ending.abort();
+  });
+}
+
+void main({
+  ...{ args: argv.slice(2), env, pid, stdin, stdout, stderr, signal: ending.signal },
+  // - is standard input.
+  readText: (path) => readFileSync(path === "-" ? 0 : path, "utf8"),
+  readBytes: createReadStream,
+  writeText: writeFileSync,
+}).then((code) => {
+  process.exitCode = unwritable ? 1 : code;
+});

@@ -1,0 +1,131 @@
+import { elapsed } from "../core-nats/clock.ts";
+import { PublishManyError } from "../index.ts";
+import type { Client, Status } from "../index.ts";
+import type { Command, Run } from "./command.ts";
+import { UsageError } from "./host.ts";
+import { counted, grouped, reasonOf } from "./output.ts";
+
+/** How often the progress is drawn, in milliseconds. */
+const INTERVAL = 200;
+
+/** @internal */
+export const pub: Command = {
+  name: "pub",
+  args: ["CHANNEL", "[TEXT]"],
+  summary: "publishes a text, or each line of standard input or of a file",
+  options: {
+    file: { value: "FILE", help: "publishes each line of the file" },
+    skip: { value: "N", help: "leaves out the first N lines: they are stored already" },
+    reply: { value: "TEXT", help: "stored with each message as its reply" },
+  },
+  notes: ["With - as TEXT, or without TEXT, it publishes each line of standard input. A line ends before its LF."],
+  example: "pub orders --file orders.txt",
+  uses: ["client"],
+  async run(run) {
+    const {
+      args: [channel, text],
+      access,
+      output,
+      host,
+    } = run;
+    const file = run.text("file");
+    if (file !== undefined && text !== undefined) throw new UsageError("TEXT and --file exclude each other");
+    const skip = run.number("skip", 0);
+    const pieces = file === undefined ? host.stdin : host.readBytes(file);
+    const lines = text === undefined || text === "-" ? linesOf(pieces) : [text];
+    const client = await access.client((status) => tell(run, status));
+    const begun = elapsed();
+    try {
+      const stored = await publish(run, client, channel, skipping(lines, skip));
+      const seconds = (elapsed() - begun) / 1_000;
+      if (output.json) output.value({ channel, stored, skipped: skip, seconds: Number(seconds.toFixed(3)) });
+      else output.note(`${counted(stored, "message")} stored in ${channel}, ${grouped(stored / seconds)} a second`);
+      return 0;
+    } catch (error) {
+      if (!(error instanceof PublishManyError)) throw error;
+      return interrupted(run, error, skip);
+    } finally {
+      await client.drain();
+    }
+  },
+};
+
+function publish(
+  run: Run,
+  client: Client,
+  channel: string,
+  lines: AsyncIterable<Uint8Array | string>,
+): Promise<number> {
+  const { output, host } = run;
+  const begun = elapsed();
+  let drawn = begun;
+  return client.publishMany(channel, lines, {
+    signal: host.signal,
+    reply: run.text("reply"),
+    onStored: (stored) => {
+      const now = elapsed();
+      if (now - drawn < INTERVAL) return;
+      drawn = now;
+      output.progress(`${grouped(stored)} stored, ${grouped((stored / (now - begun)) * 1_000)} a second`);
+    },
+  });
+}
+
+/** Says what is stored, and how to go on. */
+function interrupted({ output, args, host }: Run, error: PublishManyError, skip: number): number {
+  const next = skip + error.firstUncertain;
+  // A source that fails, as a file that cannot be read, ends it with this code, too.
+  const aborted = host.signal.aborted ? "interrupted" : reasonOf(error.cause ?? error);
+  const reason = error.code === "ABORTED" ? aborted : reasonOf(error);
+  if (output.json) {
+    const { stored, code } = error;
+    output.value({ channel: args[0], stored, skipped: skip, skip: next, error: { code, message: reason } });
+    return 1;
+  }
+  output.warn(`pub: ${reason}`);
+  const rest = error.stored - error.firstUncertain;
+  const some = rest === 0 ? "" : `, and ${grouped(rest)} of the later ones, which would then be stored twice`;
+  output.warn(
+    `The first ${counted(next, "line")} ${next === 1 ? "is" : "are"} stored${some}. Go on with --skip ${next}.`,
+  );
+  return 1;
+}
+
+function tell({ output }: Run, status: Status): void {
+  if (status.type === "disconnected") output.note(`disconnected, dials again: ${reasonOf(status.error)}`);
+}
+
+type Lines = AsyncIterable<Uint8Array> | Iterable<string>;
+
+async function* skipping(lines: Lines, count: number): AsyncGenerator<string | Uint8Array> {
+  let index = 0;
+  for await (const line of lines) if (++index > count) yield line;
+}
+
+const LF = 10;
+
+/** @internal The lines of bytes that come in pieces, without their LF. The rest is one, too, if not empty. */
+export async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let rest: Uint8Array[] = [];
+  for await (const piece of pieces) {
+    let start = 0;
+    for (let end = piece.indexOf(LF); end !== -1; end = piece.indexOf(LF, start)) {
+      yield joined([...rest, piece.subarray(start, end)]);
+      rest = [];
+      start = end + 1;
+    }
+    if (start < piece.length) rest.push(piece.slice(start));
+  }
+  if (rest.length > 0) yield joined(rest);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0];
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

@@ -1,0 +1,34 @@
+import { aborted } from "../core-nats/async.ts";
+import { StreamingServer } from "../testing/server.ts";
+import type { Command } from "./command.ts";
+import { Failure } from "./host.ts";
+import { reasonOf } from "./output.ts";
+
+/** @internal */
+export const server: Command = {
+  name: "server",
+  args: [],
+  summary: "runs the server for tests until Ctrl-C, for trying out",
+  options: {
+    port: { value: "N", short: "p", help: "default 4222; 0: a free one" },
+    cluster: { value: "ID", help: "default test-cluster" },
+  },
+  notes: ["It keeps everything in memory, lets in everybody on this machine, and is not for production."],
+  example: "server --port 4222",
+  uses: [],
+  async run(run) {
+    const { output, host } = run;
+    const clusterId = run.text("cluster") ?? "test-cluster";
+    const started = await StreamingServer.start({ port: run.number("port", 4222), clusterId }).catch(
+      (error: unknown) => {
+        throw error instanceof TypeError ? error : new Failure(reasonOf(error));
+      },
+    );
+    const { url } = started;
+    if (output.json) output.value({ url, clusterId });
+    else output.say(`${url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);
+    await aborted(host.signal);
+    await started.stop();
+    return 0;
+  },
+};
