@@ -59,8 +59,7 @@ describeWithServer(
         await publish(3);
         await copy(options);
         await publish(20);
-        for (const n of range(4, 9)) js.connection.publishWithHeaders(`_stan.hole.${stream}`, headersOf(n), NOTHING);
-        await js.connection.flush();
+        for (const n of range(4, 9)) await js.store(`_stan.hole.${stream}`, headersOf(n), NOTHING);
         expect(await js.state(stream)).toMatchObject({ messages: 9 });
         const { channels } = await copy(options);
         expect(channels[0]).toMatchObject({ from: 10, copied: 5, last: 23, channel });

@@ -32,9 +32,8 @@ describeWithServer(
           const time = (await timeOf(sequence))!;
           const headers = `NATS/1.0\r\n${id}\r\nNats-Streaming-Sequence: ${sequence}\r\n${time}\r\n\r\n`;
           const data = new TextEncoder().encode(String(sequence));
-          js.connection.publishWithHeaders(`_stan.merge.${stream}`, new TextEncoder().encode(headers), data);
+          await js.store(`_stan.merge.${stream}`, new TextEncoder().encode(headers), data);
         }
-        await js.connection.flush();
       };
       const timeOf = async (sequence: number): Promise<string | undefined> => {
         let time: string | undefined;

@@ -39,9 +39,8 @@ describeWithServer(
         const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
         const block = new TextEncoder().encode(`NATS/1.0\r\n${lines.join("")}\r\n`);
         const payload = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-        js.connection.publishWithHeaders(`_stan.in.${stream}`, block, payload);
+        await js.store(`_stan.in.${stream}`, block, payload);
       }
-      await js.connection.flush();
     }
 
     const only = ({ channels }: VerifyReport): VerifyReport["channels"][number] => channels[0]!;
@@ -212,8 +211,7 @@ describeWithServer(
       const store = async (number?: number): Promise<void> => {
         const headers = number === undefined ? "" : `Nats-Streaming-Sequence: ${number}\r\n`;
         const block = new TextEncoder().encode(`NATS/1.0\r\n${headers}\r\n`);
-        js.connection.publishWithHeaders(channel, block, new Uint8Array(1));
-        await js.connection.flush();
+        await js.store(channel, block, new Uint8Array(1));
       };
       await publish(4);
       await store();

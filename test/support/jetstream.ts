@@ -68,6 +68,24 @@ export class JetStream {
     });
   }
 
+  /** Stores a message, and resolves once the stream has it. */
+  async store(subject: string, headers: Uint8Array, data: Uint8Array): Promise<void> {
+    const { connection } = this;
+    const inbox = `_INBOX.${nuid()}`;
+    await new Promise<void>((resolve, reject) => {
+      const sid = connection.subscribe(inbox, {
+        deliver: ({ bytes, start, end }) => {
+          connection.unsubscribe(sid);
+          const text = new TextDecoder().decode(bytes.subarray(start, end));
+          if (text.includes('"seq"') && !text.includes('"error"')) resolve();
+          else reject(new Error(`${subject}: ${text}`));
+        },
+        denied: reject,
+      });
+      connection.publishWithHeaders(subject, headers, data, inbox);
+    });
+  }
+
   async state(stream: string): Promise<StreamState> {
     return (await this.ask<{ state: StreamState }>(`$JS.API.STREAM.INFO.${stream}`)).state;
   }
