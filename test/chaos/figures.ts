@@ -25,6 +25,8 @@ async function client(servers: string | readonly string[]): Promise<{ client: Cl
     clientId: channel,
     servers,
     reconnectDelay: () => 50,
+    // A raft cluster may change its leader right after its start.
+    waitOnFirstConnect: true,
     onStatus: () => undefined,
   });
   await opened.publish(channel, "first");
