@@ -63,9 +63,9 @@ export class Access {
     };
   }
 
-  /** A registered client. */
-  client(onStatus: (status: Status) => void, clientId?: string): Promise<Client> {
-    return connect({ ...this.options(clientId), onStatus });
+  /** A registered client. `maxWaitingBytes`: as for `connect`. */
+  client(onStatus: (status: Status) => void, clientId?: string, maxWaitingBytes?: number): Promise<Client> {
+    return connect({ ...this.options(clientId), onStatus, maxWaitingBytes });
   }
 
   /** The credentials that these options, or the environment variable, name the file of. */
@@ -90,12 +90,16 @@ export class Access {
 
   /** The text of a file that an option names. */
   read(path: string, option: string): string {
+    return this.open(path, option, this.#host.readText);
+  }
+
+  /** What `open` does with a file that an option names. */
+  open<T>(path: string, option: string, open: (path: string) => T): T {
     try {
-      return this.#host.readText(path);
+      return open(path);
     } catch (error) {
-      throw new UsageError(
-        `${option}: cannot read ${path}: ${reasonOf(error).replace(/^[A-Z]+: (.*?), \w+ '.*/, "$1")}`,
-      );
+      const reason = reasonOf(error).replace(/^[A-Z]+: (.*?), \w+( '.*)?$/, "$1");
+      throw new UsageError(`${option}: cannot open ${path}: ${reason}`);
     }
   }
 
@@ -106,7 +110,7 @@ export class Access {
 
   get monitor(): Monitor {
     const given = this.#text("monitor");
-    if (given !== undefined && !/^https?:\/\/[^\s/@]+/.test(given)) {
+    if (given !== undefined && !/^https?:\/\/[^\s/@]+(\/|$)/.test(given)) {
       throw new UsageError("--monitor must be a URL with http:// or https://, and without credentials");
     }
     // The host of the first URL, behind what may be credentials.

@@ -67,11 +67,12 @@ export function read(command: Command, args: readonly string[], host: Host): Run
     args: positionals,
     text,
     flag: (name) => values[name] === true,
-    number: (name, byDefault, least = 0) => {
+    number: (name, byDefault, least = 0, most = Infinity) => {
       const given = text(name);
       if (given === undefined) return byDefault;
-      if (/^\d{1,15}$/.test(given) && Number(given) >= least) return Number(given);
-      throw new UsageError(`--${name} must be a whole number from ${least} on, not ${given}`);
+      if (/^\d{1,15}$/.test(given) && Number(given) >= least && Number(given) <= most) return Number(given);
+      const range = most === Infinity ? `from ${least} on` : `from ${least} to ${most}`;
+      throw new UsageError(`--${name} must be a whole number ${range}, not ${given}`);
     },
   };
 }

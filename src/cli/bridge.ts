@@ -1,9 +1,9 @@
-import { BridgeError } from "../bridge/index.ts";
-import type { BridgeOptions, ChannelMapping } from "../bridge/index.ts";
+import type { BridgeError, BridgeOptions, ChannelMapping } from "../bridge/index.ts";
 import { durationIn } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import type { Options } from "./option.ts";
 import { UsageError } from "./host.ts";
+import { reasonOf } from "./output.ts";
 
 const SOURCE: Options = {
   from: { value: "URL", help: "NATS of the streaming server; default $NATS_URL, or nats://127.0.0.1:4222" },
@@ -48,20 +48,23 @@ export function bridgeCommand<Report extends { readonly ok: boolean }>(of: Bridg
     options: { ...of.options, ...SOURCE, ...TARGET },
     example: `bridge ${of.name} ${ACCESS}${of.example}`,
     async run(run) {
+      const options = bridgeOptionsOf(run);
       const file = run.text("report");
-      const keep = (report: unknown): void => {
-        if (file !== undefined) run.host.writeText(file, `${JSON.stringify(report, undefined, 2)}\n`);
+      const keep = (report: object): void => {
+        const text = `${JSON.stringify(report, undefined, 2)}\n`;
+        if (file !== undefined) run.access.open(file, "report", (path) => run.host.writeText(path, text));
       };
+      // Whether it can be written is known now, and not after hours.
+      keep({ ok: false, error: { code: "NOT_ENDED", message: "the command runs, or was killed" } });
       try {
-        const report = await call(run, bridgeOptionsOf(run));
-        keep(report);
+        const report = await call(run, options);
         if (run.output.json) run.output.value(report);
         else show(run, report);
+        keep(report);
         return report.ok ? 0 : bad;
       } catch (error) {
-        if (!(error instanceof BridgeError)) throw error;
-        const { code, channel, message, remedy } = error;
-        keep({ ok: false, error: { code, channel, message, remedy } });
+        const { code = "FAILED", channel, remedy } = error as Partial<BridgeError>;
+        keep({ ok: false, error: { code, channel, message: reasonOf(error), remedy } });
         throw error;
       }
     },

@@ -4,6 +4,9 @@ import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import type { Output } from "./output.ts";
 
+/** @internal */
+export const LARGEST_PORT = 65_535;
+
 /** @internal What a command gets to run with. */
 export interface Run {
   readonly host: Host;
@@ -14,7 +17,7 @@ export interface Run {
   text(name: string): string | undefined;
   flag(name: string): boolean;
   /** The value of an option as a whole number. */
-  number(name: string, byDefault: number, least?: number): number;
+  number(name: string, byDefault: number, least?: number, most?: number): number;
 }
 
 /** @internal A command: one file each. */

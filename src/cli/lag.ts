@@ -4,7 +4,7 @@ import { now } from "../core-nats/clock.ts";
 import type { Monitor } from "../monitoring/monitor.ts";
 import { keyOf, positionsOf, Since } from "../monitoring/positions.ts";
 import type { Position } from "../monitoring/positions.ts";
-import { durationIn } from "./command.ts";
+import { durationIn, LARGEST_PORT } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import { Exporter } from "../monitoring/exporter.ts";
 import { Failure, UsageError } from "./host.ts";
@@ -25,7 +25,7 @@ export const lag: Command = {
   example: "lag --serve 9222 --listen 0.0.0.0",
   uses: ["monitor"],
   async run(run) {
-    const port = run.text("serve") === undefined ? undefined : run.number("serve", 0);
+    const port = run.text("serve") === undefined ? undefined : run.number("serve", 0, 0, LARGEST_PORT);
     if (port !== undefined && run.flag("watch")) throw new UsageError("--watch and --serve exclude each other");
     if (port !== undefined) return serve(run, port);
     return watch(run);
@@ -104,9 +104,7 @@ function draw({ output, flag }: Run, latest: Look, before: Look | undefined, sin
 async function serve({ output, access, host, args: [channel], text }: Run, port: number): Promise<number> {
   const exporter = new Exporter(access.monitor, channel, createServer);
   const address = text("listen") ?? "127.0.0.1";
-  const url = await exporter.listen(port, address).catch((error: unknown) => {
-    throw new Failure(reasonOf(error));
-  });
+  const url = await exporter.listen(port, address);
   if (output.json) output.value({ url });
   else output.say(`${url} serves /metrics, /lag and /healthz, until Ctrl-C.`);
   await aborted(host.signal);

@@ -1,4 +1,4 @@
-import { createReadStream, readFileSync, writeFileSync } from "node:fs";
+import { createReadStream, openSync, readFileSync, writeFileSync } from "node:fs";
 import { main } from "./main.ts";
 
 const { argv, env, pid, stdin, stdout, stderr } = process;
@@ -25,7 +25,7 @@ void main({
   ...{ args: argv.slice(2), env, pid, stdin, stdout, stderr, signal: ending.signal },
   // - is standard input.
   readText: (path) => readFileSync(path === "-" ? 0 : path, "utf8"),
-  readBytes: createReadStream,
+  readBytes: (path) => createReadStream(path, { fd: openSync(path, "r") }),
   writeText: writeFileSync,
 }).then((code) => {
   process.exitCode = unwritable ? 1 : code;

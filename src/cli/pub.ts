@@ -31,7 +31,7 @@ export const pub: Command = {
     const file = run.text("file");
     if (file !== undefined && text !== undefined) throw new UsageError("TEXT and --file exclude each other");
     const skip = run.number("skip", 0);
-    const pieces = file === undefined ? host.stdin : host.readBytes(file);
+    const pieces = file === undefined ? host.stdin : access.open(file, "file", host.readBytes);
     const lines = text === undefined || text === "-" ? linesOf(pieces) : [text];
     const client = await access.client((status) => tell(run, status));
     const begun = elapsed();

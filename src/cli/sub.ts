@@ -2,7 +2,7 @@ import type { Client, Message, Messages, StartAt } from "../index.ts";
 import { durationOf } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import { Failure, UsageError } from "./host.ts";
-import { reasonOf } from "./output.ts";
+import { contentOf, reasonOf } from "./output.ts";
 
 /** @internal */
 export const sub: Command = {
@@ -60,24 +60,14 @@ async function print(run: Run, messages: Messages, count: number): Promise<void>
 
 function show({ output, flag }: Run, message: Message): void {
   const { sequence, redeliveryCount, time, timestamp, reply, data } = message;
+  const at = time.toISOString();
   if (output.json) {
-    const text = message.text();
-    // Bytes that are not UTF-8 would not come back from the text.
-    const whole = !text.includes("\uFFFD");
-    const content = whole ? { data: text } : { base64: btoa(String.fromCharCode(...data)) };
-    output.value({
-      sequence,
-      time: time.toISOString(),
-      timestamp: String(timestamp),
-      redeliveryCount,
-      reply,
-      ...content,
-    });
+    output.value({ sequence, time: at, timestamp: String(timestamp), redeliveryCount, reply, ...contentOf(message) });
   } else if (flag("raw")) {
     output.raw(data);
   } else {
     const again = message.redelivered ? ` (delivery ${redeliveryCount + 1})` : "";
-    output.say(`${output.paint(`#${sequence} ${time.toISOString()}${again}`, "dim")} ${message.text()}`);
+    output.say(`${output.paint(`#${sequence} ${at}${again}`, "dim")} ${message.text()}`);
   }
 }
 
