@@ -1,30 +1,24 @@
 import { copy, finish, move, open, plan, verify } from "../bridge/index.ts";
-import type {
-  CopyProgress,
-  CopyReport,
-  FinishReport,
-  MoveReport,
-  OpenReport,
-  Plan,
-  VerifyReport,
-} from "../bridge/index.ts";
+import type { CopyProgress, CopyReport, FinishReport, MoveReport } from "../bridge/index.ts";
+import type { OpenReport, Plan, VerifyReport } from "../bridge/index.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { bridgeCommand } from "./bridge.ts";
-import type { Command, Run } from "./command.ts";
-import type { Options } from "./option.ts";
 import { durationIn } from "./command.ts";
+import type { Command, Run } from "./command.ts";
 import { UsageError } from "./host.ts";
+import type { Options } from "./option.ts";
 import { bytesIn, counted, grouped } from "./output.ts";
-import { tableOf } from "./table.ts";
+import { printTable } from "./table.ts";
 
 /** How often a line of progress is printed where no terminal is, in milliseconds. */
 const EVERY = 10_000;
 
 const CHANNELS: Options = { channels: { value: "LIST", help: "names and patterns, with commas; default all" } };
 const CHANNEL: Options = { channel: { value: "NAME", help: "the channel" } };
+const MAX_AGE: Options = { "max-age": { value: "TIME", help: "how long streams keep a message; default for ever" } };
 const STREAMS: Options = {
   replicas: { value: "N", help: "copies of each stream in a cluster; default 1" },
-  "max-age": { value: "TIME", help: "how long streams keep a message; default for ever" },
+  ...MAX_AGE,
   memory: { help: "streams in memory" },
 };
 
@@ -44,7 +38,6 @@ export const bridge: readonly Command[] = [
     summary: "copies channels into streams, each message under its number; goes on where the last one ended",
     options: { watch: { help: "follows the channels until Ctrl-C" }, ...CHANNELS, ...STREAMS },
     example: " --watch --replicas 3",
-    bad: 1,
     call: (run, options) => {
       return copy({ ...options, watch: run.flag("watch"), onProgress: progressOf(run, copyLine) });
     },
@@ -60,16 +53,9 @@ export const bridge: readonly Command[] = [
     summary: "compares channels with their streams, message by message, and names each difference",
     options: { "from-sequence": { value: "N", help: "compares from this message on; default 1" }, ...CHANNELS },
     example: " --channels orders.eu",
-    bad: 1,
     call: (run, options) => {
-      const line = ({ channel, last, end }: VerifyReport["channels"][number]): string => {
-        return `${channel}  ${grouped(last)} of ${grouped(end)} compared`;
-      };
-      return verify({
-        ...options,
-        fromSequence: run.number("from-sequence", 1, 1),
-        onProgress: progressOf(run, line),
-      });
+      const fromSequence = run.number("from-sequence", 1, 1);
+      return verify({ ...options, fromSequence, onProgress: progressOf(run, verifyLine) });
     },
     show: showVerified,
   }),
@@ -87,27 +73,20 @@ export const bridge: readonly Command[] = [
       back: { help: "from JetStream back to the streaming server" },
     },
     example: " --channel orders.eu --durable billing --client billing-1",
-    bad: 1,
     call: (run, options) => {
-      const maxInFlight = run.text("max-in-flight") === undefined ? undefined : run.number("max-in-flight", 1, 1);
+      const { text, flag } = run;
       return move({
-        ...{ ...options, channel: needed(run, "channel"), durable: needed(run, "durable"), maxInFlight },
-        ...{
-          client: run.text("client"),
-          queue: run.text("queue"),
-          back: run.flag("back"),
-          dryRun: run.flag("dry-run"),
-        },
-        ackWait: run.text("ack-wait") === undefined ? undefined : durationIn(run, "ack-wait", ""),
+        ...{ ...options, channel: needed(run, "channel"), durable: needed(run, "durable") },
+        ...{ client: text("client"), queue: text("queue"), back: flag("back"), dryRun: flag("dry-run") },
+        ackWait: text("ack-wait") === undefined ? undefined : durationIn(run, "ack-wait", ""),
+        maxInFlight: text("max-in-flight") === undefined ? undefined : run.number("max-in-flight", 1, 1),
       });
     },
     show: ({ output }, { changed, dryRun, back, consumer, stream, lastSent, pending }) => {
-      const where = back ? `from the consumer ${consumer} of ${stream}` : `to the consumer ${consumer} of ${stream}`;
       const verb = dryRun ? "would be moved" : changed ? "moved" : "was moved before";
-      const open =
-        pending === 0
-          ? "all up to there is acknowledged"
-          : `${counted(pending, "message")} ${pending === 1 ? "comes" : "come"} again`;
+      const again = `${counted(pending, "message")} ${pending === 1 ? "comes" : "come"} again`;
+      const open = pending === 0 ? "all up to there is acknowledged" : again;
+      const where = `${back ? "from" : "to"} the consumer ${consumer} of ${stream}`;
       output.say(`${verb} ${where}: it goes on behind ${lastSent}, ${open}`);
     },
   }),
@@ -116,27 +95,22 @@ export const bridge: readonly Command[] = [
     summary: "lets producers publish to the stream, while the copy goes on; there is no way back",
     options: CHANNEL,
     example: " --channel orders.eu",
-    bad: 1,
     call: (run, options) => open({ ...options, channel: needed(run, "channel") }),
     show: ({ output }, { channel, subject, stream, changed }) => {
-      output.say(
-        `${channel} ${changed ? "is open" : "was open before"}: producers may publish to ${subject}, for ${stream}`,
-      );
+      const opened = changed ? "is open" : "was open before";
+      output.say(`${channel} ${opened}: producers may publish to ${subject}, for ${stream}`);
     },
   }),
   bridgeCommand<FinishReport>({
     name: "finish",
     summary: "compares for the last time, and ends the copy of a channel that nobody publishes to any more",
-    options: { ...CHANNEL, "max-age": STREAMS["max-age"]! },
+    options: { ...CHANNEL, ...MAX_AGE },
     example: " --channel orders.eu",
-    bad: 1,
     call: (run, options) => finish({ ...options, channel: needed(run, "channel") }),
     show: ({ output }, { channel, stream, changed, verified }) => {
-      const compared =
-        verified === undefined ? "" : `: ${counted(verified.compared, "message")} compared, no difference`;
-      output.say(
-        `${channel} ${changed ? "is finished" : "was finished before"}, and ${stream} is on its own${compared}`,
-      );
+      const finished = changed ? "is finished" : "was finished before";
+      const compared = verified && `: ${counted(verified.compared, "message")} compared, no difference`;
+      output.say(`${channel} ${finished}, and ${stream} is on its own${compared ?? ""}`);
     },
   }),
 ];
@@ -183,27 +157,27 @@ function copyLine({ channels }: CopyProgress, seconds: number): string {
   ].join("  ");
 }
 
+function verifyLine({ channel, last, end }: VerifyReport["channels"][number]): string {
+  return `${channel}  ${grouped(last)} of ${grouped(end)} compared`;
+}
+
 function showPlan({ output }: Run, { source, target, channels, obstacles, warnings }: Plan): void {
   output.say(`from ${source.clusterId} ${source.version ?? "?"} to nats-server ${target.version ?? "?"}`);
-  const rows = channels.map(({ channel, stream, subject, phase, copied, first, last, messages, bytes }) => {
+  const head = ["CHANNEL", "STREAM", "SUBJECT", "PHASE", "FIRST", "LAST", "MESSAGES", "BYTES", "COPIED"];
+  printTable(output, head, channels.map(({ channel, stream, subject, phase, copied, first, last, messages, bytes }) => {
     const size = bytes === undefined ? "-" : bytesIn(bytes);
     return [channel, stream, subject, phase ?? "-", first ?? "-", last ?? "-", messages ?? "-", size, copied];
-  });
-  const head = ["CHANNEL", "STREAM", "SUBJECT", "PHASE", "FIRST", "LAST", "MESSAGES", "BYTES", "COPIED"];
-  for (const line of tableOf(head, rows, output)) output.say(line);
-  const durables = channels.flatMap(({ channel, durables }) =>
-    durables.map((one) => {
-      const { client, durable, queue, consumer, lastSent, pending, connected, moved } = one;
-      const name = queue === undefined ? `${client}/${durable}` : `${durable}:${queue}`;
-      return [channel, name, consumer, lastSent, pending, moved ? "moved" : connected ? "connected" : "has left"];
-    }),
-  );
-  const columns = ["CHANNEL", "DURABLE", "CONSUMER", "LAST SENT", "PENDING", "STATE"];
-  if (durables.length > 0) for (const line of ["", ...tableOf(columns, durables, output)]) output.say(line);
-  for (const [notes, colour] of [
-    [warnings, "yellow"],
-    [obstacles, "red"],
-  ] as const) {
+  }));
+  const durables = channels.flatMap(({ channel, durables }) => durables.map((one) => {
+    const { client, durable, queue, consumer, lastSent, pending, connected, moved } = one;
+    const name = queue === undefined ? `${client}/${durable}` : `${durable}:${queue}`;
+    return [channel, name, consumer, lastSent, pending, moved ? "moved" : connected ? "connected" : "has left"];
+  }));
+  if (durables.length > 0) {
+    output.say("");
+    printTable(output, ["CHANNEL", "DURABLE", "CONSUMER", "LAST SENT", "PENDING", "STATE"], durables);
+  }
+  for (const [notes, colour] of [[warnings, "yellow"], [obstacles, "red"]] as const) {
     for (const { code, channel, text, remedy } of notes) {
       output.say(`\n${output.paint(code, colour)} ${channel === undefined ? "" : `${channel}: `}${text}\n  ${remedy}`);
     }
@@ -212,23 +186,13 @@ function showPlan({ output }: Run, { source, target, channels, obstacles, warnin
 }
 
 function showVerified({ output }: Run, { channels }: VerifyReport): void {
-  const rows = channels.map(
-    ({ channel, phase, compared, notCopied, goneFromChannel, goneFromStream, direct, differences }) => {
-      const found = differences === 0 ? 0 : { text: grouped(differences), colour: "red" as const };
-      return [channel, phase ?? "-", compared, notCopied, goneFromChannel, goneFromStream, direct, found];
-    },
-  );
-  const head = [
-    "CHANNEL",
-    "PHASE",
-    "COMPARED",
-    "NOT COPIED",
-    "GONE FROM CHANNEL",
-    "GONE FROM STREAM",
-    "DIRECT",
-    "DIFFERENT",
-  ];
-  for (const line of tableOf(head, rows, output)) output.say(line);
+  const gone = ["GONE FROM CHANNEL", "GONE FROM STREAM"];
+  const head = ["CHANNEL", "PHASE", "COMPARED", "NOT COPIED", ...gone, "DIRECT", "DIFFERENT"];
+  printTable(output, head, channels.map((one) => {
+    const { channel, phase, compared, notCopied, goneFromChannel, goneFromStream, direct, differences } = one;
+    const found = differences === 0 ? 0 : { text: grouped(differences), colour: "red" as const };
+    return [channel, phase ?? "-", compared, notCopied, goneFromChannel, goneFromStream, direct, found];
+  }));
   for (const { channel, list, differences, error } of channels) {
     for (const { what, first, last } of list) {
       output.say(`${channel} ${first === last ? `#${first}` : `#${first} to #${last}`}: ${what}`);

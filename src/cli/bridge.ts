@@ -1,28 +1,24 @@
 import type { BridgeError, BridgeOptions, ChannelMapping } from "../bridge/index.ts";
+import { ACCESS_OPTIONS } from "./access.ts";
 import { durationIn } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import type { Options } from "./option.ts";
 import { UsageError } from "./host.ts";
 import { reasonOf } from "./output.ts";
 
+const CREDENTIALS = ["creds", "nkey", "tls-ca", "tls-cert", "tls-key"];
 const SOURCE: Options = {
   from: { value: "URL", help: "NATS of the streaming server; default $NATS_URL, or nats://127.0.0.1:4222" },
-  cluster: { value: "ID", help: "its cluster ID; default test-cluster" },
+  ...Object.fromEntries(["cluster", ...CREDENTIALS].map((name) => [name, ACCESS_OPTIONS[name]])),
   monitor: { value: "URL", help: "its monitoring port; default port 8222 of --from; none: do without" },
-  creds: { value: "FILE", help: "its credentials file, - for standard input; default $NATS_CREDS" },
-  nkey: { value: "FILE", help: "a file with the seed of an nkey, - for standard input" },
-  "tls-ca": { value: "FILE", help: "demands TLS; PEM of the authorities to trust" },
-  "tls-cert": { value: "FILE", help: "PEM of the client's certificate; needs --tls-key" },
-  "tls-key": { value: "FILE", help: "PEM of its key" },
   id: { value: "ID", help: "the bridge's client ID there; default bridge-CLUSTER" },
 };
 const TARGET: Options = {
   to: { value: "URL", help: "NATS with JetStream; default $NATS_TO_URL" },
-  "to-creds": { value: "FILE", help: "its credentials file; default $NATS_TO_CREDS" },
-  "to-nkey": { value: "FILE", help: "a file with the seed of an nkey" },
-  "to-tls-ca": { value: "FILE", help: "demands TLS there" },
-  "to-tls-cert": { value: "FILE", help: "needs --to-tls-key" },
-  "to-tls-key": { value: "FILE", help: "PEM of its key" },
+  ...Object.fromEntries(CREDENTIALS.map((name) => {
+    const { value, help } = ACCESS_OPTIONS[name];
+    return [`to-${name}`, { value, help: help.replace("--", "--to-").replace("$NATS_", "$NATS_TO_") }];
+  })),
   domain: { value: "NAME", help: "the JetStream domain" },
   map: { value: "FILE", help: 'JSON: {"orders.eu": {"stream": "ORDERS", "maxAge": 86400000}}' },
   report: { value: "FILE", help: "writes all that was found and done, as JSON" },
@@ -36,13 +32,13 @@ export interface BridgeCommand<Report> extends Pick<Command, "name" | "summary" 
   call(run: Run, options: BridgeOptions): Promise<Report>;
   /** Prints the report for people. */
   show(run: Run, report: Report): void;
-  /** The exit code of a report that is not ok. */
-  readonly bad: number;
+  /** The exit code of a report that is not ok; default 1. */
+  readonly bad?: number;
 }
 
 /** @internal Makes it a command like the others. */
 export function bridgeCommand<Report extends { readonly ok: boolean }>(of: BridgeCommand<Report>): Command {
-  const { call, show, bad, ...command } = of;
+  const { call, show, bad = 1, ...command } = of;
   return {
     ...{ ...command, name: `bridge ${of.name}`, args: [], uses: [] },
     options: { ...of.options, ...SOURCE, ...TARGET },

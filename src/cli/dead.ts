@@ -5,7 +5,7 @@ import { durationIn } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import { UsageError } from "./host.ts";
 import { contentOf, counted, reasonOf } from "./output.ts";
-import { tableOf } from "./table.ts";
+import { printTable } from "./table.ts";
 
 /** The replay's position belongs to these: the durable remembers what was replayed. */
 const CLIENT = "dead-letter-replay";
@@ -70,14 +70,11 @@ async function list({ args: [channel], output, host: { signal } }: Run, client: 
     }
   }
   if (output.json) output.value(found.map((message) => plain(message, readDeadLetter(message))));
-  else {
-    const rows = found.map((message) => {
-      const letter = readDeadLetter(message);
-      if (letter === undefined) return [message.sequence, "-", "-", "-", "no dead letter"];
-      return [message.sequence, letter.channel, letter.sequence, letter.deliveries, letter.error.replace(/\s+/g, " ")];
-    });
-    for (const line of tableOf(["SEQ", "CHANNEL", "ITS SEQ", "DELIVERIES", "REASON"], rows, output)) output.say(line);
-  }
+  else printTable(output, ["SEQ", "CHANNEL", "ITS SEQ", "DELIVERIES", "REASON"], found.map((message) => {
+    const letter = readDeadLetter(message);
+    if (letter === undefined) return [message.sequence, "-", "-", "-", "no dead letter"];
+    return [message.sequence, letter.channel, letter.sequence, letter.deliveries, letter.error.replace(/\s+/g, " ")];
+  }));
   return signal.aborted ? 1 : 0;
 }
 
