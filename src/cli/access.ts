@@ -2,10 +2,21 @@ import { nuid } from "../core-nats/nuid.ts";
 import { connect } from "../index.ts";
 import type { Client, ConnectOptions, Status, TlsOptions } from "../index.ts";
 import { Monitor } from "../monitoring/monitor.ts";
-import type { OptionDefinition } from "./option.ts";
 import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import { reasonOf } from "./output.ts";
+import type { Output } from "./output.ts";
+
+/** @internal An option of a command. Without `value` it is a flag. */
+export interface OptionDefinition {
+  /** What its value is called in the help: "N", "FILE". */
+  readonly value?: string;
+  readonly help: string;
+  readonly short?: string;
+}
+
+/** @internal The options of a command, by name. */
+export type Options = Readonly<Record<string, OptionDefinition>>;
 
 type AccessOption = OptionDefinition & { readonly of: readonly ("client" | "monitor")[] };
 
@@ -51,20 +62,19 @@ export class Access {
 
   /** The options of `connect`. `clientId`: the one to use if none was given. */
   options(clientId = `${this.#command}-${nuid().slice(-8)}`): ConnectOptions {
-    const { signal } = this.#host;
     return {
-      clusterId: this.clusterId,
-      clientId: this.clientId ?? clientId,
-      servers: this.servers,
-      auth: this.auth("creds", "nkey", "NATS_CREDS"),
-      tls: this.tls(),
+      ...{ clusterId: this.clusterId, clientId: this.clientId ?? clientId, signal: this.#host.signal },
+      ...{ servers: this.servers, auth: this.auth("creds", "nkey", "NATS_CREDS"), tls: this.tls() },
       inboxPrefix: this.#text("inbox-prefix"),
-      signal,
     };
   }
 
-  /** A registered client. `maxWaitingBytes`: as for `connect`. */
-  client(onStatus: (status: Status) => void, clientId?: string, maxWaitingBytes?: number): Promise<Client> {
+  /** A registered client, whose troubles are printed. `maxWaitingBytes`: as for `connect`. */
+  client(output: Output | undefined, clientId?: string, maxWaitingBytes?: number): Promise<Client> {
+    const onStatus = (status: Status): void => {
+      if (status.type === "disconnected") output?.note(`disconnected, dials again: ${reasonOf(status.error)}`);
+      if (status.type === "error" && status.subscription !== undefined) output?.warn(reasonOf(status.error));
+    };
     return connect({ ...this.options(clientId), onStatus, maxWaitingBytes });
   }
 
@@ -99,13 +109,8 @@ export class Access {
       return open(path);
     } catch (error) {
       const reason = reasonOf(error).replace(/^[A-Z]+: (.*?), \w+( '.*)?$/, "$1");
-      throw new UsageError(`${option}: cannot open ${path}: ${reason}`);
+      throw new UsageError(`${option}: cannot use ${path}: ${reason}`);
     }
-  }
-
-  /** Whether the monitoring port was named: else it is a guess. */
-  get monitorGiven(): boolean {
-    return this.#text("monitor") !== undefined;
   }
 
   get monitor(): Monitor {

@@ -1,10 +1,10 @@
 import { settledWithin } from "../core-nats/async.ts";
 import { readDeadLetter } from "../index.ts";
-import type { Client, DeadLetter, Message, Messages } from "../index.ts";
+import type { Client, DeadLetter, Message } from "../index.ts";
 import { durationIn } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import { UsageError } from "./host.ts";
-import { contentOf, counted, reasonOf } from "./output.ts";
+import { contentOf, counted } from "./output.ts";
 import { printTable } from "./table.ts";
 
 /** The replay's position belongs to these: the durable remembers what was replayed. */
@@ -16,8 +16,6 @@ const AHEAD = 256;
 const AHEAD_OF_CHOSEN = 1_000_000;
 /** What stays is not to come again while the replay runs. */
 const ACK_WAIT = 86_400_000;
-
-type Next = Awaited<ReturnType<Messages["next"]>>;
 
 /** @internal */
 export const dead: Command = {
@@ -43,11 +41,8 @@ export const dead: Command = {
       throw new UsageError(`--only must be numbers with commas between them, not ${text}`);
     });
     if (only !== undefined && !replays) throw new UsageError("--only needs --replay");
-    const wait = durationIn(run, "wait", "2s");
-    const client = await run.access.client(
-      (status) => void (status.type === "error" && run.output.warn(reasonOf(status.error))),
-      ...[replays ? CLIENT : undefined, Number.MAX_SAFE_INTEGER] as const,
-    );
+    const wait = durationIn(run, "wait", 2_000);
+    const client = await run.access.client(run.output, replays ? CLIENT : undefined, Number.MAX_SAFE_INTEGER);
     try {
       return replays ? await replay(run, client, wait, only) : await list(run, client, wait);
     } finally {
@@ -93,7 +88,7 @@ async function replay(run: Run, client: Client, wait: number, only: readonly num
     maxInFlight: only === undefined ? AHEAD : AHEAD_OF_CHOSEN,
   });
   /** The next message, or undefined at the end: nothing comes, while the server answers. */
-  const nextOrEnd = async (): Promise<Next | undefined> => {
+  const nextOrEnd = async (): Promise<IteratorResult<Message, undefined> | undefined> => {
     const next = messages.next();
     if (await settledWithin(wait / 2, next, signal)) return next;
     await (await client.messages(channel, { startAt: "lastReceived", signal })).return();

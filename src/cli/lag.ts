@@ -4,7 +4,7 @@ import { now } from "../core-nats/clock.ts";
 import { Exporter } from "../monitoring/exporter.ts";
 import { keyOf, Since } from "../monitoring/positions.ts";
 import type { Position } from "../monitoring/positions.ts";
-import { durationIn, LARGEST_PORT } from "./command.ts";
+import { durationIn } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import { UsageError } from "./host.ts";
 import { reasonOf } from "./output.ts";
@@ -25,20 +25,17 @@ export const lag: Command = {
   example: "lag --serve 9222 --listen 0.0.0.0",
   uses: ["monitor"],
   async run(run) {
-    const port = run.text("serve") === undefined ? undefined : run.number("serve", 0, 0, LARGEST_PORT);
+    const port = run.text("serve") === undefined ? undefined : run.number("serve", 0, 0, 65_535);
     if (port !== undefined && run.flag("watch")) throw new UsageError("--watch and --serve exclude each other");
     return port === undefined ? watch(run) : serve(run, port);
   },
 };
 
-interface Look {
-  readonly at: number;
-  readonly positions: readonly Position[];
-}
+type Look = { readonly at: number; readonly positions: readonly Position[] };
 
 async function watch(run: Run): Promise<number> {
   const { output, access: { monitor }, host: { signal }, args: [channel] } = run;
-  const every = durationIn(run, "every", "2s");
+  const every = durationIn(run, "every", 2_000);
   const since = new Since();
   let before: Look | undefined;
   do {

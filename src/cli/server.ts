@@ -1,6 +1,5 @@
 import { aborted } from "../core-nats/async.ts";
 import { StreamingServer } from "../testing/server.ts";
-import { LARGEST_PORT } from "./command.ts";
 import type { Command } from "./command.ts";
 
 /** @internal */
@@ -18,7 +17,7 @@ export const server: Command = {
   async run(run) {
     const { output, host } = run;
     const clusterId = run.text("cluster") ?? "test-cluster";
-    const started = await StreamingServer.start({ port: run.number("port", 4222, 0, LARGEST_PORT), clusterId });
+    const started = await StreamingServer.start({ port: run.number("port", 4222, 0, 65_535), clusterId });
     const { url } = started;
     if (output.json) output.value({ url, clusterId });
     else output.say(`${url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);

@@ -5,23 +5,20 @@ import type { Colour, Output } from "./output.ts";
 /** @internal A cell: a text, or a number, which stands to the right; with a colour if it needs attention. */
 export type Cell = string | number | { readonly text: string; readonly colour: Colour };
 
+type Row = readonly Cell[];
+
 /** @internal Prints values as JSON, or as a table with a row for each. */
-export function printList<T>(
-  output: Output,
-  values: readonly T[],
-  head: readonly string[],
-  row: (value: T) => readonly Cell[],
-): void {
+export function printList<T>(output: Output, values: readonly T[], head: readonly string[], row: (of: T) => Row): void {
   if (output.json) output.value(values);
   else printTable(output, head, values.map(row));
 }
 
 /** @internal Prints a table: a head, and a line for each row. The last column is not padded. */
-export function printTable(output: Output, head: readonly string[], rows: readonly (readonly Cell[])[]): void {
+export function printTable(output: Output, head: readonly string[], rows: readonly Row[]): void {
   const texts = rows.map((row) => row.map(textOf));
   const isNumber = (cell: Cell): boolean => typeof cell === "number" || cell === "-";
   const right = head.map((_, i) => rows.length > 0 && rows.every((row) => isNumber(row[i])));
-  const widths = head.map((name, i) => Math.max(name.length, ...texts.map((row) => row[i].length)));
+  const widths = head.map((name, i) => texts.reduce((most, row) => Math.max(most, row[i].length), name.length));
   const pad = (text: string, i: number): string => {
     if (right[i]) return text.padStart(widths[i]);
     return i === head.length - 1 ? text : text.padEnd(widths[i]);

@@ -50,7 +50,7 @@ test("a server that is not there is a failure that names no password", async () 
   expect(await cli(["server", "--port", "65536"])).toMatchObject(port);
   expect(await cli(["lag", "--serve", "65536"])).toMatchObject(port);
   const creds = await cli(["pub", "orders", "x", "--creds", "none.creds"]);
-  expect(creds).toMatchObject({ code: 2, err: expect.stringContaining("creds: cannot open none.creds") });
+  expect(creds).toMatchObject({ code: 2, err: expect.stringContaining("creds: cannot use none.creds") });
 });
 
 describeWithServer("the command line", () => {

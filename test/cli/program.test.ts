@@ -23,7 +23,7 @@ test("the program serves until Ctrl-C, which ends it with 0", async () => {
 test("the program ends with 2 for a wrong command line, and without a word when nobody reads it any more", async () => {
   expect(await start(PROGRAM, ["nonsense"]).ended).toMatchObject({ code: 2, out: "" });
   const missing = await start(PROGRAM, ["pub", "orders", "--file", "none.txt", "-s", "127.0.0.1:1"]).ended;
-  expect(missing).toMatchObject({ code: 2, out: "", err: expect.stringContaining("cannot open none.txt: no such") });
+  expect(missing).toMatchObject({ code: 2, out: "", err: expect.stringContaining("cannot use none.txt: no such") });
   const server = start(PROGRAM, ["server", "--port", "0", "--json"]);
   const { url } = JSON.parse(await server.printed(/\n/)) as { url: string };
   const pub = start(PROGRAM, ["pub", "orders", "-"], { NATS_URL: url });
