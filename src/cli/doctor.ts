@@ -17,9 +17,8 @@ export const doctor: Command = {
   example: "doctor --server nats://127.0.0.1:4222 --monitor http://127.0.0.1:8222",
   uses: ["client", "monitor"],
   async run(run) {
-    const listen = durationIn(run, "listen", 2_000);
     const { output } = run;
-    const findings = await findingsOf(run, listen);
+    const findings = await findingsOf(run, durationIn(run, "listen", 2_000));
     if (output.json) {
       output.value({ ok: findings.length === 0, findings });
     } else {

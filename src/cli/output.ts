@@ -59,7 +59,7 @@ export class Output {
   /** Draws a line in place of the one before, cut to the terminal's width; "" erases it. Else nothing. */
   progress(line: string): void {
     if (!this.draws || this.json || (line === "" && !this.#drawn)) return;
-    this.#host.stderr.write(`\r\x1b[K${line.slice(0, (this.#host.stderr.columns ?? 80) - 1)}`);
+    this.#host.stderr.write(`\r\x1b[K${line.slice(0, (this.#host.stderr.columns || 80) - 1)}`);
     this.#drawn = line !== "";
   }
 

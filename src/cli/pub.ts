@@ -26,8 +26,8 @@ export const pub: Command = {
     const file = run.text("file");
     if (file !== undefined && text !== undefined) throw new UsageError("TEXT and --file exclude each other");
     const skip = run.number("skip", 0);
-    const pieces = file === undefined ? host.stdin : access.open(file, "file", host.readBytes);
-    const lines = text === undefined || text === "-" ? linesOf(pieces) : [text];
+    const bytes = () => (file === undefined ? host.stdin : access.open(file, "file", host.readBytes));
+    const lines = text === undefined || text === "-" ? linesOf(bytes()) : [text];
     const client = await access.client(output);
     const begun = elapsed();
     const rate = (stored: number): string => `${grouped((stored / Math.max(1, elapsed() - begun)) * 1_000)} a second`;

@@ -14,10 +14,9 @@ export const server: Command = {
   notes: ["It keeps everything in memory, lets in everybody on this machine, and is not for production."],
   example: "server --port 4222",
   uses: [],
-  async run(run) {
-    const { output, host } = run;
-    const clusterId = run.text("cluster") ?? "test-cluster";
-    const started = await StreamingServer.start({ port: run.number("port", 4222, 0, 65_535), clusterId });
+  async run({ output, host, text, number }) {
+    const clusterId = text("cluster") ?? "test-cluster";
+    const started = await StreamingServer.start({ port: number("port", 4222, 0, 65_535), clusterId });
     const { url } = started;
     if (output.json) output.value({ url, clusterId });
     else output.say(`${url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);
