@@ -19,9 +19,10 @@ export const doctor: Command = {
   async run(run) {
     const { output } = run;
     const findings = await findingsOf(run, durationIn(run, "listen", 2_000));
-    if (output.json) {
-      output.value({ ok: findings.length === 0, findings });
-    } else {
+    // What Ctrl-C ended is no finding.
+    if (run.host.signal.aborted) return 1;
+    if (output.json) output.value({ ok: findings.length === 0, findings });
+    else {
       for (const { code, text, remedy } of findings) {
         output.say(`${output.paint(code, "yellow")} ${text}\n  ${remedy}`);
       }

@@ -16,12 +16,11 @@ export const server: Command = {
   uses: [],
   async run({ output, host, text, number }) {
     const clusterId = text("cluster") ?? "test-cluster";
-    const started = await StreamingServer.start({ port: number("port", 4222, 0, 65_535), clusterId });
-    const { url } = started;
-    if (output.json) output.value({ url, clusterId });
-    else output.say(`${url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);
+    const running = await StreamingServer.start({ port: number("port", 4222, 0, 65_535), clusterId });
+    if (output.json) output.value({ url: running.url, clusterId });
+    else output.say(`${running.url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);
     await aborted(host.signal);
-    await started.stop();
+    await running.stop();
     return 0;
   },
 };
