@@ -130,6 +130,8 @@ describe("imports", () => {
     const users = imports.filter(({ from, to }) => folderOf(to) === "bridge" && folderOf(from) !== "bridge");
     expect([...new Set(users.map(({ from }) => folderOf(from)))]).toEqual(["cli"]);
     expect(imports.filter(({ from, to }) => folderOf(to) === "cli" && folderOf(from) !== "cli")).toEqual([]);
+    const ofCli = readdirSync(join(src, "cli")).map((name) => readFileSync(join(src, "cli", name), "utf8"));
+    expect(ofCli.reduce((sum, text) => sum + text.split("\n").length - 1, 0)).toBeLessThanOrEqual(1_500);
   });
 
   test("form no circles, types included", () => {

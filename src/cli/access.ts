@@ -2,10 +2,21 @@ import { nuid } from "../core-nats/nuid.ts";
 import { connect } from "../index.ts";
 import type { Client, ConnectOptions, Status, TlsOptions } from "../index.ts";
 import { Monitor } from "../monitoring/monitor.ts";
-import type { OptionDefinition } from "./option.ts";
 import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import { reasonOf } from "./output.ts";
+import type { Output } from "./output.ts";
+
+/** @internal An option of a command. Without `value` it is a flag. */
+export interface OptionDefinition {
+  /** What its value is called in the help: "N", "FILE". */
+  readonly value?: string;
+  readonly help: string;
+  readonly short?: string;
+}
+
+/** @internal The options of a command, by name. */
+export type Options = Readonly<Record<string, OptionDefinition>>;
 
 type AccessOption = OptionDefinition & { readonly of: readonly ("client" | "monitor")[] };
 
@@ -14,8 +25,8 @@ export const ACCESS_OPTIONS: Readonly<Record<string, AccessOption>> = {
   server: { of: ["client", "monitor"], value: "URL", short: "s", help: "default $NATS_URL, or nats://127.0.0.1:4222" },
   cluster: { of: ["client"], value: "ID", help: "the cluster ID; default test-cluster" },
   client: { of: ["client"], value: "ID", help: "the client ID; default one that nobody else has" },
-  creds: { of: ["client"], value: "FILE", help: "a credentials file; default $NATS_CREDS" },
-  nkey: { of: ["client"], value: "FILE", help: "a file with the seed of an nkey" },
+  creds: { of: ["client"], value: "FILE", help: "a credentials file, - for standard input; default $NATS_CREDS" },
+  nkey: { of: ["client"], value: "FILE", help: "a file with the seed of an nkey, - for standard input" },
   "tls-ca": { of: ["client"], value: "FILE", help: "demands TLS; PEM of the authorities to trust" },
   "tls-cert": { of: ["client"], value: "FILE", help: "PEM of the client's certificate; needs --tls-key" },
   "tls-key": { of: ["client"], value: "FILE", help: "PEM of its key" },
@@ -51,21 +62,20 @@ export class Access {
 
   /** The options of `connect`. `clientId`: the one to use if none was given. */
   options(clientId = `${this.#command}-${nuid().slice(-8)}`): ConnectOptions {
-    const { signal } = this.#host;
     return {
-      clusterId: this.clusterId,
-      clientId: this.clientId ?? clientId,
-      servers: this.servers,
-      auth: this.auth("creds", "nkey", "NATS_CREDS"),
-      tls: this.tls(),
+      ...{ clusterId: this.clusterId, clientId: this.clientId ?? clientId, signal: this.#host.signal },
+      ...{ servers: this.servers, auth: this.auth("creds", "nkey", "NATS_CREDS"), tls: this.tls() },
       inboxPrefix: this.#text("inbox-prefix"),
-      signal,
     };
   }
 
-  /** A registered client. */
-  client(onStatus: (status: Status) => void, clientId?: string): Promise<Client> {
-    return connect({ ...this.options(clientId), onStatus });
+  /** A registered client, whose troubles are printed. `maxWaitingBytes`: as for `connect`. */
+  client(output: Output | undefined, clientId?: string, maxWaitingBytes?: number): Promise<Client> {
+    const onStatus = (status: Status): void => {
+      if (status.type === "disconnected") output?.note(`disconnected, dials again: ${reasonOf(status.error)}`);
+      if (status.type === "error" && status.subscription !== undefined) output?.warn(reasonOf(status.error));
+    };
+    return connect({ ...this.options(clientId), onStatus, maxWaitingBytes });
   }
 
   /** The credentials that these options, or the environment variable, name the file of. */
@@ -90,23 +100,22 @@ export class Access {
 
   /** The text of a file that an option names. */
   read(path: string, option: string): string {
-    try {
-      return this.#host.readText(path);
-    } catch (error) {
-      throw new UsageError(
-        `${option}: cannot read ${path}: ${reasonOf(error).replace(/^[A-Z]+: (.*?), \w+ '.*/, "$1")}`,
-      );
-    }
+    return this.open(path, option, this.#host.readText);
   }
 
-  /** Whether the monitoring port was named: else it is a guess. */
-  get monitorGiven(): boolean {
-    return this.#text("monitor") !== undefined;
+  /** What `open` does with a file that an option names. */
+  open<T>(path: string, option: string, open: (path: string) => T): T {
+    try {
+      return open(path);
+    } catch (error) {
+      const reason = reasonOf(error).replace(/^[A-Z]+: (.*?), \w+( '.*)?$/, "$1");
+      throw new UsageError(`${option}: cannot use ${path}: ${reason}`);
+    }
   }
 
   get monitor(): Monitor {
     const given = this.#text("monitor");
-    if (given !== undefined && !/^https?:\/\/[^\s/@]+/.test(given)) {
+    if (given !== undefined && !/^https?:\/\/[^\s/@]+(\/|$)/.test(given)) {
       throw new UsageError("--monitor must be a URL with http:// or https://, and without credentials");
     }
     // The host of the first URL, behind what may be credentials.

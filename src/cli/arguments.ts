@@ -1,23 +1,20 @@
 import { parseArgs } from "node:util";
 import { Access, ACCESS_OPTIONS } from "./access.ts";
+import type { OptionDefinition, Options } from "./access.ts";
 import type { Command, Run } from "./command.ts";
-import type { OptionDefinition, Options } from "./option.ts";
 import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import { Output } from "./output.ts";
 
-const COMMON: Options = {
-  json: { help: "prints JSON" },
-  help: { help: "prints this", short: "h" },
-};
+const COMMON: Options = { json: { help: "prints JSON" }, help: { help: "prints this", short: "h" } };
 
 /** @internal The name of the program. */
 export const PROGRAM = "nats-streaming-client";
 
-/** @internal All options of a command, the common ones last. */
-export function optionsOf(command: Command): Options {
+/** All options of a command, the common ones last. */
+function optionsOf(command: Command): Options {
   const common = Object.entries(ACCESS_OPTIONS).filter(([, { of }]) => of.some((use) => command.uses.includes(use)));
-  return { ...Object.fromEntries(common), ...command.options, ...COMMON };
+  return { ...command.options, ...Object.fromEntries(common), ...COMMON };
 }
 
 /** @internal The first line of a command's help. */
@@ -31,17 +28,13 @@ export function helpOf(command: Command): string {
     const option = `${short === undefined ? "" : `-${short}, `}--${name}${value === undefined ? "" : ` ${value}`}`;
     return `  ${option.padEnd(20)}  ${help}`;
   };
-  const all = optionsOf(command);
-  const own = Object.keys(command.options);
-  const others = Object.entries(all).filter(([name]) => !own.includes(name));
   return [
     usageOf(command),
     "",
     command.summary,
     ...(command.notes ?? []),
     "",
-    ...own.map((name) => row([name, all[name]])),
-    ...others.map(row),
+    ...Object.entries(optionsOf(command)).map(row),
     "",
     `example: ${PROGRAM} ${command.example}`,
   ].join("\n");
@@ -67,19 +60,20 @@ export function read(command: Command, args: readonly string[], host: Host): Run
     args: positionals,
     text,
     flag: (name) => values[name] === true,
-    number: (name, byDefault, least = 0) => {
+    number: (name, byDefault, least = 0, most = Infinity) => {
       const given = text(name);
       if (given === undefined) return byDefault;
-      if (/^\d{1,15}$/.test(given) && Number(given) >= least) return Number(given);
-      throw new UsageError(`--${name} must be a whole number from ${least} on, not ${given}`);
+      if (/^\d{1,15}$/.test(given) && Number(given) >= least && Number(given) <= most) return Number(given);
+      const range = most === Infinity ? `from ${least} on` : `from ${least} to ${most}`;
+      throw new UsageError(`--${name} must be a whole number ${range}, not ${given}`);
     },
   };
 }
 
 function parse(args: readonly string[], options: Options): ReturnType<typeof parseArgs> {
   const known = Object.entries(options).map(([name, { value, short }]) => {
-    const type = value === undefined ? ("boolean" as const) : ("string" as const);
-    return [name, short === undefined ? { type } : { type, short }] as const;
+    const type = value === undefined ? "boolean" : "string";
+    return [name, { type, ...(short && { short }) }] as const;
   });
   try {
     return parseArgs({ args, options: Object.fromEntries(known), allowPositionals: true });

@@ -1,7 +1,7 @@
 import { positionsOf } from "../monitoring/positions.ts";
 import type { Command } from "./command.ts";
 import { bytesIn } from "./output.ts";
-import { tableOf } from "./table.ts";
+import { printList } from "./table.ts";
 
 /** @internal */
 export const channels: Command = {
@@ -18,14 +18,10 @@ export const channels: Command = {
       const offline = positions.filter((position) => position.offline).length;
       return { name, messages, bytes, first, last, subscriptions: channel.subscriptions?.length ?? 0, offline };
     });
-    if (output.json) output.value(all);
-    else {
-      const rows = all.map(({ name, messages, bytes, first, last, subscriptions, offline }) => {
-        return [name, messages, bytesIn(bytes), first, last, subscriptions, offline];
-      });
-      const head = ["CHANNEL", "MESSAGES", "BYTES", "FIRST", "LAST", "SUBSCRIPTIONS", "OFFLINE"];
-      for (const line of tableOf(head, rows, output)) output.say(line);
-    }
+    const head = ["CHANNEL", "MESSAGES", "BYTES", "FIRST", "LAST", "SUBSCRIPTIONS", "OFFLINE"];
+    printList(output, all, head, ({ name, messages, bytes, first, last, subscriptions, offline }) => {
+      return [name, messages, bytesIn(bytes), first, last, subscriptions, offline];
+    });
     return 0;
   },
 };

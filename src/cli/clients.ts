@@ -1,5 +1,5 @@
 import type { Command } from "./command.ts";
-import { tableOf } from "./table.ts";
+import { printList } from "./table.ts";
 
 /** @internal */
 export const clients: Command = {
@@ -17,14 +17,10 @@ export const clients: Command = {
       const stalled = subs.filter(({ is_stalled }) => is_stalled === true).length;
       return { id, subscriptions: subs_count, pending, stalled, channels: Object.keys(subscriptions).sort() };
     });
-    if (output.json) output.value(all);
-    else {
-      const rows = all.map(({ id, subscriptions, pending, stalled, channels }) => {
-        return [id, subscriptions, pending, stalled, channels.join(", ")];
-      });
-      const head = ["CLIENT", "SUBSCRIPTIONS", "PENDING", "STALLED", "CHANNELS"];
-      for (const line of tableOf(head, rows, output)) output.say(line);
-    }
+    const head = ["CLIENT", "SUBSCRIPTIONS", "PENDING", "STALLED", "CHANNELS"];
+    printList(output, all, head, ({ id, subscriptions, pending, stalled, channels }) => {
+      return [id, subscriptions, pending, stalled, channels.join(", ")];
+    });
     return 0;
   },
 };

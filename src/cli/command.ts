@@ -1,5 +1,4 @@
-import type { Access } from "./access.ts";
-import type { Options } from "./option.ts";
+import type { Access, Options } from "./access.ts";
 import { UsageError } from "./host.ts";
 import type { Host } from "./host.ts";
 import type { Output } from "./output.ts";
@@ -14,7 +13,7 @@ export interface Run {
   text(name: string): string | undefined;
   flag(name: string): boolean;
   /** The value of an option as a whole number. */
-  number(name: string, byDefault: number, least?: number): number;
+  number<T extends number | undefined>(name: string, byDefault: T, least?: number, most?: number): number | T;
 }
 
 /** @internal A command: one file each. */
@@ -44,8 +43,9 @@ export function durationOf(text: string): number | undefined {
 }
 
 /** @internal The value of an option as milliseconds. */
-export function durationIn(run: Run, name: string, byDefault: string): number {
-  const text = run.text(name) ?? byDefault;
+export function durationIn<T extends number | undefined>({ text: of }: Run, name: string, byDefault: T): number | T {
+  const text = of(name);
+  if (text === undefined) return byDefault;
   const duration = durationOf(text);
   if (duration === undefined) throw new UsageError(`--${name} must be like 500ms, 10s, 5m or 2h, not ${text}`);
   return duration;

@@ -7,6 +7,7 @@ export interface Host {
   readonly stdout: Pick<WritableText, "isTTY" | "columns" | "write">;
   readonly stderr: Pick<WritableText, "isTTY" | "columns" | "write">;
   readText(path: string): string;
+  /** Throws at once if it cannot be opened. */
   readBytes(path: string): AsyncIterable<Uint8Array>;
   writeText(path: string, text: string): void;
   /** Aborted by Ctrl-C, by SIGTERM, and when nobody reads the output any more. */

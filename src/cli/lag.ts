@@ -1,15 +1,15 @@
 import { createServer } from "node:http";
 import { aborted, sleep } from "../core-nats/async.ts";
 import { now } from "../core-nats/clock.ts";
-import type { Monitor } from "../monitoring/monitor.ts";
-import { keyOf, positionsOf, Since } from "../monitoring/positions.ts";
+import { Exporter } from "../monitoring/exporter.ts";
+import { keyOf, Since } from "../monitoring/positions.ts";
 import type { Position } from "../monitoring/positions.ts";
 import { durationIn } from "./command.ts";
 import type { Command, Run } from "./command.ts";
-import { Exporter } from "../monitoring/exporter.ts";
-import { Failure, UsageError } from "./host.ts";
+import { UsageError } from "./host.ts";
 import { reasonOf } from "./output.ts";
-import { stateOf, tableOf } from "./table.ts";
+import { positionsIn } from "./subs.ts";
+import { printTable, stateOf } from "./table.ts";
 
 /** @internal */
 export const lag: Command = {
@@ -25,88 +25,66 @@ export const lag: Command = {
   example: "lag --serve 9222 --listen 0.0.0.0",
   uses: ["monitor"],
   async run(run) {
-    const port = run.text("serve") === undefined ? undefined : run.number("serve", 0);
+    const port = run.text("serve") === undefined ? undefined : run.number("serve", 0, 0, 65_535);
     if (port !== undefined && run.flag("watch")) throw new UsageError("--watch and --serve exclude each other");
-    if (port !== undefined) return serve(run, port);
-    return watch(run);
+    return port === undefined ? watch(run) : serve(run, port);
   },
 };
 
-interface Look {
-  readonly at: number;
-  readonly positions: readonly Position[];
-}
-
-async function look(monitor: Monitor, channel: string | undefined): Promise<Look> {
-  const found = channel === undefined ? await monitor.channels() : [await monitor.channel(channel)];
-  const positions = found.flatMap((page) => {
-    if (page === undefined) throw new Failure(`the server has no channel ${channel}`);
-    return positionsOf(page);
-  });
-  return { at: now(), positions: positions.sort((a, b) => b.lag - a.lag) };
-}
+type Look = { readonly at: number; readonly positions: readonly Position[] };
 
 async function watch(run: Run): Promise<number> {
-  const {
-    output,
-    access,
-    host,
-    args: [channel],
-  } = run;
-  const { monitor } = access;
-  const every = durationIn(run, "every", "2s");
+  const { output, access: { monitor }, host: { signal }, args: [channel] } = run;
+  const every = durationIn(run, "every", 2_000);
   const since = new Since();
   let before: Look | undefined;
   do {
     try {
-      const latest = await look(monitor, channel);
-      since.watch(latest.positions, latest.at);
-      draw(run, latest, before, since);
+      const positions = (await positionsIn(monitor, channel)).sort((a, b) => b.lag - a.lag);
+      const latest = { at: now(), positions };
+      since.watch(positions, latest.at);
+      draw(run, latest, before ?? latest, since);
       before = latest;
     } catch (error) {
-      if (host.signal.aborted) break;
+      if (signal.aborted) break;
       // A server that restarts is no reason to stop watching it.
       if (before === undefined) throw error;
       output.warn(reasonOf(error));
     }
-    if (run.flag("watch")) await sleep(every, host.signal);
-  } while (run.flag("watch") && !host.signal.aborted);
+    if (run.flag("watch")) await sleep(every, signal);
+  } while (run.flag("watch") && !signal.aborted);
   return 0;
 }
 
-function draw({ output, flag }: Run, latest: Look, before: Look | undefined, since: Since): void {
-  const { at, positions } = latest;
+function draw({ output, flag }: Run, { at, positions }: Look, before: Look, since: Since): void {
   const sinceOf = (position: Position): string | null => {
     const begun = since.of(position);
     return begun === undefined ? null : new Date(begun).toISOString();
   };
   if (output.json) {
-    const all = positions.map((position) => ({ ...position, since: sinceOf(position) }));
-    output.value({ time: new Date(at).toISOString(), subscriptions: all });
-    return;
+    const subscriptions = positions.map((position) => ({ ...position, since: sinceOf(position) }));
+    return output.value({ time: new Date(at).toISOString(), subscriptions });
   }
-  if (flag("watch")) output.clear();
-  const trends = new Map(before?.positions.map((position) => [keyOf(position), position.lag]));
-  const seconds = (at - (before?.at ?? at)) / 1_000;
-  const rows = positions.map((position) => {
-    const last = trends.get(keyOf(position));
-    const change = last === undefined || seconds === 0 ? "-" : Math.round((position.lag - last) / seconds);
-    const { channel, name, pending, lag } = position;
-    const shown = typeof change === "number" && change > 0 ? `+${change}` : String(change);
-    return [channel, name, lag, shown, pending, stateOf(position), sinceOf(position)?.slice(0, 19) ?? "-"];
-  });
-  const head = ["CHANNEL", "SUBSCRIPTION", "LAG", "PER SECOND", "PENDING", "STATE", "SINCE"];
-  const columns = flag("watch") ? head : head.filter((name) => name !== "PER SECOND" && name !== "SINCE");
-  const cells = rows.map((row) => row.filter((_, i) => columns.includes(head[i])));
-  for (const line of tableOf(columns, cells, output)) output.say(line);
+  const head = ["CHANNEL", "SUBSCRIPTION", "LAG", "PENDING", "STATE"];
+  const row = (position: Position) => {
+    const { channel, name, lag, pending } = position;
+    return [channel, name, lag, pending, stateOf(position)];
+  };
+  if (!flag("watch")) return printTable(output, head, positions.map(row));
+  const lags = new Map(before.positions.map((position) => [keyOf(position), position.lag]));
+  const changeOf = (position: Position): string => {
+    const change = Math.round(((position.lag - (lags.get(keyOf(position)) ?? NaN)) / (at - before.at)) * 1_000);
+    return Number.isNaN(change) ? "-" : change > 0 ? `+${change}` : String(change);
+  };
+  output.clear();
+  printTable(output, [...head, "PER SECOND", "SINCE"], positions.map((position) => {
+    return [...row(position), changeOf(position), sinceOf(position)?.slice(0, 19) ?? "-"];
+  }));
 }
 
 async function serve({ output, access, host, args: [channel], text }: Run, port: number): Promise<number> {
   const exporter = new Exporter(access.monitor, channel, createServer);
-  const address = text("listen") ?? "127.0.0.1";
-  const url = await exporter.listen(port, address).catch((error: unknown) => {
-    throw new Failure(reasonOf(error));
-  });
+  const url = await exporter.listen(port, text("listen") ?? "127.0.0.1");
   if (output.json) output.value({ url });
   else output.say(`${url} serves /metrics, /lag and /healthz, until Ctrl-C.`);
   await aborted(host.signal);

@@ -1,7 +1,6 @@
 import { BridgeError } from "../bridge/index.ts";
-import { StreamingError } from "../index.ts";
 import { helpOf, nearest, PROGRAM, read, usageOf } from "./arguments.ts";
-import { bridge } from "./bridge-commands.ts";
+import { bridge } from "./bridge.ts";
 import { channels } from "./channels.ts";
 import { clients } from "./clients.ts";
 import type { Command } from "./command.ts";
@@ -16,21 +15,16 @@ import { server } from "./server.ts";
 import { sub } from "./sub.ts";
 import { subs } from "./subs.ts";
 
-/** What the bridge needs and does not have. */
+/** @internal All commands, in the order of the help. */
+export const COMMANDS = [pub, sub, channels, clients, subs, lag, dead, doctor, server, ...bridge];
+const HELP: readonly (string | undefined)[] = ["help", "--help", "-h"];
+/** What the bridge needs and does not have: something else has to be done first. */
 const PRECONDITIONS: readonly string[] = [
   ...["VERSION", "NO_JETSTREAM", "NO_MONITOR", "NOT_PERMITTED", "UNKNOWN_CHANNEL", "UNKNOWN_DURABLE"],
   ...["NAME_TAKEN", "WRONG_PHASE", "BRIDGE_RUNS", "CONSUMER_CONNECTED", "NOT_LEVEL"],
 ];
 
-/** @internal All commands, in the order of the help. */
-export const COMMANDS: readonly Command[] = [
-  ...[pub, sub, channels, clients, subs, lag, dead, doctor, server],
-  ...bridge,
-];
-
-const HELP: readonly (string | undefined)[] = ["help", "--help", "-h"];
-
-function overview(commands = COMMANDS): string {
+function overview(commands: readonly Command[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   return [
     `usage: ${PROGRAM} COMMAND [arguments] [options]`,
@@ -44,27 +38,12 @@ function overview(commands = COMMANDS): string {
 
 /** @internal Runs the command line of the host. Resolves with the exit code, and never rejects. */
 export async function main(host: Host): Promise<number> {
-  const json = host.args.includes("--json");
-  const output = new Output(host, json);
+  const output = new Output(host, host.args.includes("--json"));
   const [first, second] = host.args;
-  if (first === undefined || HELP.includes(first)) {
-    output.say(overview());
-    return first === undefined ? 2 : 0;
-  }
-  const two = COMMANDS.find(({ name }) => name === `${first} ${second}`);
-  const command = two ?? COMMANDS.find(({ name }) => name === first);
-  if (command === undefined) {
-    const group = COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
-    if (group.length > 0 && (second === undefined || HELP.includes(second))) {
-      output.say(overview(group));
-      return second === undefined ? 2 : 0;
-    }
-    const names = (group.length > 0 ? group : COMMANDS).map(({ name }) => name);
-    const similar = nearest(group.length > 0 ? `${first} ${second}` : first, names);
-    const hint = similar === undefined ? `; there are ${names.join(", ")}` : `; did you mean ${similar}?`;
-    output.warn(`${PROGRAM}: there is no command ${group.length > 0 ? `${first} ${second}` : first}${hint}`);
-    return 2;
-  }
+  const named = (wanted: string): Command | undefined => COMMANDS.find(({ name }) => name === wanted);
+  const two = named(`${first} ${second}`);
+  const command = two ?? named(first ?? "");
+  if (command === undefined) return withoutCommand(output, first, second);
   try {
     const run = read(command, host.args.slice(two === undefined ? 1 : 2), host);
     if (run !== undefined) return await command.run(run);
@@ -75,26 +54,35 @@ export async function main(host: Host): Promise<number> {
   }
 }
 
+/** Help is what was asked for, or what is needed. */
+function withoutCommand(output: Output, first: string | undefined, second: string | undefined): number {
+  const group = COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
+  const commands = group.length > 0 ? group : COMMANDS;
+  const word = group.length > 0 ? second : first;
+  if (word === undefined || HELP.includes(word)) {
+    output.say(overview(commands));
+    return word === undefined ? 2 : 0;
+  }
+  const names = commands.map(({ name }) => name);
+  const given = group.length > 0 ? `${first} ${second}` : word;
+  const similar = nearest(given, names);
+  const hint = similar === undefined ? `there are ${names.join(", ")}` : `did you mean ${similar}?`;
+  output.warn(`${PROGRAM}: there is no command ${given}; ${hint}`);
+  return 2;
+}
+
 function failed(error: unknown, command: Command, host: Host, output: Output): number {
+  const { code, remedy } = error as { code?: string; remedy?: string };
   // Ctrl-C is no failure of its own, but what was under way is not done.
-  if (host.signal.aborted && isAborted(error)) return 1;
+  if (host.signal.aborted && code === "ABORTED") return 1;
   const wrong = error instanceof UsageError || error instanceof TypeError;
   if (output.json) {
-    const { code = wrong ? "USAGE" : "FAILED", remedy } = error as { code?: string; remedy?: string };
-    output.warn(JSON.stringify({ error: { code, message: reasonOf(error), remedy } }));
+    const known = { code: code ?? (wrong ? "USAGE" : "FAILED"), message: reasonOf(error), remedy };
+    output.warn(JSON.stringify({ error: known }));
   } else {
     output.warn(`${PROGRAM} ${command.name}: ${reasonOf(error)}`);
     if (error instanceof BridgeError) output.warn(error.remedy);
     if (wrong) output.warn(`${usageOf(command)}\n${PROGRAM} ${command.name} --help shows all of them.`);
   }
-  return wrong || isPrecondition(error) ? 2 : 1;
-}
-
-/** Whether something else has to be done first. */
-function isPrecondition(error: unknown): boolean {
-  return error instanceof BridgeError && PRECONDITIONS.includes(error.code);
-}
-
-function isAborted(error: unknown): boolean {
-  return (error instanceof StreamingError || error instanceof BridgeError) && error.code === "ABORTED";
+  return wrong || (error instanceof BridgeError && PRECONDITIONS.includes(error.code)) ? 2 : 1;
 }

@@ -1,3 +1,4 @@
+import type { Message } from "../index.ts";
 import type { Host } from "./host.ts";
 
 const COLOURS = { red: 31, green: 32, yellow: 33, bold: 1, dim: 2 } as const;
@@ -58,7 +59,7 @@ export class Output {
   /** Draws a line in place of the one before, cut to the terminal's width; "" erases it. Else nothing. */
   progress(line: string): void {
     if (!this.draws || this.json || (line === "" && !this.#drawn)) return;
-    this.#host.stderr.write(`\r\x1b[K${line.slice(0, (this.#host.stderr.columns ?? 80) - 1)}`);
+    this.#host.stderr.write(`\r\x1b[K${line.slice(0, (this.#host.stderr.columns || 80) - 1)}`);
     this.#drawn = line !== "";
   }
 
@@ -95,4 +96,16 @@ export function counted(count: number, noun: string): string {
 /** @internal What an error says, in one line. */
 export function reasonOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/[\s\p{Cc}]+/gu, " ");
+}
+
+/** @internal The data of a message in JSON. Bytes that are not UTF-8 would not come back from the text. */
+export function contentOf(message: Message): { data: string } | { base64: string } {
+  const text = message.text();
+  if (!text.includes("\uFFFD")) return { data: text };
+  let bytes = "";
+  // A call takes only so many arguments.
+  for (let i = 0; i < message.data.length; i += 8_192) {
+    bytes += String.fromCharCode(...message.data.subarray(i, i + 8_192));
+  }
+  return { base64: btoa(bytes) };
 }

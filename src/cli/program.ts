@@ -1,7 +1,7 @@
-import { createReadStream, readFileSync, writeFileSync } from "node:fs";
+import { createReadStream, openSync, readFileSync, writeFileSync } from "node:fs";
 import { main } from "./main.ts";
 
-const { argv, env, pid, stdin, stdout, stderr } = process;
+const { argv, env, pid, stdout, stderr } = process;
 const ending = new AbortController();
 
 for (const event of ["SIGINT", "SIGTERM"] as const) {
@@ -12,6 +12,7 @@ for (const event of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+let input: string | undefined;
 let unwritable = false;
 for (const stream of [stdout, stderr]) {
   stream.on("error", ({ code }) => {
@@ -22,10 +23,12 @@ for (const stream of [stdout, stderr]) {
 }
 
 void main({
-  ...{ args: argv.slice(2), env, pid, stdin, stdout, stderr, signal: ending.signal },
+  ...{ args: argv.slice(2), env, pid, stdout, stderr, signal: ending.signal },
+  // Only a command that uses it may touch it: from then on, a read for credentials would not wait.
+  get stdin() { return process.stdin; },
   // - is standard input.
-  readText: (path) => readFileSync(path === "-" ? 0 : path, "utf8"),
-  readBytes: createReadStream,
+  readText: (path) => (path === "-" ? (input ??= readFileSync(0, "utf8")) : readFileSync(path, "utf8")),
+  readBytes: (path) => createReadStream(path, { fd: openSync(path, "r") }),
   writeText: writeFileSync,
 }).then((code) => {
   process.exitCode = unwritable ? 1 : code;

@@ -1,6 +1,6 @@
+import { ByteCollector } from "../core-nats/byte-collector.ts";
 import { elapsed } from "../core-nats/clock.ts";
 import { PublishManyError } from "../index.ts";
-import type { Client, Status } from "../index.ts";
 import type { Command, Run } from "./command.ts";
 import { UsageError } from "./host.ts";
 import { counted, grouped, reasonOf } from "./output.ts";
@@ -22,24 +22,29 @@ export const pub: Command = {
   example: "pub orders --file orders.txt",
   uses: ["client"],
   async run(run) {
-    const {
-      args: [channel, text],
-      access,
-      output,
-      host,
-    } = run;
+    const { args: [channel, text], access, output, host } = run;
     const file = run.text("file");
     if (file !== undefined && text !== undefined) throw new UsageError("TEXT and --file exclude each other");
     const skip = run.number("skip", 0);
-    const pieces = file === undefined ? host.stdin : host.readBytes(file);
-    const lines = text === undefined || text === "-" ? linesOf(pieces) : [text];
-    const client = await access.client((status) => tell(run, status));
+    const bytes = () => (file === undefined ? host.stdin : access.open(file, "file", host.readBytes));
+    const lines = text === undefined || text === "-" ? linesOf(bytes()) : [text];
+    const client = await access.client(output);
     const begun = elapsed();
+    const rate = (stored: number): string => `${grouped((stored / Math.max(1, elapsed() - begun)) * 1_000)} a second`;
+    let drawn = begun;
     try {
-      const stored = await publish(run, client, channel, skipping(lines, skip));
-      const seconds = (elapsed() - begun) / 1_000;
-      if (output.json) output.value({ channel, stored, skipped: skip, seconds: Number(seconds.toFixed(3)) });
-      else output.note(`${counted(stored, "message")} stored in ${channel}, ${grouped(stored / seconds)} a second`);
+      const stored = await client.publishMany(channel, skipping(lines, skip), {
+        signal: host.signal,
+        reply: run.text("reply"),
+        onStored: (count) => {
+          if (elapsed() - drawn < INTERVAL) return;
+          drawn = elapsed();
+          output.progress(`${grouped(count)} stored, ${rate(count)}`);
+        },
+      });
+      const seconds = Math.round(elapsed() - begun) / 1_000;
+      if (output.json) output.value({ channel, stored, skipped: skip, seconds });
+      else output.note(`${counted(stored, "message")} stored in ${channel}, ${rate(stored)}`);
       return 0;
     } catch (error) {
       if (!(error instanceof PublishManyError)) throw error;
@@ -49,27 +54,6 @@ export const pub: Command = {
     }
   },
 };
-
-function publish(
-  run: Run,
-  client: Client,
-  channel: string,
-  lines: AsyncIterable<Uint8Array | string>,
-): Promise<number> {
-  const { output, host } = run;
-  const begun = elapsed();
-  let drawn = begun;
-  return client.publishMany(channel, lines, {
-    signal: host.signal,
-    reply: run.text("reply"),
-    onStored: (stored) => {
-      const now = elapsed();
-      if (now - drawn < INTERVAL) return;
-      drawn = now;
-      output.progress(`${grouped(stored)} stored, ${grouped((stored / (now - begun)) * 1_000)} a second`);
-    },
-  });
-}
 
 /** Says what is stored, and how to go on. */
 function interrupted({ output, args, host }: Run, error: PublishManyError, skip: number): number {
@@ -82,20 +66,14 @@ function interrupted({ output, args, host }: Run, error: PublishManyError, skip:
     output.value({ channel: args[0], stored, skipped: skip, skip: next, error: { code, message: reason } });
     return 1;
   }
-  output.warn(`pub: ${reason}`);
   const rest = error.stored - error.firstUncertain;
   const some = rest === 0 ? "" : `, and ${grouped(rest)} of the later ones, which would then be stored twice`;
-  output.warn(
-    `The first ${counted(next, "line")} ${next === 1 ? "is" : "are"} stored${some}. Go on with --skip ${next}.`,
-  );
+  const first = `The first ${counted(next, "line")} ${next === 1 ? "is" : "are"} stored`;
+  output.warn(`pub: ${reason}\n${first}${some}. Go on with --skip ${next}.`);
   return 1;
 }
 
-function tell({ output }: Run, status: Status): void {
-  if (status.type === "disconnected") output.note(`disconnected, dials again: ${reasonOf(status.error)}`);
-}
-
-type Lines = AsyncIterable<Uint8Array> | Iterable<string>;
+type Lines = AsyncIterable<Uint8Array> | readonly string[];
 
 async function* skipping(lines: Lines, count: number): AsyncGenerator<string | Uint8Array> {
   let index = 0;
@@ -106,26 +84,16 @@ const LF = 10;
 
 /** @internal The lines of bytes that come in pieces, without their LF. The rest is one, too, if not empty. */
 export async function* linesOf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let rest: Uint8Array[] = [];
+  const line = new ByteCollector();
   for await (const piece of pieces) {
     let start = 0;
     for (let end = piece.indexOf(LF); end !== -1; end = piece.indexOf(LF, start)) {
-      yield joined([...rest, piece.subarray(start, end)]);
-      rest = [];
+      line.add(piece, start, end);
+      yield line.bytes.slice(0, line.length);
+      line.clear();
       start = end + 1;
     }
-    if (start < piece.length) rest.push(piece.slice(start));
+    line.add(piece, start, piece.length);
   }
-  if (rest.length > 0) yield joined(rest);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0];
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  if (line.length > 0) yield line.bytes.slice(0, line.length);
 }

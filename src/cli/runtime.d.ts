@@ -29,7 +29,8 @@ declare module "node:util" {
 
 declare module "node:fs" {
   export function readFileSync(path: string | number, encoding: "utf8"): string;
-  export function createReadStream(path: string): AsyncIterable<Uint8Array>;
+  export function openSync(path: string, flags: "r"): number;
+  export function createReadStream(path: string, options: { fd: number }): AsyncIterable<Uint8Array>;
   export function writeFileSync(path: string, data: string): void;
 }
 

@@ -1,8 +1,6 @@
 import { aborted } from "../core-nats/async.ts";
 import { StreamingServer } from "../testing/server.ts";
 import type { Command } from "./command.ts";
-import { Failure } from "./host.ts";
-import { reasonOf } from "./output.ts";
 
 /** @internal */
 export const server: Command = {
@@ -16,19 +14,13 @@ export const server: Command = {
   notes: ["It keeps everything in memory, lets in everybody on this machine, and is not for production."],
   example: "server --port 4222",
   uses: [],
-  async run(run) {
-    const { output, host } = run;
-    const clusterId = run.text("cluster") ?? "test-cluster";
-    const started = await StreamingServer.start({ port: run.number("port", 4222), clusterId }).catch(
-      (error: unknown) => {
-        throw error instanceof TypeError ? error : new Failure(reasonOf(error));
-      },
-    );
-    const { url } = started;
-    if (output.json) output.value({ url, clusterId });
-    else output.say(`${url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);
+  async run({ output, host, text, number }) {
+    const clusterId = text("cluster") ?? "test-cluster";
+    const running = await StreamingServer.start({ port: number("port", 4222, 0, 65_535), clusterId });
+    if (output.json) output.value({ url: running.url, clusterId });
+    else output.say(`${running.url} serves the cluster ID ${clusterId}. It forgets everything when Ctrl-C ends it.`);
     await aborted(host.signal);
-    await started.stop();
+    await running.stop();
     return 0;
   },
 };

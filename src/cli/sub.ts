@@ -1,8 +1,8 @@
-import type { Client, Message, Messages, StartAt } from "../index.ts";
+import type { Client, Message, StartAt } from "../index.ts";
 import { durationOf } from "./command.ts";
 import type { Command, Run } from "./command.ts";
 import { Failure, UsageError } from "./host.ts";
-import { reasonOf } from "./output.ts";
+import { contentOf } from "./output.ts";
 
 /** @internal */
 export const sub: Command = {
@@ -21,25 +21,25 @@ export const sub: Command = {
   example: "sub orders --from 10m --count 100",
   uses: ["client"],
   async run(run) {
-    const {
-      args: [channel],
-      access,
-      host,
-    } = run;
+    const { args: [channel], access, host, output } = run;
     const [durable, queue] = [run.text("durable"), run.text("queue")];
     if (durable !== undefined && queue === undefined && access.clientId === undefined) {
       throw new UsageError("--durable needs --client: the position belongs to the client ID");
     }
-    const count = run.number("count", Infinity, 1);
     const startAt = positionOf(run.text("from") ?? "new");
-    const client = await access.client(({ type, ...status }) => {
-      if (type === "disconnected" && "error" in status) run.output.note(`disconnected: ${reasonOf(status.error)}`);
-    });
+    const client = await access.client(output);
     // A drain has the message that is being printed acknowledged. The loop ends with its subscription.
     host.signal.addEventListener("abort", () => void client.drain());
     try {
-      if (run.flag("unsubscribe")) return await forget(run, client, channel, { durable, queue });
-      await print(run, await client.messages(channel, { startAt, durable, queue }), count);
+      if (run.flag("unsubscribe")) return await forget(run, client, durable, queue);
+      let left = run.number("count", Infinity, 1);
+      for await (const message of await client.messages(channel, { startAt, durable, queue })) {
+        show(run, message);
+        if (--left > 0) continue;
+        // Leaving the loop would leave this one unacknowledged.
+        message.ack();
+        break;
+      }
       return 0;
     } finally {
       await client.drain();
@@ -47,53 +47,28 @@ export const sub: Command = {
   },
 };
 
-async function print(run: Run, messages: Messages, count: number): Promise<void> {
-  let printed = 0;
-  for await (const message of messages) {
-    show(run, message);
-    if (++printed < count) continue;
-    // Leaving the loop would leave this one unacknowledged.
-    message.ack();
-    return;
-  }
-}
-
 function show({ output, flag }: Run, message: Message): void {
   const { sequence, redeliveryCount, time, timestamp, reply, data } = message;
+  const at = time.toISOString();
   if (output.json) {
-    const text = message.text();
-    // Bytes that are not UTF-8 would not come back from the text.
-    const whole = !text.includes("\uFFFD");
-    const content = whole ? { data: text } : { base64: btoa(String.fromCharCode(...data)) };
-    output.value({
-      sequence,
-      time: time.toISOString(),
-      timestamp: String(timestamp),
-      redeliveryCount,
-      reply,
-      ...content,
-    });
+    output.value({ sequence, time: at, timestamp: String(timestamp), redeliveryCount, reply, ...contentOf(message) });
   } else if (flag("raw")) {
     output.raw(data);
   } else {
     const again = message.redelivered ? ` (delivery ${redeliveryCount + 1})` : "";
-    output.say(`${output.paint(`#${sequence} ${time.toISOString()}${again}`, "dim")} ${message.text()}`);
+    output.say(`${output.paint(`#${sequence} ${at}${again}`, "dim")} ${message.text()}`);
   }
 }
 
 /** A durable can only be forgotten by one who has resumed it. */
-async function forget(
-  { output, args, access }: Run,
-  client: Client,
-  channel: string,
-  position: { readonly durable: string | undefined; readonly queue: string | undefined },
-): Promise<number> {
-  if (position.durable === undefined) throw new UsageError("--unsubscribe needs --durable");
-  const subscription = await client.subscribe(channel, () => {}, { ...position, manualAck: true, maxInFlight: 1 });
+async function forget(run: Run, client: Client, durable: string | undefined, queue?: string): Promise<number> {
+  const { output, args: [channel], access } = run;
+  if (durable === undefined) throw new UsageError("--unsubscribe needs --durable");
+  const subscription = await client.subscribe(channel, () => {}, { durable, queue, manualAck: true, maxInFlight: 1 });
   await subscription.unsubscribe();
   if (subscription.state !== "closed") throw new Failure("the server did not answer");
-  if (output.json) output.value({ channel: args[0], client: access.clientId, ...position, unsubscribed: true });
-  else output.note(`the server has forgotten the durable ${position.durable} of ${channel}`);
+  if (output.json) output.value({ channel, client: access.clientId, durable, queue, unsubscribed: true });
+  else output.note(`the server has forgotten the durable ${durable} of ${channel}`);
   return 0;
 }
 
@@ -106,7 +81,6 @@ function positionOf(text: string): StartAt {
   if (/^\d+$/.test(text)) return { sequence: Number(text) };
   const time = new Date(text);
   if (!Number.isNaN(time.getTime())) return { time };
-  throw new UsageError(
-    `--from must be first, last, new, a sequence, a time like 2026-11-28T08:00:00Z, or 10m, not ${text}`,
-  );
+  const form = "first, last, new, a sequence, a time like 2026-11-28T08:00:00Z, or 10m";
+  throw new UsageError(`--from must be ${form}, not ${text}`);
 }

@@ -1,7 +1,9 @@
+import type { Monitor } from "../monitoring/monitor.ts";
 import { positionsOf } from "../monitoring/positions.ts";
+import type { Position } from "../monitoring/positions.ts";
 import type { Command } from "./command.ts";
 import { Failure } from "./host.ts";
-import { stateOf, tableOf } from "./table.ts";
+import { stateOf, printList } from "./table.ts";
 
 /** @internal */
 export const subs: Command = {
@@ -16,21 +18,20 @@ export const subs: Command = {
   example: "subs orders",
   uses: ["monitor"],
   async run({ args: [name], access, output }) {
-    const { monitor } = access;
-    const found = name === undefined ? await monitor.channels() : [await monitor.channel(name)];
-    const positions = found.flatMap((channel) => {
-      if (channel === undefined) throw new Failure(`the server has no channel ${name}`);
-      return positionsOf(channel);
+    const positions = await positionsIn(access.monitor, name);
+    const head = ["CHANNEL", "SUBSCRIPTION", "KIND", "LAST SENT", "PENDING", "LAG", "STATE", "CLIENTS"];
+    printList(output, positions, head, (position) => {
+      const { channel, name, kind, clients, lastSent, pending, lag } = position;
+      return [channel, name, kind, lastSent, pending, lag, stateOf(position), clients.join(", ")];
     });
-    if (output.json) output.value(positions.map((position) => ({ ...position, since: null })));
-    else {
-      const rows = positions.map((position) => {
-        const { channel, name, kind, clients, lastSent, pending, lag } = position;
-        return [channel, name, kind, lastSent, pending, lag, stateOf(position), clients.join(", ")];
-      });
-      const head = ["CHANNEL", "SUBSCRIPTION", "KIND", "LAST SENT", "PENDING", "LAG", "STATE", "CLIENTS"];
-      for (const line of tableOf(head, rows, output)) output.say(line);
-    }
     return 0;
   },
 };
+
+/** @internal The positions in a channel, or in all of them. @throws Failure if there is no such channel */
+export async function positionsIn(monitor: Monitor, channel: string | undefined): Promise<Position[]> {
+  if (channel === undefined) return (await monitor.channels()).flatMap(positionsOf);
+  const page = await monitor.channel(channel);
+  if (page === undefined) throw new Failure(`the server has no channel ${channel}`);
+  return positionsOf(page);
+}

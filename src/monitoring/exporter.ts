@@ -28,7 +28,8 @@ export class Exporter {
   listen(port: number, host: string): Promise<string> {
     return new Promise((resolve, reject) => {
       this.#server.on("error", reject);
-      this.#server.listen(port, host, () => resolve(`http://${host}:${this.#server.address().port}`));
+      const name = host.includes(":") ? `[${host}]` : host;
+      this.#server.listen(port, host, () => resolve(`http://${name}:${this.#server.address().port}`));
     });
   }
 

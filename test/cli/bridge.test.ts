@@ -82,6 +82,12 @@ describeWithServer(
       expect(await bridge(["copy", "--map", "none.json"])).toMatchObject({ code: 2 });
       expect(await bridge(["copy", "--map", "bad.json"], { files: { "bad.json": "{" } })).toMatchObject({ code: 2 });
       expect(await bridge(["open"])).toMatchObject({ code: 2, err: expect.stringContaining("--channel is missing") });
+      const unwritable = await bridge(["copy", "--report", "r.json"], {}, Object.freeze({}));
+      expect(unwritable).toMatchObject({ code: 2, err: expect.stringContaining("report: cannot use r.json") });
+      const written: Record<string, string> = {};
+      const silent = await bridge(["copy", "--report", "r.json"], { env: { NATS_TO_URL: "127.0.0.1:1" } }, written);
+      expect(silent).toMatchObject({ code: 1, out: "" });
+      expect(JSON.parse(written["r.json"]!)).toMatchObject({ ok: false, error: { code: "TARGET_UNREACHABLE" } });
       const refused = await bridge(["copy"], { env: { NATS_TO_URL: "nats://user:secret@127.0.0.1:1" } });
       expect(refused.code).toBe(1);
       expect(refused.err).not.toContain("secret");

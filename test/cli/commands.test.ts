@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { COMMANDS } from "../../src/cli/main.ts";
 import { cli, type Around, type Told } from "../support/cli.ts";
-import { fresh, open } from "../support/clients.ts";
+import { fresh, open, range } from "../support/clients.ts";
 import { RealServer } from "../support/server.ts";
 import { describeWithServer, forSuite } from "../support/suite.ts";
 import { until } from "../support/until.ts";
@@ -43,8 +43,14 @@ test("a server that is not there is a failure that names no password", async () 
   expect(told.err).toMatch(/^nats-streaming-client pub: /);
   expect(told.err).not.toContain("secret");
   expect(await cli(["channels", "--monitor", "http://127.0.0.1:1"])).toMatchObject({ code: 1, out: "" });
+  const monitored = await cli(["channels", "--monitor", "http://user:secret@127.0.0.1:1"]);
+  expect(monitored).toMatchObject({ code: 2, err: expect.stringContaining("without credentials") });
+  expect(monitored.err).not.toContain("secret");
+  const port = { code: 2, err: expect.stringContaining("must be a whole number from 0 to 65535") };
+  expect(await cli(["server", "--port", "65536"])).toMatchObject(port);
+  expect(await cli(["lag", "--serve", "65536"])).toMatchObject(port);
   const creds = await cli(["pub", "orders", "x", "--creds", "none.creds"]);
-  expect(creds).toMatchObject({ code: 2, err: expect.stringContaining("creds: cannot read none.creds") });
+  expect(creds).toMatchObject({ code: 2, err: expect.stringContaining("creds: cannot use none.creds") });
 });
 
 describeWithServer("the command line", () => {
@@ -93,6 +99,12 @@ describeWithServer("the command line", () => {
       expect.objectContaining({ sequence: 1, data: "one", reply: "r", redeliveryCount: 0 }),
       expect.objectContaining({ sequence: 2, base64: "/wA=" }),
     ]);
+    const large = new Uint8Array(500_000).fill(255);
+    await publisher.publish(channel, large);
+    const { base64 } = JSON.parse((await client(["sub", channel, "--from", "3", "--count", "1", "--json"])).out) as {
+      base64: string;
+    };
+    expect(atob(base64)).toBe("\xff".repeat(large.length));
     const shown = await client(["sub", channel, "--from", "10m", "--count", "1"]);
     expect(shown.out).toMatch(/^#1 \d{4}-\d\d-\d\dT[\d:.]+Z one\n$/);
     const durable = ["sub", channel, "--from", "first", "--durable", "d", "--client", fresh("c"), "--count", "1"];
@@ -179,7 +191,7 @@ describeWithServer("the command line", () => {
       ...{ maxDeliver: 1, deadLetter: `${channel}.dead`, startAt: "first" },
     });
     for (const text of ["one", "two", "three"]) await owner.publish(channel, text, { reply: `r-${text}` });
-    const dead = ["dead", `${channel}.dead`, "--wait", "500ms"];
+    const dead = ["dead", `${channel}.dead`, "--wait", "1s"];
     const listed = async (): Promise<number> =>
       (JSON.parse((await client([...dead, "--json"])).out) as unknown[]).length;
     await until("three are dead", async () => (await listed()) === 3);
@@ -200,6 +212,40 @@ describeWithServer("the command line", () => {
       ["one", "r-one"],
       ["three", "r-three"],
     ]);
+  });
+
+  test("dead replays more than a client may have in hand, also what is no text", async () => {
+    const channel = fresh("orders");
+    const owner = await open(stan());
+    const letters = 300;
+    // 67.5 MB of them: a client drops what waits beyond 64 MiB.
+    const bytes = range(1, letters).map((i) => new Uint8Array(i <= 75 ? 900_000 : 2).fill(255));
+    const reply = JSON.stringify({ dead: 1, c: channel, s: 1, t: "1", n: 1, e: "no", r: "" });
+    await owner.publishMany(`${channel}.dead`, bytes, { reply });
+    const dead = ["dead", `${channel}.dead`, "--wait", "1s", "--replay"];
+    const replayed = await client(dead, { terminal: true });
+    expect(replayed).toMatchObject({ code: 0, err: expect.stringMatching(/\n300 dead letters replayed, 0 left\n$/) });
+    await owner.publish(`${channel}.dead`, new Uint8Array([255]), { reply });
+    const [one] = (await client([...dead, "--json"])).out.split("\n");
+    expect(JSON.parse(one!)).toMatchObject({ number: letters + 1, base64: "/w==" });
+  });
+
+  test("dead says that it stops where too much is no dead letter, and --only goes on behind that", async () => {
+    const channel = fresh("orders");
+    const owner = await open(stan());
+    await owner.publishMany(channel, range(1, 300).map(String));
+    const bad = await owner.subscribe(`${channel}.in`, () => Promise.reject(new Error("no")), {
+      ...{ maxDeliver: 1, deadLetter: channel, startAt: "first" },
+    });
+    await owner.publish(`${channel}.in`, "one");
+    await until("it is dead", () => bad.stats().acknowledged === 1);
+    await bad.close();
+    const stopped = await client(["dead", channel, "--wait", "1s", "--replay", "--json"]);
+    expect(stopped).toMatchObject({ code: 1, out: '{"replayed":0,"left":256}\n' });
+    expect(stopped.err).toContain("--only");
+    const one = await client(["dead", channel, "--wait", "1s", "--replay", "--only", "301", "--json"]);
+    expect(one).toMatchObject({ code: 0, err: "" });
+    expect(JSON.parse(one.out.trim().split("\n").at(-1)!)).toEqual({ replayed: 1, left: 300 });
   });
 
   test("server serves until Ctrl-C", async () => {

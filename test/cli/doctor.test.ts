@@ -131,6 +131,12 @@ describeWithServer(
       await own.stop();
     });
 
+    test("says nothing when Ctrl-C ends it", async () => {
+      const stop = new AbortController();
+      stop.abort();
+      expect(await doctor(stan(), [], { signal: stop.signal })).toEqual({ code: 1, out: "", err: "" });
+    });
+
     test("says that nobody is there", async () => {
       const [port] = await freePorts(1);
       const { out, code } = await cli(["doctor", "-s", `nats://user:secret@127.0.0.1:${port}`, "--json"]);
